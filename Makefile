@@ -1,0 +1,67 @@
+# custbackup: the extension (custbackup.so) by PGXS, and beside it the mover
+# (the executable `custbackup`) by rules of its own, so that the server's
+# include paths never reach the mover and libpq or OpenSSL never the server.
+#
+# `make help` lists the targets.
+
+EXTENSION   = custbackup
+MODULE_big  = custbackup
+DATA_built  = sql/custbackup--1.0.sql
+SQL_PARTS   = $(sort $(wildcard $(SOURCE)sql/parts/*.sql))
+OBJS        = $(patsubst %.c,%.o,$(patsubst $(SOURCE)%,%,$(sort $(wildcard $(SOURCE)src/extension/*.c))))
+EXTRA_CLEAN = build src/extension/*.d
+
+# A goal that installs what is missing has to work before pg_config exists.
+BOOTSTRAPPED = demo check bench lint fuzz
+PG_CONFIG   ?= pg_config
+PGXS        := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
+SOURCE      := $(if $(vpath_srcdir),$(vpath_srcdir)/)
+with_llvm    = no
+
+.DEFAULT_GOAL := all
+
+ifneq ($(PGXS),)
+PG_CFLAGS    = -std=gnu17 -Wall -Wextra -MMD -MP
+PG_CPPFLAGS  = -isystem $(shell $(PG_CONFIG) --includedir-server)
+ifneq ($(filter installcheck,$(MAKECMDGOALS)),)
+REGRESS      = $(patsubst $(SOURCE)test/sql/%.sql,%,$(sort $(wildcard $(SOURCE)test/sql/*.sql)))
+REGRESS_OPTS = --inputdir=$(SOURCE)test --outputdir=build/regress
+endif
+include $(PGXS)
+-include $(OBJS:.o=.d)
+endif
+
+sql/custbackup--1.0.sql: $(SQL_PARTS)
+	@mkdir -p sql
+	{ printf '%s\n' '\echo Use "CREATE EXTENSION custbackup" to load this file. \quit'; cat $^; } > $@.tmp && mv $@.tmp $@
+
+include $(SOURCE)src/mover/mover.mk
+
+all: $(MOVER)
+install: install-mover
+uninstall: uninstall-mover
+
+.PHONY: install-mover uninstall-mover help $(BOOTSTRAPPED)
+install-mover: $(MOVER)
+	$(INSTALL) -d '$(DESTDIR)$(bindir)'
+	$(INSTALL_PROGRAM) $(MOVER) '$(DESTDIR)$(bindir)/custbackup'
+uninstall-mover:
+	rm -f '$(DESTDIR)$(bindir)/custbackup'
+
+# The real work of these stands in test/bin; each first installs what is missing.
+$(BOOTSTRAPPED):
+	@$(SOURCE)test/bin/install-missing
+	@$(SOURCE)test/bin/$@ $(ARGS)
+
+help:
+	@echo 'make              build custbackup.so and build/custbackup'
+	@echo 'make install      into the Postgres that PG_CONFIG names ($(PG_CONFIG))'
+	@echo 'make demo         see it work: real servers, a real loss, a real restore (KEEP=1 keeps them)'
+	@echo 'make check        install what is missing, build, run every test (ARGS="t/010*" runs some)'
+	@echo 'make installcheck the SQL regression tests against the running, installed server'
+	@echo 'make bench        ratios against the plain tools, measured in the same run'
+	@echo 'make fuzz         each fuzzer for ten minutes (SECONDS_EACH=20 for less)'
+	@echo 'make lint         formatting, static analysis, shell and Perl checks'
+	@echo 'make clean        remove what was built'
+	@echo
+	@echo 'Variables: PG_CONFIG, CC, SANITIZE=address,undefined (mover), BUILD (mover objects), KEEP'

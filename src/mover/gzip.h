@@ -1,0 +1,39 @@
+/*
+ * gzip.h
+ *	  Plain gzip (RFC 1952), streaming, one member: ISA-L where it was built in,
+ *	  zlib otherwise and for COMPRESSION_BEST.
+ */
+#ifndef GZIP_H
+#define GZIP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "failure.h"
+#include "settings.h"
+
+typedef struct GzipWriter GzipWriter;
+typedef struct GzipReader GzipReader;
+
+/* Takes compressed bytes; false stops the writer with the failure that it set. */
+typedef bool (*GzipOutput)(void *context, const void *bytes, size_t length, Failure *failure);
+
+extern GzipWriter *gzip_writer_open(Compression compression, GzipOutput output, void *context, Failure *failure);
+extern bool gzip_write(GzipWriter *writer, const void *bytes, size_t length, Failure *failure);
+extern bool gzip_writer_finish(GzipWriter *writer, Failure *failure); /* trailer written */
+extern void gzip_writer_close(GzipWriter *writer);
+
+/*
+ * Reads stored bytes from a descriptor at its own offset (pread: several readers
+ * may share one).  Gives raw bytes; refuses a second member, trailing bytes, a
+ * truncated stream, a bad CRC (REASON_INTEGRITY).
+ */
+extern GzipReader *gzip_reader_open(int fd, int64_t stored_bytes, Failure *failure);
+extern bool gzip_read(GzipReader *reader, void *buffer, size_t capacity, size_t *length, Failure *failure);
+extern void gzip_reader_close(GzipReader *reader);
+
+/* "ISA-L 2.30" or "zlib 1.2.13": for --version. */
+extern const char *gzip_backend(void);
+
+#endif

@@ -1,0 +1,58 @@
+# The mover, an ordinary program: no header and no flag of the server's.
+#
+# BUILD may name another directory, so that a sanitized build stands beside the plain one:
+#   make BUILD=build/asan SANITIZE=address,undefined mover
+
+BUILD          ?= build
+PKG_CONFIG     ?= pkg-config
+MOVER           = $(BUILD)/custbackup
+MOVER_SOURCES  := $(sort $(wildcard $(SOURCE)src/mover/*.c $(SOURCE)src/mover/*/*.c))
+MOVER_OBJECTS  := $(patsubst $(SOURCE)src/%.c,$(BUILD)/%.o,$(MOVER_SOURCES))
+# Everything but main(): what the unit tests and fuzzers link.
+MOVER_LIBRARY   = $(BUILD)/libmover.a
+MOVER_PACKAGES := jansson libcrypto libssl zlib libpq libcurl $(shell $(PKG_CONFIG) --exists libisal 2>/dev/null && echo libisal)
+
+MOVER_CPPFLAGS := -D_GNU_SOURCE -I$(SOURCE)src/mover $(if $(filter libisal,$(MOVER_PACKAGES)),-DHAVE_ISAL) \
+	$(shell $(PKG_CONFIG) --cflags $(MOVER_PACKAGES) 2>/dev/null)
+MOVER_LIBS     := $(shell $(PKG_CONFIG) --libs $(MOVER_PACKAGES) 2>/dev/null) -lpthread
+MOVER_OPTIMIZE ?= -O2
+MOVER_CFLAGS    = -std=c17 $(MOVER_OPTIMIZE) -g -Wall -Wextra -Wmissing-prototypes -Wvla -fPIE -fstack-protector-strong \
+	$(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=undefined,-D_FORTIFY_SOURCE=2)
+MOVER_LDFLAGS   = -pie -Wl,-z,relro,-z,now $(if $(SANITIZE),-fsanitize=$(SANITIZE))
+
+.PHONY: mover
+mover: $(MOVER)
+
+$(MOVER): $(BUILD)/mover/main.o $(MOVER_LIBRARY)
+	$(CC) $(MOVER_CFLAGS) $(MOVER_LDFLAGS) -o $@ $^ $(MOVER_LIBS)
+
+$(MOVER_LIBRARY): $(filter-out $(BUILD)/mover/main.o,$(MOVER_OBJECTS))
+	rm -f $@ && $(AR) rcs $@ $^
+
+# Not the server's CFLAGS: those belong to the extension.
+$(MOVER_OBJECTS): $(BUILD)/%.o: $(SOURCE)src/%.c
+	@mkdir -p $(@D)
+	$(CC) $(MOVER_CFLAGS) $(MOVER_CPPFLAGS) -MMD -MP -c -o $@ $<
+
+-include $(MOVER_OBJECTS:.o=.d)
+
+# C unit tests: one program a file of test/unit, each prints TAP.
+UNIT_TESTS := $(patsubst $(SOURCE)test/unit/%.c,$(BUILD)/unit/%,$(sort $(wildcard $(SOURCE)test/unit/*_test.c)))
+
+.PHONY: unit-tests
+unit-tests: $(UNIT_TESTS)
+
+$(BUILD)/unit/%: $(SOURCE)test/unit/%.c $(SOURCE)test/unit/tap.h $(MOVER_LIBRARY)
+	@mkdir -p $(@D)
+	$(CC) $(MOVER_CFLAGS) $(MOVER_CPPFLAGS) $(MOVER_LDFLAGS) -I$(SOURCE)test/unit -o $@ $< $(MOVER_LIBRARY) $(MOVER_LIBS)
+
+# Fuzzers: one file of test/fuzz each, libFuzzer's entry point, clang only, objects of their own.
+FUZZERS := $(patsubst $(SOURCE)test/fuzz/%.c,build/fuzz/%,$(sort $(wildcard $(SOURCE)test/fuzz/*_fuzzer.c)))
+
+.PHONY: fuzzers
+fuzzers:
+	$(MAKE) BUILD=build/fuzz CC=clang SANITIZE=fuzzer-no-link,address,undefined build/fuzz/libmover.a
+	$(MAKE) BUILD=build/fuzz CC=clang SANITIZE=fuzzer,address,undefined $(FUZZERS)
+
+build/fuzz/%_fuzzer: $(SOURCE)test/fuzz/%_fuzzer.c build/fuzz/libmover.a
+	$(CC) $(MOVER_CFLAGS) $(MOVER_CPPFLAGS) $(MOVER_LDFLAGS) -o $@ $< build/fuzz/libmover.a $(MOVER_LIBS)

@@ -1,0 +1,81 @@
+/*
+ * process.h
+ *	  Children: the dump and restore tools.
+ *
+ * A child gets an absolute path, an environment made for it (nothing is
+ * inherited), a safe working directory, default signals, descriptors 0 to 2 and
+ * those that were asked for, no others; PDEATHSIG SIGKILL and a hard RLIMIT_CORE
+ * of 0; a process group of its own.  If exec fails, child_start() fails, with
+ * exec's errno, which came through a close-on-exec pipe.
+ *
+ * PDEATHSIG follows the thread that forked, and fork copies one thread alone: no
+ * other thread may be alive in child_start() (asserted).
+ *
+ * Who closes what: child_start() takes no descriptor of the caller's; the pipe
+ * ends in Child belong to the Child; child_close() closes what is still open and
+ * kills and reaps what still runs.  After a failed child_start() the Child is
+ * empty and child_close() does nothing.
+ */
+#ifndef PROCESS_H
+#define PROCESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "failure.h"
+
+#define CHILD_STDERR_TAIL 4096
+#define CHILD_MAX_KEPT_FDS 4
+
+typedef struct ChildSpec
+{
+	const char *path;		   /* absolute */
+	char	  **argv;		   /* argv[0] is the tool's plain name; NULL-terminated */
+	char	  **envp;		   /* NULL-terminated; NULL: PATH, LC_ALL=C and nothing else */
+	bool		stdin_pipe;	   /* else /dev/null */
+	bool		stdout_pipe;   /* else /dev/null */
+	int			stdin_fd;	   /* use this instead of a pipe when > 0; stays the caller's */
+	int			stdout_fd;	   /* likewise: joins two children without bytes passing through us */
+	int			kept_fds[CHILD_MAX_KEPT_FDS]; /* the same number in the child (memfds); 0 ends the list */
+} ChildSpec;
+
+typedef struct Child
+{
+	pid_t		pid;		/* 0: none */
+	const char *name;		/* argv[0], for messages */
+	int			stdin_fd;	/* ours to write, non-blocking; -1: none or closed */
+	int			stdout_fd;	/* ours to read, non-blocking; -1: none or at its end */
+	int			stderr_fd;	/* drained by child_poll() and child_read(), never by the caller */
+	char		stderr_tail[CHILD_STDERR_TAIL + 1]; /* the last bytes that it wrote, scrubbed when read by child_stderr() */
+	size_t		stderr_length;
+	bool		reaped;
+	int			status;		/* of waitpid, once reaped */
+} Child;
+
+extern bool child_start(const ChildSpec *spec, Child *child, Failure *failure);
+
+/*
+ * Waits until stdout is readable, reads it, and drains stderr meanwhile.
+ * *length 0 is the end of stdout.  Watches cancel_fd().
+ */
+extern bool child_read(Child *child, void *buffer, size_t capacity, size_t *length, Failure *failure);
+
+/* Writes all of it to stdin; drains stderr meanwhile.  A closed pipe is no failure here: *broken says so, wait tells why. */
+extern bool child_write(Child *child, const void *bytes, size_t length, bool *broken, Failure *failure);
+
+extern void child_close_stdin(Child *child);
+
+/* Drains stderr to its end and reaps; cancel_fd() is watched.  The caller judges child->status. */
+extern bool child_wait(Child *child, Failure *failure);
+
+/* "exited with 1", "killed by signal 9": static buffer. */
+extern const char *child_status_text(const Child *child);
+
+/* The tail of stderr as one scrubbed line for a detail; static buffer. */
+extern const char *child_stderr(Child *child);
+
+/* SIGTERM to the group, SIGKILL after two seconds, reaped, all descriptors closed.  Any number of times. */
+extern void child_close(Child *child);
+
+#endif

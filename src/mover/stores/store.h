@@ -1,0 +1,103 @@
+/*
+ * store.h
+ *	  Where objects lie: a local directory (file:///dir) or a bucket (s3://...).
+ *
+ * A store knows keys and bytes; it knows nothing of dumps, gzip, engines or
+ * resources.  Keys are relative ('token/id.dump.gz'), already checked by
+ * object_key_is_safe(); the store puts its own prefix in front.
+ *
+ * An upload takes bytes in any size and owns its buffers; finish returns only
+ * when the object is known to be there (fsync of file and directory; HEAD),
+ * abort leaves nothing.  An implementation may run one transfer thread between
+ * begin and finish/abort; it is joined when those return.
+ *
+ * Failures: REASON_STORE for what the operator must mend (rights, missing
+ * bucket or directory, no space), REASON_UPLOAD and REASON_DOWNLOAD for what did
+ * not work this time, REASON_INTEGRITY for an object that is missing or is not what it was.
+ */
+#ifndef STORE_H
+#define STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "failure.h"
+#include "settings.h"
+
+typedef struct Store Store;
+typedef struct Upload Upload;
+
+/* What is fixed when an upload begins. */
+typedef struct ObjectInfo
+{
+	const char *key;
+	const char *content_type;  /* application/gzip, application/json */
+	const char *attempt_id;	   /* kept in the object's metadata where the store has metadata */
+	const char *backup_id;
+	const char *resource_type;
+	int64_t		expected_bytes; /* -1: unknown */
+} ObjectInfo;
+
+/* What is known of an object that is there. */
+typedef struct ObjectStat
+{
+	int64_t		bytes;
+	char	   *version;	/* NULL: none */
+	char	   *etag;		/* NULL: none */
+	char	   *attempt_id; /* from the metadata; NULL: unknown */
+	int64_t		modified;	/* seconds since 1970, the store's clock */
+} ObjectStat;
+
+typedef enum StoreAnswer
+{
+	STORE_FAILED = -1, /* failure is set */
+	STORE_MISSING = 0, /* no such object: no failure is set */
+	STORE_FOUND = 1
+} StoreAnswer;
+
+/* Return false to stop the listing (with a failure set, or without: enough seen). */
+typedef bool (*StoreVisitor) (void *context, const char *key, int64_t bytes, int64_t modified, Failure *failure);
+
+struct Upload
+{
+	const char *upload_id; /* NULL: none; known when begin returns */
+	bool		(*write) (Upload *upload, const void *bytes, size_t length, Failure *failure);
+	/* Bytes that the store has taken for good so far, for progress; any thread's truth. */
+	int64_t		(*stored) (const Upload *upload);
+	/* On success frees the upload and fills *stat; on failure the caller still calls abort. */
+	bool		(*finish) (Upload *upload, ObjectStat *stat, Failure *failure);
+	/* Stops, removes what was written, frees.  Failures are nobody's concern but stderr's. */
+	void		(*abort) (Upload *upload);
+};
+
+struct Store
+{
+	const char *scheme; /* "file", "s3" */
+	/* Overwrites nothing that is there already under this key: REASON_UPLOAD. */
+	Upload	   *(*begin) (Store *store, const ObjectInfo *info, Failure *failure);
+	StoreAnswer (*head) (Store *store, const char *key, const char *version, ObjectStat *stat, Failure *failure);
+	/*
+	 * Opens the stored bytes for reading.  A local store gives its own file (read
+	 * only); a remote one fetches into a spool.  *fd is the caller's.  `seen` is
+	 * called with each run of bytes in order as they arrive, for hashing and
+	 * progress; NULL for a local store's caller that would rather read the descriptor.
+	 */
+	StoreAnswer (*fetch) (Store *store, const char *key, const char *version,
+						  bool (*seen) (void *context, const void *bytes, size_t length, Failure *failure), void *context,
+						  int *fd, int64_t *bytes, Failure *failure);
+	/* Whole small objects (manifests), at most max bytes; *bytes is malloc'ed and NUL-terminated. */
+	StoreAnswer (*read_small) (Store *store, const char *key, size_t max, char **bytes, size_t *length, Failure *failure);
+	bool		(*list) (Store *store, const char *prefix, StoreVisitor visitor, void *context, Failure *failure);
+	/* Deleting what is not there is no failure.  version NULL: the only one. */
+	bool		(*remove) (Store *store, const char *key, const char *version, Failure *failure);
+	/* Ends an upload that another process left; not there is no failure. */
+	bool		(*abort_left) (Store *store, const char *key, const char *upload_id, Failure *failure);
+	void		(*close) (Store *store);
+};
+
+/* By the URL's scheme.  name: the profile for credentials.  NULL: failure. */
+extern Store *store_open(const char *name, const char *url, const Settings *settings, Failure *failure);
+extern void object_stat_free(ObjectStat *stat);
+
+#endif
