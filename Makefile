@@ -50,7 +50,7 @@ uninstall-mover:
 
 # The real work of these stands in test/bin; each first installs what is missing.
 $(BOOTSTRAPPED):
-	@$(SOURCE)test/bin/install-missing
+	@$(SOURCE)test/bin/install-missing $@
 	@$(SOURCE)test/bin/$@ $(ARGS)
 
 help:

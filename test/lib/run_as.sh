@@ -1,0 +1,19 @@
+# run_as.sh: the environment in which prove runs a file of test/t; sourced after make_workspace.
+
+pgxs_dir=$(dirname "$("$PG_CONFIG" --pgxs)")/..
+export PERL5LIB="$pgxs_dir/test/perl:$workspace/source/test/lib${PERL5LIB:+:$PERL5LIB}"
+export PG_REGRESS="$pgxs_dir/test/regress/pg_regress"
+export CUSTBACKUP_BIN="${CUSTBACKUP_BIN:-$pg_bin/custbackup}"
+export SOURCE_DIR="$workspace/source"
+export TESTDIR="$workspace/run" TESTDATADIR="$workspace/run/data" TESTLOGDIR="$workspace/run/log"
+export top_builddir="$workspace/run" PG_TEST_PORT_DIR="${PG_TEST_PORT_DIR:-/tmp/custbackup-ports-$(id -un)}"
+export PG_TEST_TIMEOUT_DEFAULT="${PG_TEST_TIMEOUT_DEFAULT:-180}"
+export LC_ALL=C.UTF-8
+unset PGHOST PGPORT PGUSER PGDATABASE PGSERVICE PGPASSWORD PGOPTIONS 2>/dev/null || true
+
+mkdir -p "$workspace/run/data" "$workspace/run/log" "$workspace/source" "$PG_TEST_PORT_DIR"
+tar -C "$source_dir" --exclude=./build --exclude=./.git --exclude='*.o' -cf - . | tar -C "$workspace/source" -xf -
+mkdir -p "$workspace/unit" && cp -a "$source_dir"/build/unit/. "$workspace/unit/" 2>/dev/null || true
+export UNIT_DIR="$workspace/unit"
+chown -R "$test_user" "$workspace" "$PG_TEST_PORT_DIR" 2>/dev/null || true
+cd "$workspace/run"
