@@ -56,3 +56,7 @@ fuzzers:
 
 build/fuzz/%_fuzzer: $(SOURCE)test/fuzz/%_fuzzer.c build/fuzz/libmover.a
 	$(CC) $(MOVER_CFLAGS) $(MOVER_CPPFLAGS) $(MOVER_LDFLAGS) -o $@ $< build/fuzz/libmover.a $(MOVER_LIBS)
+
+.PHONY: print-mover-flags
+print-mover-flags:
+	@echo '-std=c17 $(MOVER_CPPFLAGS)'
