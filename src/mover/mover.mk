@@ -10,7 +10,7 @@ MOVER_SOURCES  := $(sort $(wildcard $(SOURCE)src/mover/*.c $(SOURCE)src/mover/*/
 MOVER_OBJECTS  := $(patsubst $(SOURCE)src/%.c,$(BUILD)/%.o,$(MOVER_SOURCES))
 # Everything but main(): what the unit tests and fuzzers link.
 MOVER_LIBRARY   = $(BUILD)/libmover.a
-MOVER_PACKAGES := jansson libcrypto libssl zlib libpq libcurl $(shell $(PKG_CONFIG) --exists libisal 2>/dev/null && echo libisal)
+MOVER_PACKAGES := jansson libcrypto libssl zlib libpq libcurl expat $(shell $(PKG_CONFIG) --exists libisal 2>/dev/null && echo libisal)
 
 MOVER_CPPFLAGS := -D_GNU_SOURCE -I$(SOURCE)src/mover $(if $(filter libisal,$(MOVER_PACKAGES)),-DHAVE_ISAL) \
 	$(shell $(PKG_CONFIG) --cflags $(MOVER_PACKAGES) 2>/dev/null)

@@ -28,7 +28,7 @@
 typedef struct Store Store;
 typedef struct Upload Upload;
 
-/* What is fixed when an upload begins. */
+/* What is fixed when an upload begins; borrowed for the call of begin() alone. */
 typedef struct ObjectInfo
 {
 	const char *key;
@@ -37,6 +37,13 @@ typedef struct ObjectInfo
 	const char *backup_id;
 	const char *resource_type;
 	int64_t		expected_bytes; /* -1: unknown */
+	/*
+	 * Called exactly once, in the caller's thread, before anything is stored: from
+	 * begin(), write() or finish(), as soon as it is known whether the object goes up
+	 * in one piece (upload_id NULL) or in parts.  NULL: nobody wants to know.
+	 */
+	void		(*announce) (void *context, const char *upload_id);
+	void	   *announce_context;
 } ObjectInfo;
 
 /* What is known of an object that is there. */
@@ -61,7 +68,6 @@ typedef bool (*StoreVisitor) (void *context, const char *key, int64_t bytes, int
 
 struct Upload
 {
-	const char *upload_id; /* NULL: none; known when begin returns */
 	bool		(*write) (Upload *upload, const void *bytes, size_t length, Failure *failure);
 	/* Bytes that the store has taken for good so far, for progress; any thread's truth. */
 	int64_t		(*stored) (const Upload *upload);
