@@ -1,0 +1,216 @@
+/*
+ * manifest.c
+ *	  Writing and reading the JSON beside each backup; docs/manifest.md is the specification.
+ *
+ * A manifest comes from a bucket that others may write to: every field is checked
+ * before anything believes it.
+ */
+#include "manifest.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "object_key.h"
+#include "text.h"
+
+#define TIME_TEXT_SIZE 32
+
+static const char *
+time_text(int64_t seconds, char buffer[TIME_TEXT_SIZE])
+{
+	time_t when = (time_t) seconds;
+	struct tm parts;
+
+	if (gmtime_r(&when, &parts) == NULL ||
+		strftime(buffer, TIME_TEXT_SIZE, "%Y-%m-%dT%H:%M:%SZ", &parts) == 0)
+		buffer[0] = '\0';
+	return buffer;
+}
+
+char *
+manifest_write(const Job *job, const BackupResult *result, int64_t started_at, int64_t finished_at,
+			   Failure *failure)
+{
+	char started[TIME_TEXT_SIZE];
+	char finished[TIME_TEXT_SIZE];
+	json_t *object;
+	char *text = NULL;
+	char *line = NULL;
+
+	object = json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s?, s:s, s:s, s:s, s:s?, s:s?, s:s?, s:s, s:I, s:I, "
+					   "s:s, s:s, s:s, s:o, s:o}",
+					   "format", MANIFEST_FORMAT, "backup_id", job->job_id, "attempt_id", job->attempt_id,
+					   "key", result->key, "resource_id", job->resource.id, "token", job->resource.token,
+					   "team_id", job->resource.team_id, "tier", job->resource.tier, "type",
+					   job->resource.type, "engine", job->engine, "server_version", result->server_version,
+					   "tool_version", result->tool_version, "consistency", result->consistency, "sha256",
+					   result->sha256, "raw_bytes", (json_int_t) result->raw_bytes, "stored_bytes",
+					   (json_int_t) result->stored_bytes, "encryption", "none", "started_at",
+					   time_text(started_at, started), "finished_at", time_text(finished_at, finished),
+					   "counts", result->counts ? json_incref(result->counts) : json_object(), "notes",
+					   result->notes ? json_incref(result->notes) : json_array());
+	if (object != NULL)
+		text = json_dumps(object, JSON_INDENT(2));
+	if (text != NULL && (line = malloc(strlen(text) + 2)) != NULL)
+		strcat(strcpy(line, text), "\n");
+	free(text);
+	json_decref(object);
+	if (line == NULL)
+		failure_no_memory(failure);
+	return line;
+}
+
+typedef enum FieldRule
+{
+	FIELD_UUID,
+	FIELD_SHA256,
+	FIELD_TEXT,
+	FIELD_TEXT_OR_NULL
+} FieldRule;
+
+static bool
+field_is_good(const char *text, FieldRule rule)
+{
+	switch (rule)
+	{
+		case FIELD_UUID:
+			return text_is_uuid(text, strlen(text));
+		case FIELD_SHA256:
+			return strlen(text) == 64 && text_is_hex(text, 64);
+		case FIELD_TEXT:
+		case FIELD_TEXT_OR_NULL:
+			return *text != '\0';
+	}
+	return false;
+}
+
+static bool
+take_text(json_t *object, const char *name, FieldRule rule, char **target, Failure *failure)
+{
+	json_t *value = json_object_get(object, name);
+
+	if (json_is_null(value) && rule == FIELD_TEXT_OR_NULL)
+		return true;
+	if (!json_is_string(value) || !field_is_good(json_string_value(value), rule))
+		return failure_set(failure, REASON_INTEGRITY, "the manifest's \"%s\" is missing or malformed", name);
+	*target = strdup(json_string_value(value));
+	return *target != NULL || failure_no_memory(failure);
+}
+
+static bool
+take_bytes(json_t *object, const char *name, int64_t *target, Failure *failure)
+{
+	json_t *value = json_object_get(object, name);
+
+	if (!json_is_integer(value) || json_integer_value(value) < 0)
+		return failure_set(failure, REASON_INTEGRITY, "the manifest's \"%s\" is missing or malformed", name);
+	*target = json_integer_value(value);
+	return true;
+}
+
+static bool
+take_fields(Manifest *manifest, json_t *object, Failure *failure)
+{
+	const struct
+	{
+		const char *name;
+		FieldRule rule;
+		char **target;
+	} fields[] = {
+		{"backup_id", FIELD_UUID, &manifest->backup_id},
+		{"attempt_id", FIELD_UUID, &manifest->attempt_id},
+		{"key", FIELD_TEXT, &manifest->key},
+		{"resource_id", FIELD_UUID, &manifest->resource_id},
+		{"token", FIELD_TEXT, &manifest->token},
+		{"team_id", FIELD_TEXT_OR_NULL, &manifest->team_id},
+		{"tier", FIELD_TEXT, &manifest->tier},
+		{"type", FIELD_TEXT, &manifest->type},
+		{"engine", FIELD_TEXT, &manifest->engine},
+		{"server_version", FIELD_TEXT_OR_NULL, &manifest->server_version},
+		{"tool_version", FIELD_TEXT_OR_NULL, &manifest->tool_version},
+		{"consistency", FIELD_TEXT_OR_NULL, &manifest->consistency},
+		{"sha256", FIELD_SHA256, &manifest->sha256},
+		{"started_at", FIELD_TEXT, &manifest->started_at},
+		{"finished_at", FIELD_TEXT, &manifest->finished_at},
+	};
+
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+	{
+		if (!take_text(object, fields[i].name, fields[i].rule, fields[i].target, failure))
+			return false;
+	}
+	if (!take_bytes(object, "raw_bytes", &manifest->raw_bytes, failure) ||
+		!take_bytes(object, "stored_bytes", &manifest->stored_bytes, failure))
+		return false;
+	manifest->counts = json_incref(json_object_get(object, "counts"));
+	manifest->notes = json_incref(json_object_get(object, "notes"));
+	if (!json_is_object(manifest->counts) || (manifest->notes != NULL && !json_is_array(manifest->notes)))
+		return failure_set(failure, REASON_INTEGRITY, "the manifest's \"counts\" or \"notes\" are malformed");
+	return true;
+}
+
+/* The object lies where its manifest says, in the folder of its own token. */
+static bool
+is_of_its_key(const Manifest *manifest, const char *expected_key, Failure *failure)
+{
+	size_t token = strlen(manifest->token);
+
+	if (expected_key != NULL && strcmp(manifest->key, expected_key) != 0)
+		return failure_set(failure, REASON_INTEGRITY,
+						   "the manifest is another object's: it names \"%s\", not \"%s\"", manifest->key,
+						   expected_key);
+	if (!object_key_is_safe(manifest->key) || strncmp(manifest->key, manifest->token, token) != 0 ||
+		manifest->key[token] != '/' ||
+		strncmp(manifest->key + token + 1, manifest->backup_id, strlen(manifest->backup_id)) != 0)
+		return failure_set(failure, REASON_INTEGRITY,
+						   "the manifest's key \"%s\" does not fit its token and backup id", manifest->key);
+	return true;
+}
+
+bool
+manifest_parse(Manifest *manifest, const char *expected_key, const char *json, size_t length,
+			   Failure *failure)
+{
+	json_error_t error;
+	json_t *object = json_loadb(json, length, JSON_REJECT_DUPLICATES, &error);
+	json_t *format = json_object_get(object, "format");
+	bool good = false;
+
+	memset(manifest, 0, sizeof(*manifest));
+	if (!json_is_object(object))
+		failure_set(failure, REASON_INTEGRITY, "the manifest is not JSON: line %d, %s", error.line,
+					error.text);
+	else if (!json_is_integer(format) || json_integer_value(format) < 1)
+		failure_set(failure, REASON_INTEGRITY, "the manifest's \"format\" is missing or malformed");
+	else if (json_integer_value(format) > MANIFEST_FORMAT)
+		failure_set(
+			failure, REASON_INTEGRITY,
+			"the manifest has format %lld and this custbackup knows %d at most: use a newer custbackup",
+			(long long) json_integer_value(format), MANIFEST_FORMAT);
+	else
+	{
+		manifest->format = (int) json_integer_value(format);
+		good = take_fields(manifest, object, failure) && is_of_its_key(manifest, expected_key, failure);
+	}
+	json_decref(object);
+	if (!good)
+		manifest_free(manifest);
+	return good;
+}
+
+void
+manifest_free(Manifest *manifest)
+{
+	char *texts[] = {manifest->backup_id,	manifest->attempt_id,	  manifest->key,
+					 manifest->resource_id, manifest->token,		  manifest->team_id,
+					 manifest->tier,		manifest->type,			  manifest->engine,
+					 manifest->sha256,		manifest->server_version, manifest->tool_version,
+					 manifest->consistency, manifest->started_at,	  manifest->finished_at};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		free(texts[i]);
+	json_decref(manifest->counts);
+	json_decref(manifest->notes);
+	memset(manifest, 0, sizeof(*manifest));
+}

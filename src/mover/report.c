@@ -1,0 +1,290 @@
+/*
+ * report.c
+ *	  What may be said when, and saying it.
+ *
+ * The order of events is kept here rather than trusted: a line out of order
+ * would fail the job at its runner, so one is dropped with a word on stderr.
+ */
+#include "report.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "report_terminal.h"
+
+#define EVENT_MAX_BYTES		 (64 * 1024)
+#define PROGRESS_INTERVAL_MS 1000
+#define LIST_MAX_ENTRIES	 100
+
+struct Report
+{
+	int fd;
+	bool for_people;
+	TerminalView view;
+	bool started;
+	bool upload_told;
+	bool ended;
+	bool done;
+	bool heard;
+	bool has_phase;
+	Phase phase;
+	int64_t bytes_read;
+	int64_t bytes_stored;
+	int64_t told_at; /* of the last progress line, monotonic ms */
+};
+
+static const char *const phase_names[] = {
+	[PHASE_DUMPING] = "dumping",   [PHASE_STORING] = "storing",	  [PHASE_DOWNLOADING] = "downloading",
+	[PHASE_VERIFIED] = "verified", [PHASE_APPLYING] = "applying", [PHASE_COMMITTED] = "committed",
+};
+
+static int64_t
+monotonic_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static Report *
+report_new(int fd, bool for_people)
+{
+	Report *report = calloc(1, sizeof(*report));
+
+	if (report == NULL)
+		return NULL;
+	report->fd = fd;
+	report->for_people = for_people;
+	report->view.fd = fd;
+	report->view.is_terminal = isatty(fd) == 1;
+	report->heard = true;
+	report->told_at = -PROGRESS_INTERVAL_MS;
+	return report;
+}
+
+Report *
+report_to_runner(int fd)
+{
+	return report_new(fd, false);
+}
+
+Report *
+report_to_terminal(int fd)
+{
+	return report_new(fd, true);
+}
+
+void
+report_free(Report *report)
+{
+	free(report);
+}
+
+bool
+report_said_done(const Report *report)
+{
+	return report->done;
+}
+
+bool
+report_is_heard(const Report *report)
+{
+	return report->heard;
+}
+
+static bool
+write_all(int fd, const char *bytes, size_t length)
+{
+	while (length > 0)
+	{
+		ssize_t written = write(fd, bytes, length);
+
+		if (written < 0 && errno == EINTR)
+			continue;
+		if (written <= 0)
+			return false;
+		bytes += written;
+		length -= (size_t) written;
+	}
+	return true;
+}
+
+/* Cuts a list that would make the line too long for its reader, and says how much went. */
+static void
+shorten_list(json_t *event, const char *key)
+{
+	json_t *list = json_object_get(event, key);
+	size_t size = json_array_size(list);
+	char more[64];
+
+	if (size <= LIST_MAX_ENTRIES)
+		return;
+	list = json_copy(list);
+	while (json_array_size(list) > LIST_MAX_ENTRIES)
+		json_array_remove(list, json_array_size(list) - 1);
+	snprintf(more, sizeof(more), "and %zu more", size - LIST_MAX_ENTRIES);
+	json_array_append_new(list, json_string(more));
+	json_object_set_new(event, key, list);
+}
+
+/* Takes the event, also when it is NULL because memory ran out.  Was it said? */
+static bool
+say(Report *report, json_t *event)
+{
+	char *text = NULL;
+	size_t length;
+	bool said = false;
+
+	shorten_list(event, "left_alone");
+	shorten_list(event, "notes");
+	if (event != NULL && report->for_people)
+		said = report_terminal_show(&report->view, event);
+	else if (event != NULL && (text = json_dumps(event, JSON_COMPACT)) != NULL)
+	{
+		length = strlen(text);
+		if (length < EVENT_MAX_BYTES)
+		{
+			text[length] = '\n';
+			said = write_all(report->fd, text, length + 1);
+		}
+	}
+	if (!said)
+		report->heard = false;
+	free(text);
+	json_decref(event);
+	return said;
+}
+
+static bool
+out_of_order(const Report *report, const char *what, bool legal)
+{
+	if (legal && !report->ended)
+		return false;
+	fprintf(stderr, "custbackup: bug: the event '%s' is not legal here and was not sent\n", what);
+	return true;
+}
+
+void
+report_started(Report *report, const char *attempt_id, const char *tool_version, const char *server_version)
+{
+	if (out_of_order(report, "started", !report->started))
+		return;
+	report->started = true;
+	say(report, json_pack("{s:s, s:s, s:s?, s:s?}", "event", "started", "attempt_id", attempt_id, "tool",
+						  tool_version, "server", server_version));
+}
+
+static void
+say_progress(Report *report, const char *alive)
+{
+	json_t *event = json_pack("{s:s, s:s, s:I, s:I}", "event", "progress", "phase",
+							  phase_names[report->phase], "bytes_read", (json_int_t) report->bytes_read,
+							  "bytes_stored", (json_int_t) report->bytes_stored);
+
+	if (event != NULL && alive != NULL)
+		json_object_set_new(event, "alive", json_string(alive));
+	report->told_at = monotonic_ms();
+	say(report, event);
+}
+
+void
+report_progress(Report *report, Phase phase, int64_t bytes_read, int64_t bytes_stored)
+{
+	bool new_phase = !report->has_phase || phase != report->phase;
+	bool moved = bytes_read > report->bytes_read || bytes_stored > report->bytes_stored;
+
+	if (new_phase && out_of_order(report, phase_names[phase],
+								  report->started && (!report->has_phase || phase > report->phase)))
+		return;
+	report->has_phase = true;
+	report->phase = phase;
+	if (bytes_read > report->bytes_read)
+		report->bytes_read = bytes_read;
+	if (bytes_stored > report->bytes_stored)
+		report->bytes_stored = bytes_stored;
+	if (new_phase || (moved && monotonic_ms() - report->told_at >= PROGRESS_INTERVAL_MS))
+		say_progress(report, NULL);
+}
+
+void
+report_alive(Report *report, const char *what)
+{
+	if (report->has_phase && !report->ended && monotonic_ms() - report->told_at >= PROGRESS_INTERVAL_MS)
+		say_progress(report, what);
+}
+
+void
+report_upload(Report *report, const char *key, const char *upload_id)
+{
+	if (out_of_order(report, "upload", report->started && !report->upload_told))
+		return;
+	report->upload_told = true;
+	say(report, json_pack("{s:s, s:s, s:s?}", "event", "upload", "key", key, "upload_id", upload_id));
+}
+
+static json_t *
+copy_or_empty(json_t *value, json_t *(*make_empty)(void) )
+{
+	return value ? json_incref(value) : make_empty();
+}
+
+/* `done` counts only when it was really written: the exit status follows it. */
+static void
+end_with(Report *report, json_t *event, bool done)
+{
+	report->ended = true;
+	if (say(report, event))
+		report->done = done;
+}
+
+void
+report_backup_done(Report *report, const BackupResult *result)
+{
+	if (out_of_order(report, "done", report->started && (report->upload_told || result->adopted)))
+		return;
+	end_with(report,
+			 json_pack("{s:s, s:s, s:s?, s:I, s:I, s:s, s:s?, s:s?, s:s?, s:o, s:o, s:b}", "event", "done",
+					   "key", result->key, "version", result->version, "raw_bytes",
+					   (json_int_t) result->raw_bytes, "stored_bytes", (json_int_t) result->stored_bytes,
+					   "sha256", result->sha256, "consistency", result->consistency, "server",
+					   result->server_version, "tool", result->tool_version, "counts",
+					   copy_or_empty(result->counts, json_object), "notes",
+					   copy_or_empty(result->notes, json_array), "adopted", (int) result->adopted),
+			 true);
+}
+
+void
+report_restore_done(Report *report, const RestoreOutcome *outcome)
+{
+	if (out_of_order(report, "done", report->has_phase && report->phase == PHASE_COMMITTED))
+		return;
+	end_with(report,
+			 json_pack("{s:s, s:b, s:o, s:o}", "event", "done", "target_modified",
+					   (int) outcome->target_modified, "left_alone",
+					   copy_or_empty(outcome->left_alone, json_array), "counts",
+					   copy_or_empty(outcome->counts, json_object)),
+			 true);
+}
+
+void
+report_failed(Report *report, const Failure *failure, const RestoreOutcome *outcome)
+{
+	FailureReason reason = failure->reason != REASON_NONE ? failure->reason : REASON_INTERNAL;
+	json_t *event;
+
+	if (out_of_order(report, "failed", true))
+		return;
+	event = json_pack("{s:s, s:s, s:s}", "event", "failed", "reason", failure_reason_name(reason), "detail",
+					  failure->reason != REASON_NONE ? failure->detail : "failed without saying why: a bug");
+	if (event != NULL && outcome != NULL)
+	{
+		json_object_set_new(event, "target_modified", json_boolean(outcome->target_modified));
+		json_object_set_new(event, "left_alone", copy_or_empty(outcome->left_alone, json_array));
+	}
+	end_with(report, event, false);
+}

@@ -1,0 +1,26 @@
+/*
+ * text.h
+ *	  Small judgements on text that came from somewhere else.
+ */
+#ifndef TEXT_H
+#define TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* 8-4-4-4-12 hex digits, exactly `length` bytes of them. */
+extern bool text_is_uuid(const char *text, size_t length);
+
+/* Not empty, nothing but hex digits. */
+extern bool text_is_hex(const char *text, size_t length);
+
+/*
+ * Makes one line of valid UTF-8 of it, in place: control characters become
+ * spaces (runs of white space one), bytes that are not UTF-8 become '?'.
+ */
+extern void text_make_line(char *text);
+
+/* Cuts to at most `bytes` bytes, never within a character. */
+extern void text_truncate(char *text, size_t bytes);
+
+#endif
