@@ -1,0 +1,569 @@
+/*
+ * rdb_test.c
+ *	  The RDB reader: files that real servers wrote, in any chunking, cut and changed
+ *	  at every byte; and each layout that no server here can write, put together by hand.
+ */
+#include <inttypes.h>
+#include <libgen.h>
+#include <stdlib.h>
+
+#include "engines/bytes.h"
+#include "engines/crc64.h"
+#include "engines/lzf.h"
+#include "engines/rdb.h"
+#include "engines/rdb_layout.h"
+#include "engines/rdb_summary.h"
+#include "tap.h"
+
+/* ---- what a reading gave ---- */
+
+typedef struct Seen
+{
+	RdbSummary summary;
+	char text[65536]; /* one line a key, as far as there is room */
+	size_t text_length;
+	uint64_t digest; /* over every payload */
+	Bytes last_payload;
+} Seen;
+
+static bool
+see_entry(void *context, const RdbEntry *entry, Failure *failure)
+{
+	Seen *seen = context;
+
+	seen->digest = crc64_update(seen->digest, entry->payload, entry->payload_length);
+	bytes_reset(&seen->last_payload, SIZE_MAX);
+	bytes_append(&seen->last_payload, entry->payload, entry->payload_length, failure);
+	if (seen->text_length + entry->key_length + 200 < sizeof(seen->text))
+		seen->text_length +=
+			(size_t) sprintf(seen->text + seen->text_length,
+							 "%" PRIu64 " %.*s type %u expires %" PRId64 " idle %" PRId64 " freq %d\n",
+							 entry->database, (int) entry->key_length, entry->key, entry->type,
+							 entry->expires_at, entry->idle, entry->frequency);
+	return rdb_summary_handler.entry(&seen->summary, entry, failure);
+}
+
+static bool
+see_aux(void *context, const char *name, const char *value, Failure *failure)
+{
+	return rdb_summary_handler.aux(&((Seen *) context)->summary, name, value, failure);
+}
+
+static bool
+see_function(void *context, const unsigned char *bytes, size_t length, Failure *failure)
+{
+	Seen *seen = context;
+
+	seen->digest = crc64_update(seen->digest, bytes, length);
+	return rdb_summary_handler.function(&seen->summary, bytes, length, failure);
+}
+
+static bool
+see_module_aux(void *context, Failure *failure)
+{
+	return rdb_summary_handler.module_aux(&((Seen *) context)->summary, failure);
+}
+
+static const RdbHandler cutting = {.cut_values = true,
+								   .entry = see_entry,
+								   .aux = see_aux,
+								   .function = see_function,
+								   .module_aux = see_module_aux};
+
+static void
+seen_free(Seen *seen)
+{
+	rdb_summary_free(&seen->summary);
+	bytes_free(&seen->last_payload);
+	*seen = (Seen){0};
+}
+
+/* Reads in chunks of so many bytes, each in a heap block of exactly its size so that ASan sees every step too far. */
+static bool
+read_chunked(const void *bytes, size_t length, size_t chunk, Seen *seen, Failure *failure)
+{
+	RdbReader *reader;
+	bool passed = true;
+
+	*failure = (Failure){0};
+	seen_free(seen);
+	reader = rdb_reader_open(&cutting, seen, REASON_INTEGRITY, failure);
+	for (size_t at = 0; passed && at < length; at += chunk)
+	{
+		size_t step = chunk < length - at ? chunk : length - at;
+		void *copy = malloc(step);
+
+		memcpy(copy, (const char *) bytes + at, step);
+		passed = rdb_reader_feed(reader, copy, step, failure);
+		free(copy);
+	}
+	passed = passed && rdb_reader_finish(reader, failure);
+	seen->summary.version = rdb_reader_version(reader);
+	rdb_reader_close(reader);
+	return passed;
+}
+
+static Bytes
+load(const char *name)
+{
+	char source[] = __FILE__;
+	char path[4096];
+	const char *root = getenv("SOURCE_DIR");
+	Bytes bytes = {0};
+	Failure failure = {0};
+	char buffer[8192];
+	size_t length;
+	FILE *file;
+
+	if (root != NULL)
+		snprintf(path, sizeof(path), "%s/test/fuzz/corpus/rdb/%s", root, name);
+	else
+		snprintf(path, sizeof(path), "%s/../fuzz/corpus/rdb/%s", dirname(source), name);
+	file = fopen(path, "rb");
+	if (file == NULL)
+	{
+		printf("Bail out! cannot read %s\n", path);
+		exit(1);
+	}
+	while ((length = fread(buffer, 1, sizeof(buffer), file)) > 0)
+		bytes_append(&bytes, buffer, length, &failure);
+	fclose(file);
+	return bytes;
+}
+
+/* ---- files by hand ---- */
+
+static Bytes file;
+
+static void
+put(const void *bytes, size_t length)
+{
+	Failure failure = {0};
+
+	bytes_append(&file, bytes, length, &failure);
+}
+
+static void
+put_byte(unsigned byte)
+{
+	unsigned char one = (unsigned char) byte;
+
+	put(&one, 1);
+}
+
+static void
+put_length(uint64_t value)
+{
+	unsigned char wide[9] = {0x81};
+
+	if (value < 64)
+		put_byte((unsigned) value);
+	else
+	{
+		for (int i = 0; i < 8; i++)
+			wide[8 - i] = (unsigned char) (value >> (8 * i));
+		put(wide, sizeof(wide));
+	}
+}
+
+static void
+put_string(const char *text)
+{
+	put_length(strlen(text));
+	put(text, strlen(text));
+}
+
+static void
+begin_file(const char *header)
+{
+	bytes_reset(&file, SIZE_MAX);
+	put(header, 9);
+}
+
+/* Ends the file with its checksum. */
+static void
+end_file(void)
+{
+	uint64_t crc;
+
+	put_byte(0xff);
+	crc = crc64_update(0, file.data, file.length);
+	for (int i = 0; i < 8; i++)
+		put_byte((unsigned) (crc >> (8 * i)) & 0xff);
+}
+
+/* Values by a layout's own letters, with small contents: what rdb_layout.h promises, the other way round. */
+static void
+put_layout(const char *layout)
+{
+	for (; *layout != '\0'; layout++)
+	{
+		switch (*layout)
+		{
+			case 'L':
+				put_length(1000 + (unsigned char) *layout);
+				break;
+			case 'S':
+				put_string("text of a value");
+				break;
+			case '1':
+			case '4':
+			case '8':
+				put("\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8", (size_t) (*layout - '0'));
+				break;
+			case 'I':
+				put("\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8", 16);
+				break;
+			case 'D':
+				put("\x03"
+					"2.5",
+					4);
+				break;
+			default: /* a digit in a letter's clothes: how often what follows repeats */
+				put_length((uint64_t) (*layout - 'a'));
+				break;
+		}
+	}
+}
+
+static void
+check_type(const char *header, unsigned type, const char *layout, const char *what)
+{
+	Seen *seen = calloc(1, sizeof(*seen));
+	Failure failure;
+	size_t value_at;
+	bool same = true;
+
+	for (size_t chunk = 1; chunk < 40; chunk++)
+	{
+		begin_file(header);
+		put_byte(0xfe);
+		put_length(2);
+		put_byte(type);
+		put_string("key");
+		value_at = file.length;
+		put_layout(layout);
+		/* A second key tells that the first ended where it does. */
+		put_byte(0);
+		put_string("after");
+		put_string("x");
+		end_file();
+		same = same && read_chunked(file.data, file.length, chunk, seen, &failure) &&
+			   rdb_summary_keys(&seen->summary) == 2;
+	}
+	ok(same, "type %u, %s, in every chunking: %s", type, what, failure.detail);
+
+	begin_file(header);
+	put_byte(type);
+	put_string("key");
+	value_at = file.length;
+	put_layout(layout);
+	end_file();
+	read_chunked(file.data, file.length, 3, seen, &failure);
+	ok(seen->last_payload.length == file.length - 9 - value_at + 1 && seen->last_payload.data[0] == type &&
+		   memcmp(seen->last_payload.data + 1, file.data + value_at, seen->last_payload.length - 1) == 0,
+	   "type %u: the payload is the type and the value's very bytes", type);
+	seen_free(seen);
+	free(seen);
+}
+
+static void
+check_layouts(void)
+{
+	/* Small letters are counts: a 0, b 1, c 2 ... */
+	check_type("REDIS0006", 1, "cSS", "list");
+	check_type("REDIS0006", 2, "cSS", "set");
+	check_type("REDIS0006", 3, "cSDSD", "sorted set with scores as text");
+	check_type("REDIS0006", 4, "cSSSS", "hash");
+	check_type("REDIS0008", 5, "cS8S8", "sorted set");
+	check_type("REDIS0006", 9, "S", "zipmap");
+	check_type("REDIS0006", 10, "S", "list as a ziplist");
+	check_type("REDIS0006", 11, "S", "intset");
+	check_type("REDIS0006", 12, "S", "sorted set as a ziplist");
+	check_type("REDIS0006", 13, "S", "hash as a ziplist");
+	check_type("REDIS0007", 14, "cSS", "quicklist");
+	check_type("REDIS0009", 15, "cSSSSLLLbSLLbI8LbS8bI", "stream");
+	check_type("REDIS0010", 18, "cLSLS", "quicklist 2");
+	check_type("REDIS0010", 19, "bSSLLLLLLLLbSLLLcI8LI8LbS8cII", "stream 2");
+	check_type("REDIS0011", 21, "bSSLLLLLLLLcSLLLbI8LcS88bIS88aSLLLaa",
+			   "stream 3, groups with and without consumers");
+	check_type("REDIS0012", 22, "bLSS", "hash with expiring fields, early");
+	check_type("REDIS0012", 23, "S", "the same as a listpack");
+	check_type("REDIS0012", 24, "8cLSSLSS", "hash with expiring fields");
+	check_type("REDIS0012", 25, "8S", "the same as a listpack");
+	check_type("REDIS0013", 26, "bSSLLLLLLLLbSLLLaaLLcScSLLSLLSbSLLLL", "stream 4, with producers");
+	check_type("REDIS0014", 27, "bSSLLLLLLLLbSLLLbI8LacIILLaLL", "stream 5, with refused entries");
+	check_type("REDIS0014", 28, "eaLaSLb8Lc8LdS", "array");
+	check_type("REDIS0014", 28, "bbLLaS", "array with an insert position");
+	check_type("REDIS0010", 7, "LbLcLd4e8fSa", "module");
+	check_type("VALKEY080", 22, "cSS8SS8", "Valkey's hash with expiring fields");
+	check_type("REDIS0006", 1, "a", "list of nothing");
+}
+
+/* ---- what servers wrote ---- */
+
+static void
+check_cuts_and_flips(const char *name, const Bytes *whole, Seen *seen)
+{
+	Failure failure;
+	size_t accepted = 0;
+
+	for (size_t length = 0; length < whole->length; length++)
+		accepted += read_chunked(whole->data, length, 512, seen, &failure);
+	ok(accepted == 0, "%s: cut at any byte it is refused", name);
+	accepted = 0;
+	for (size_t at = 0; at < whole->length; at++)
+	{
+		whole->data[at] ^= 0x10;
+		accepted += read_chunked(whole->data, whole->length, 4096, seen, &failure);
+		whole->data[at] ^= 0x10;
+	}
+	ok(accepted == 0, "%s: changed at any byte it is refused", name);
+}
+
+static void
+check_file(const char *name, int version, uint64_t keys, size_t databases, uint64_t functions)
+{
+	static const size_t chunks[] = {1, 2, 3, 7, 64, 1000, SIZE_MAX};
+	Bytes whole = load(name);
+	Seen *seen = calloc(1, sizeof(*seen));
+	Failure failure;
+	uint64_t digest = 0;
+	bool same = true;
+
+	for (size_t i = 0; i < sizeof(chunks) / sizeof(chunks[0]); i++)
+	{
+		bool passed = read_chunked(whole.data, whole.length, chunks[i], seen, &failure);
+
+		if (i == 0)
+			digest = seen->digest;
+		same = same && passed && seen->digest == digest && seen->summary.version == version &&
+			   rdb_summary_keys(&seen->summary) == keys &&
+			   rdb_summary_databases(&seen->summary) == databases && seen->summary.functions == functions &&
+			   seen->summary.used_memory > 0;
+	}
+	if (!ok(same, "%s: version %d, %" PRIu64 " keys in %zu databases, in any chunking", name, version, keys,
+			databases))
+		printf("# version %d, %" PRIu64 " keys, %zu databases, %" PRIu64 " functions: %s\n",
+			   seen->summary.version, rdb_summary_keys(&seen->summary), rdb_summary_databases(&seen->summary),
+			   seen->summary.functions, failure.detail);
+	check_cuts_and_flips(name, &whole, seen);
+	bytes_append(&whole, "\n", 1, &failure);
+	ok(!read_chunked(whole.data, whole.length, 100, seen, &failure) && failure.reason == REASON_INTEGRITY,
+	   "%s: a byte behind its end is refused", name);
+	bytes_free(&whole);
+	seen_free(seen);
+	free(seen);
+}
+
+static void
+check_keys(void)
+{
+	Seen *seen = calloc(1, sizeof(*seen));
+	Failure failure;
+	Bytes whole = load("redis-7.0-all.rdb");
+	char repeated[200] = "0 ";
+
+	read_chunked(whole.data, whole.length, 11, seen, &failure);
+	ok(strstr(seen->text, "\n0 12345 type 0 expires -1 idle -1 freq -1\n") != NULL,
+	   "a key stored as a number");
+	for (int i = 0; i < 50; i++)
+		strcat(repeated, "key");
+	ok(strstr(seen->text, repeated) != NULL, "a key stored compressed");
+	ok(strstr(seen->text, "\n0 expiring type 0 expires 1") != NULL, "a key with an expiry");
+	ok(strstr(seen->text, "\n3 other type 0 expires -1") != NULL,
+	   "a key of another database has no expiry left over");
+	bytes_free(&whole);
+	whole = load("redis-7.0-lru.rdb");
+	read_chunked(whole.data, whole.length, 11, seen, &failure);
+	ok(strstr(seen->text, "0 b type 18 expires -1 idle 0 freq -1\n") != NULL, "idle times");
+	bytes_free(&whole);
+	whole = load("redis-8.0-lfu.rdb");
+	read_chunked(whole.data, whole.length, 11, seen, &failure);
+	ok(strstr(seen->text, "0 a type 0 expires -1 idle -1 freq 0\n") != NULL, "frequencies");
+	bytes_free(&whole);
+	seen_free(seen);
+	free(seen);
+}
+
+/* ---- refusals ---- */
+
+static void
+check_refused(const char *what, const char *expected)
+{
+	Seen *seen = calloc(1, sizeof(*seen));
+	Failure failure;
+	bool passed = read_chunked(file.data, file.length, 5, seen, &failure);
+
+	if (!ok(!passed && failure.reason == REASON_INTEGRITY && strstr(failure.detail, expected) != NULL, "%s",
+			what))
+		printf("# %s\n", failure.detail);
+	seen_free(seen);
+	free(seen);
+}
+
+static void
+check_refusals(void)
+{
+	begin_file("REDIS0005");
+	check_refused("version 5", "RDB version 5 of Redis is not known");
+	begin_file("REDIS0015");
+	check_refused("version 15", "RDB version 15 of Redis");
+	begin_file("VALKEY081");
+	check_refused("Valkey's 81", "RDB version 81 of Valkey");
+	begin_file("REDIS00x0");
+	check_refused("no number", "version is no number");
+	begin_file("PGDMP\1\2\3\4");
+	check_refused("another format", "does not begin");
+
+	begin_file("REDIS0010");
+	put_byte(8);
+	check_refused("a type that never was", "0x08 is no known opcode");
+	begin_file("REDIS0010");
+	put_byte(6);
+	check_refused("modules before their release", "0x06");
+	begin_file("REDIS0010");
+	put_byte(0xf6);
+	check_refused("functions of release candidates", "release candidates");
+	begin_file("VALKEY080");
+	put_byte(0xf3);
+	check_refused("a cluster that moves slots", "moving slots");
+
+	begin_file("REDIS0010");
+	put_byte(0);
+	put_length(UINT64_C(1) << 63);
+	put("abc", 3);
+	check_refused("a key of 2^63 bytes", "ends before");
+	begin_file("REDIS0010");
+	put_byte(4);
+	put_string("k");
+	put_length(UINT64_MAX);
+	put_string("a");
+	end_file();
+	check_refused("a hash of 2^64 fields", "unknown encoding");
+	begin_file("REDIS0010");
+	put_byte(0xfe);
+	put_length(UINT64_C(1) << 40);
+	check_refused("database 2^40", "no database");
+	begin_file("REDIS0010");
+	put_byte(0);
+	put_byte(0xc4);
+	check_refused("an unknown encoding of a string", "unknown encoding");
+	begin_file("REDIS0010");
+	put_byte(0);
+	put_byte(0x82);
+	check_refused("an unknown width of a length", "unknown encoding");
+	begin_file("REDIS0010");
+	put_byte(1);
+	put_string("k");
+	put_byte(0xc0);
+	check_refused("a count that is a string", "a string's encoding");
+	begin_file("REDIS0010");
+	put_byte(0);
+	put("\xc3\x02\x7f\x00\x00", 5);
+	check_refused("LZF that promises nothing", "lengths cannot be");
+	begin_file("REDIS0010");
+	put_byte(0);
+	put("\xc3\x02\x7f\xff\x00\x00", 6);
+	check_refused("LZF that promises too much a byte", "lengths cannot be");
+	begin_file("REDIS0010");
+	put_byte(0);
+	put("\xc3\x02\x0a\x20\x05", 5);
+	put_string("x");
+	end_file();
+	check_refused("LZF that copies from before its beginning", "does not decompress");
+	begin_file("REDIS0010");
+	put_byte(7);
+	put_string("k");
+	put_layout("Lg");
+	check_refused("a module's part of an unknown kind", "unknown kind");
+	begin_file("REDIS0014");
+	put_byte(28);
+	put_string("k");
+	put_layout("baLe");
+	check_refused("an array's element of an unknown kind", "array");
+	bytes_reset(&file, SIZE_MAX);
+	check_refused("nothing at all", "empty");
+}
+
+static void
+check_odds_and_ends(void)
+{
+	Seen *seen = calloc(1, sizeof(*seen));
+	Failure failure;
+	unsigned char footer[RDB_FOOTER_SIZE];
+	char payload[] = "\0\3abc..........";
+	int version = 0;
+
+	/* Slot hints, a module's own data, metadata of a key, expiry in seconds, no checksum. */
+	begin_file("REDIS0013");
+	put_byte(0xf4);
+	put_layout("LLL");
+	put_byte(0xf7);
+	put_layout("LcLfSa");
+	put_byte(0xfd);
+	put("\x01\x00\x00\x00", 4);
+	put_byte(0xf3);
+	put_layout("b4fSa");
+	put_byte(0);
+	put_string("k");
+	put_string("value");
+	put_byte(0xff);
+	put("\0\0\0\0\0\0\0\0", 8);
+	ok(read_chunked(file.data, file.length, 2, seen, &failure),
+	   "slots, module data, metadata, no checksum: %s", failure.detail);
+	is_int((long long) seen->summary.module_aux, 1, "a module's own data is counted");
+	is_string(seen->text, "0 k type 0 expires 1000 idle -1 freq -1\n", "an expiry in seconds");
+	ok(seen->last_payload.length == 1 + 1 + 4 + 1 + 16 + 1 + 1 + 6 && seen->last_payload.data[0] == 0xf3,
+	   "metadata stands in front of the payload");
+
+	rdb_footer(footer, 10, payload, 5);
+	memcpy(payload + 5, footer, sizeof(footer));
+	ok(rdb_footer_check(payload, 15, &version) && version == 10, "a footer fits its payload");
+	payload[3] ^= 1;
+	ok(!rdb_footer_check(payload, 15, &version), "and no other");
+	ok(!rdb_footer_check(payload, 9, &version), "nine bytes are no payload");
+	seen_free(seen);
+	free(seen);
+}
+
+static void
+check_crc_and_lzf(void)
+{
+	const char *digits = "123456789";
+	char out[300];
+
+	for (size_t cut = 0; cut <= 9; cut++)
+		if (!ok(crc64_update(crc64_update(0, digits, cut), digits + cut, 9 - cut) == 0xe9c6d914c4b8d9caULL,
+				"CRC64 in two parts, cut at %zu", cut))
+			break;
+	ok(lzf_decompress("\0a\xe0\xff\0", 5, out, 265) && out[264] == 'a',
+	   "LZF: a byte and its longest repetition");
+	ok(lzf_decompress("\2abc\x20\2", 6, out, 6) && memcmp(out, "abcabc", 6) == 0,
+	   "LZF: literals, then a copy");
+	ok(!lzf_decompress("\2abc\x20\2", 6, out, 5), "LZF: more than was promised");
+	ok(!lzf_decompress("\2abc\x20\2", 6, out, 7), "LZF: less than was promised");
+	ok(!lzf_decompress("\2abc\x20\3", 6, out, 6), "LZF: a copy from before the beginning");
+	ok(!lzf_decompress("\2ab", 3, out, 3), "LZF: literals that are cut");
+	ok(!lzf_decompress("\2abc\x20", 5, out, 6), "LZF: a distance that is cut");
+	ok(!lzf_decompress("\2abc\xe0", 5, out, 20), "LZF: a length that is cut");
+}
+
+int
+main(void)
+{
+	check_crc_and_lzf();
+	check_file("redis-7.0-all.rdb", 10, 25, 3, 1);
+	check_file("redis-8.0-all.rdb", 12, 25, 3, 1);
+	check_file("valkey-8.1-all.rdb", 11, 25, 3, 1);
+	check_file("redis-7.0-empty.rdb", 10, 0, 0, 0);
+	check_file("redis-7.0-plain.rdb", 10, 2, 1, 1);
+	check_file("redis-8.0-lru.rdb", 12, 2, 1, 1);
+	check_file("valkey-8.1-lfu.rdb", 11, 2, 1, 1);
+	check_keys();
+	check_layouts();
+	check_refusals();
+	check_odds_and_ends();
+	bytes_free(&file);
+	return done_testing();
+}
