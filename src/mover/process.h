@@ -21,6 +21,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "failure.h"
@@ -38,6 +39,14 @@ typedef struct ChildSpec
 	int			stdin_fd;	   /* use this instead of a pipe when > 0; stays the caller's */
 	int			stdout_fd;	   /* likewise: joins two children without bytes passing through us */
 	int			kept_fds[CHILD_MAX_KEPT_FDS]; /* the same number in the child (memfds); 0 ends the list */
+
+	/*
+	 * Called about once a second while child_read(), child_write() or
+	 * child_wait() waits for the child: the place to look elsewhere whether it
+	 * works, and to say so.  False (with the failure set) ends the waiting.
+	 */
+	bool		(*idle) (void *context, Failure *failure);
+	void	   *idle_context;
 } ChildSpec;
 
 typedef struct Child
@@ -46,9 +55,14 @@ typedef struct Child
 	const char *name;		/* argv[0], for messages */
 	int			stdin_fd;	/* ours to write, non-blocking; -1: none or closed */
 	int			stdout_fd;	/* ours to read, non-blocking; -1: none or at its end */
-	int			stderr_fd;	/* drained by child_poll() and child_read(), never by the caller */
-	char		stderr_tail[CHILD_STDERR_TAIL + 1]; /* the last bytes that it wrote, scrubbed when read by child_stderr() */
+	int			stderr_fd;	/* drained by every function that waits, never by the caller */
+	char		stderr_tail[CHILD_STDERR_TAIL + 1]; /* the last bytes that it wrote, raw: read it by child_stderr() */
 	size_t		stderr_length;
+	bool		stderr_cut;	/* it wrote more than the tail holds */
+	bool		(*idle) (void *context, Failure *failure);
+	void	   *idle_context;
+	int64_t		idle_at;	/* milliseconds of the monotonic clock: when idle is due */
+	int64_t		bytes_read;	/* from stdout */
 	bool		reaped;
 	int			status;		/* of waitpid, once reaped */
 } Child;
@@ -61,15 +75,23 @@ extern bool child_start(const ChildSpec *spec, Child *child, Failure *failure);
  */
 extern bool child_read(Child *child, void *buffer, size_t capacity, size_t *length, Failure *failure);
 
-/* Writes all of it to stdin; drains stderr meanwhile.  A closed pipe is no failure here: *broken says so, wait tells why. */
+/*
+ * Writes all of it to stdin; drains stderr meanwhile.  A closed pipe is no failure here:
+ * *broken says so, child_wait() tells why.  SIGPIPE must be ignored, as main() does.  A
+ * child that also has a stdout pipe and fills it is not read here: give it none, or a file.
+ */
 extern bool child_write(Child *child, const void *bytes, size_t length, bool *broken, Failure *failure);
 
 extern void child_close_stdin(Child *child);
 
-/* Drains stderr to its end and reaps; cancel_fd() is watched.  The caller judges child->status. */
+/*
+ * Waits for the end of the process and reaps it; stderr is drained meanwhile,
+ * stdout read and thrown away, what is left of its process group killed.  Close
+ * stdin first.  cancel_fd() is watched.  The caller judges child->status.
+ */
 extern bool child_wait(Child *child, Failure *failure);
 
-/* "exited with 1", "killed by signal 9": static buffer. */
+/* "exited with 1", "killed by signal 9 (Killed)": static buffer. */
 extern const char *child_status_text(const Child *child);
 
 /* The tail of stderr as one scrubbed line for a detail; static buffer. */

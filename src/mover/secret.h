@@ -5,6 +5,7 @@
  * A stored URL is base64url(nonce 12 || ciphertext || tag 16), AES-256-GCM, with
  * or without padding.  The key file holds one key of 64 hex digits a line: the
  * first encrypts, all decrypt, so a key is rotated by putting the new one first.
+ * Blank lines and lines that begin with '#' are skipped.
  * Its owner and mode follow Postgres' ssl_key_file: ours and 0600, or root's and
  * at most 0640.
  *
@@ -36,9 +37,10 @@ extern void key_ring_free(KeyRing *ring);
 /* REASON_DECRYPT: not base64url, too short, changed, or under a key that is not in the ring. */
 extern bool secret_decrypt(const KeyRing *ring, const char *ciphertext, Secret *plaintext, Failure *failure);
 
-/* Returns malloc'ed base64url without padding; NULL: failure. */
+/* Each call draws a nonce of its own.  Returns malloc'ed base64url without padding; NULL: failure. */
 extern char *secret_encrypt(const KeyRing *ring, const char *plaintext, size_t length, Failure *failure);
 
+/* text NULL: zeros. */
 extern bool secret_copy(Secret *secret, const char *text, size_t length, Failure *failure);
 extern void secret_free(Secret *secret);
 
@@ -48,6 +50,9 @@ extern void secret_register(const char *value, size_t length);
 /* Replaces every registered value by '***', in place (the text never grows). */
 extern void secret_scrub(char *text);
 extern void secret_forget_all(void);
+
+/* The longest registered value: what a text cut at its beginning may begin with a part of. */
+extern size_t secret_longest(void);
 
 /* A sealed memfd that holds `text`; for PGPASSFILE=/proc/self/fd/N and the like.  -1: failure. */
 extern int	secret_memfd(const char *name, const char *text, size_t length, Failure *failure);

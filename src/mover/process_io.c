@@ -1,0 +1,376 @@
+/*
+ * process_io.c
+ *	  Living with a child: reading, writing, waiting, ending.
+ *
+ * Everything that waits does so in wait_for(), which drains stderr (a child that
+ * blocks there would never be done with the pipe that we look at), watches for
+ * cancellation, and calls the spec's idle function.  Reads and writes are tried
+ * first and polled for only when they would block.
+ */
+#include "process.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cancel.h"
+#include "secret.h"
+#include "text.h"
+
+#define IDLE_INTERVAL		   1000 /* milliseconds between two calls of idle */
+#define TERMINATE_GRACE		   2000 /* from SIGTERM to SIGKILL */
+#define WITHOUT_PIDFD_INTERVAL 20	/* kernels before 5.3: look again */
+#define DISCARD_BYTES		   (64 * 1024)
+
+/* What one round of waiting found. */
+typedef enum Waited
+{
+	WAITED_FAILED,
+	WAITED_ROUND, /* stderr was drained, or time passed: look again */
+	WAITED_READY
+} Waited;
+
+static int64_t
+now_milliseconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void
+close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+static void
+remember_stderr(Child *child, const char *bytes, size_t length)
+{
+	size_t room = CHILD_STDERR_TAIL - child->stderr_length;
+
+	if (length > CHILD_STDERR_TAIL)
+	{
+		bytes += length - CHILD_STDERR_TAIL;
+		length = CHILD_STDERR_TAIL;
+		child->stderr_cut = true;
+	}
+	if (length > room)
+	{
+		size_t out = length - room;
+
+		memmove(child->stderr_tail, child->stderr_tail + out, child->stderr_length - out);
+		child->stderr_length -= out;
+		child->stderr_cut = true;
+	}
+	memcpy(child->stderr_tail + child->stderr_length, bytes, length);
+	child->stderr_length += length;
+}
+
+/* One read at most: a flood must not keep us from stdout. */
+static void
+drain_stderr(Child *child)
+{
+	char buffer[16 * 1024];
+	ssize_t got;
+
+	if (child->stderr_fd < 0)
+		return;
+	got = read(child->stderr_fd, buffer, sizeof(buffer));
+	if (got > 0)
+		remember_stderr(child, buffer, (size_t) got);
+	else if (got == 0 || (errno != EAGAIN && errno != EINTR))
+		close_fd(&child->stderr_fd);
+}
+
+/* What a dead child left in the pipe; bounded, should a grandchild still write. */
+static void
+drain_stderr_rest(Child *child)
+{
+	for (int rounds = 0; rounds < 128 && child->stderr_fd >= 0; rounds++)
+		drain_stderr(child);
+	close_fd(&child->stderr_fd);
+}
+
+static bool
+call_idle(Child *child, Failure *failure)
+{
+	int64_t now;
+
+	if (child->idle == NULL)
+		return true;
+	now = now_milliseconds();
+	if (child->idle_at == 0)
+		child->idle_at = now + IDLE_INTERVAL;
+	if (now < child->idle_at)
+		return true;
+	child->idle_at = now + IDLE_INTERVAL;
+	return child->idle(child->idle_context, failure);
+}
+
+/* Waits until fd has one of the events, at most `timeout` milliseconds (-1: no limit of its own). */
+static Waited
+wait_for(Child *child, int fd, short events, int timeout, Failure *failure)
+{
+	struct pollfd fds[3] = {{.fd = fd, .events = events},
+							{.fd = child->stderr_fd, .events = POLLIN},
+							{.fd = cancel_fd(), .events = POLLIN}};
+
+	if (cancel_requested())
+	{
+		cancel_failure(failure);
+		return WAITED_FAILED;
+	}
+	if (child->idle != NULL && (timeout < 0 || timeout > IDLE_INTERVAL))
+		timeout = IDLE_INTERVAL;
+	if (poll(fds, 3, timeout) < 0 && errno != EINTR)
+	{
+		failure_set_errno(failure, REASON_INTERNAL, "could not wait for \"%s\"", child->name);
+		return WAITED_FAILED;
+	}
+	if (fds[1].revents != 0)
+		drain_stderr(child);
+	if (!call_idle(child, failure))
+		return WAITED_FAILED;
+	return fds[0].revents != 0 ? WAITED_READY : WAITED_ROUND;
+}
+
+bool
+child_read(Child *child, void *buffer, size_t capacity, size_t *length, Failure *failure)
+{
+	*length = 0;
+	if (cancel_requested())
+		return cancel_failure(failure);
+	while (child->stdout_fd >= 0)
+	{
+		ssize_t got = read(child->stdout_fd, buffer, capacity);
+
+		if (got > 0)
+		{
+			*length = (size_t) got;
+			child->bytes_read += got;
+			return true;
+		}
+		if (got == 0)
+			close_fd(&child->stdout_fd);
+		else if (errno == EAGAIN)
+		{
+			if (wait_for(child, child->stdout_fd, POLLIN, -1, failure) == WAITED_FAILED)
+				return false;
+		}
+		else if (errno != EINTR)
+			return failure_set_errno(failure, REASON_INTERNAL, "could not read from \"%s\"", child->name);
+	}
+	return true;
+}
+
+bool
+child_write(Child *child, const void *bytes, size_t length, bool *broken, Failure *failure)
+{
+	const char *from = bytes;
+
+	*broken = child->stdin_fd < 0;
+	if (cancel_requested())
+		return cancel_failure(failure);
+	while (length > 0 && !*broken)
+	{
+		ssize_t written = write(child->stdin_fd, from, length);
+
+		if (written >= 0)
+		{
+			from += written;
+			length -= (size_t) written;
+		}
+		else if (errno == EAGAIN)
+		{
+			if (wait_for(child, child->stdin_fd, POLLOUT, -1, failure) == WAITED_FAILED)
+				return false;
+		}
+		else if (errno == EPIPE)
+			*broken = true;
+		else if (errno != EINTR)
+			return failure_set_errno(failure, REASON_INTERNAL, "could not write to \"%s\"", child->name);
+	}
+	return true;
+}
+
+void
+child_close_stdin(Child *child)
+{
+	close_fd(&child->stdin_fd);
+}
+
+/* Whoever is left of its group goes before the group's number can be given to others. */
+static void
+reap(Child *child)
+{
+	kill(-child->pid, SIGKILL);
+	while (waitpid(child->pid, &child->status, 0) < 0 && errno == EINTR)
+		;
+	child->reaped = true;
+}
+
+static bool
+has_ended(const Child *child)
+{
+	siginfo_t info = {0};
+
+	return waitid(P_PID, (id_t) child->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid != 0;
+}
+
+static void
+discard_stdout(Child *child)
+{
+	char buffer[DISCARD_BYTES];
+
+	if (child->stdout_fd >= 0 && read(child->stdout_fd, buffer, sizeof(buffer)) == 0)
+		close_fd(&child->stdout_fd);
+}
+
+/*
+ * Waits for its end until `deadline` (0: none).  True: it has ended.  A child
+ * that still writes to stdout is read, so that it can end.
+ */
+static bool
+wait_for_end(Child *child, int pidfd, int64_t deadline, bool cancellable, Failure *failure)
+{
+	while (!has_ended(child))
+	{
+		struct pollfd fds[4] = {{.fd = pidfd, .events = POLLIN},
+								{.fd = child->stderr_fd, .events = POLLIN},
+								{.fd = child->stdout_fd, .events = POLLIN},
+								{.fd = cancellable ? cancel_fd() : -1, .events = POLLIN}};
+		int timeout = pidfd < 0 ? WITHOUT_PIDFD_INTERVAL : IDLE_INTERVAL;
+
+		if (cancellable && cancel_requested())
+			return cancel_failure(failure);
+		if (deadline != 0)
+		{
+			int64_t left = deadline - now_milliseconds();
+
+			if (left <= 0)
+				return false;
+			if (left < timeout)
+				timeout = (int) left;
+		}
+		if (poll(fds, 4, timeout) < 0 && errno != EINTR)
+			return failure_set_errno(failure, REASON_INTERNAL, "could not wait for \"%s\"", child->name);
+		drain_stderr(child);
+		discard_stdout(child);
+		if (cancellable && !call_idle(child, failure))
+			return false;
+	}
+	return true;
+}
+
+bool
+child_wait(Child *child, Failure *failure)
+{
+	int pidfd;
+	bool ended;
+
+	if (child->pid == 0 || child->reaped)
+		return true;
+	pidfd = pidfd_open(child->pid, 0);
+	ended = wait_for_end(child, pidfd, 0, true, failure);
+	close_fd(&pidfd);
+	if (!ended)
+		return false;
+	reap(child);
+	drain_stderr_rest(child);
+	close_fd(&child->stdin_fd);
+	close_fd(&child->stdout_fd);
+	return true;
+}
+
+void
+child_close(Child *child)
+{
+	if (child->pid != 0 && !child->reaped)
+	{
+		int pidfd = pidfd_open(child->pid, 0);
+
+		/*
+		 * Its stdin stays open meanwhile: an end of file there could look like the
+		 * end of a script that is to be committed.
+		 */
+		kill(-child->pid, SIGTERM);
+		(void) wait_for_end(child, pidfd, now_milliseconds() + TERMINATE_GRACE, false, NULL);
+		close_fd(&pidfd);
+		reap(child);
+		drain_stderr_rest(child);
+	}
+	if (child->pid == 0)
+		return;
+	close_fd(&child->stdin_fd);
+	close_fd(&child->stdout_fd);
+	close_fd(&child->stderr_fd);
+}
+
+const char *
+child_status_text(const Child *child)
+{
+	static char text[96];
+
+	if (!child->reaped)
+		snprintf(text, sizeof(text), "still runs");
+	else if (WIFSIGNALED(child->status))
+		snprintf(text, sizeof(text), "killed by signal %d (%s)", WTERMSIG(child->status),
+				 strsignal(WTERMSIG(child->status)));
+	else
+		snprintf(text, sizeof(text), "exited with %d", WEXITSTATUS(child->status));
+	return text;
+}
+
+/* A tail may begin within a secret, which would not be found: leave the first line out, or enough bytes. */
+static const char *
+whole_tail(const Child *child)
+{
+	const char *tail = child->stderr_tail;
+	const char *newline;
+	size_t secret;
+
+	if (!child->stderr_cut)
+		return tail;
+	newline = memchr(tail, '\n', child->stderr_length);
+	if (newline != NULL)
+		return newline + 1;
+	secret = secret_longest();
+	return tail + (secret < child->stderr_length ? secret : child->stderr_length);
+}
+
+const char *
+child_stderr(Child *child)
+{
+	static char text[2 * CHILD_STDERR_TAIL + 1];
+	char scrubbed[CHILD_STDERR_TAIL + 1];
+	const char *tail = whole_tail(child);
+	size_t length = child->stderr_length - (size_t) (tail - child->stderr_tail);
+	char *to = text;
+
+	for (size_t i = 0; i < length; i++)
+		scrubbed[i] = tail[i] != '\0' ? tail[i] : '?';
+	scrubbed[length] = '\0';
+	secret_scrub(scrubbed);
+
+	/* Lines are joined by "; ", which is the only thing here that makes it longer. */
+	for (const char *from = scrubbed; *from != '\0'; from++)
+	{
+		if (*from == '\n' && from[1] != '\0')
+			*to++ = ';';
+		*to++ = *from == '\n' ? ' ' : *from;
+	}
+	*to = '\0';
+	text_make_line(text);
+	return text;
+}

@@ -1,0 +1,112 @@
+/*
+ * text.c
+ *	  Small judgements on text that came from somewhere else.
+ */
+#include "text.h"
+
+#include <string.h>
+
+static bool
+is_hex_digit(char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
+bool
+text_is_uuid(const char *text, size_t length)
+{
+	if (length != 36)
+		return false;
+	for (size_t i = 0; i < length; i++)
+	{
+		bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+
+		if (dash ? text[i] != '-' : !is_hex_digit(text[i]))
+			return false;
+	}
+	return true;
+}
+
+bool
+text_is_hex(const char *text, size_t length)
+{
+	for (size_t i = 0; i < length; i++)
+		if (!is_hex_digit(text[i]))
+			return false;
+	return length > 0;
+}
+
+/* Length of the UTF-8 character that begins here (RFC 3629), 0 if none does. */
+static size_t
+character_length(const unsigned char *bytes)
+{
+	unsigned char lowest = 0x80;
+	unsigned char highest = 0xBF;
+	size_t length;
+
+	if (bytes[0] < 0x80)
+		return 1;
+	if (bytes[0] < 0xC2 || bytes[0] > 0xF4)
+		return 0;
+	length = bytes[0] < 0xE0 ? 2 : bytes[0] < 0xF0 ? 3 : 4;
+
+	/* Overlong forms, surrogates, and what lies beyond U+10FFFF. */
+	if (bytes[0] == 0xE0)
+		lowest = 0xA0;
+	else if (bytes[0] == 0xED)
+		highest = 0x9F;
+	else if (bytes[0] == 0xF0)
+		lowest = 0x90;
+	else if (bytes[0] == 0xF4)
+		highest = 0x8F;
+
+	if (bytes[1] < lowest || bytes[1] > highest)
+		return 0;
+	for (size_t i = 2; i < length; i++)
+		if (bytes[i] < 0x80 || bytes[i] > 0xBF)
+			return 0;
+	return length;
+}
+
+void
+text_make_line(char *text)
+{
+	const unsigned char *from = (const unsigned char *) text;
+	char *to = text;
+
+	while (*from != '\0')
+	{
+		size_t length = character_length(from);
+
+		if (length == 0)
+		{
+			*to++ = '?';
+			from++;
+		}
+		else if (*from <= ' ' || *from == 0x7F)
+		{
+			if (to > text && to[-1] != ' ')
+				*to++ = ' ';
+			from++;
+		}
+		else
+		{
+			memmove(to, from, length);
+			to += length;
+			from += length;
+		}
+	}
+	if (to > text && to[-1] == ' ')
+		to--;
+	*to = '\0';
+}
+
+void
+text_truncate(char *text, size_t bytes)
+{
+	if (strlen(text) <= bytes)
+		return;
+	while (bytes > 0 && ((unsigned char) text[bytes] & 0xC0) == 0x80)
+		bytes--;
+	text[bytes] = '\0';
+}
