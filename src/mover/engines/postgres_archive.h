@@ -137,9 +137,12 @@ extern uint64_t postgres_archive_create_locks(const PostgresArchive *archive, co
 /*
  * The proof that a stream is a whole custom archive: every data entry of its TOC
  * met exactly once, to its last byte, nothing unknown, nothing after.  Memory:
- * a few kB and two bits for each dump id.  Counts: entries, tables, indexes,
- * views, sequences, functions, extensions, large_objects, data_entries, and,
- * where the data is not compressed and was dumped by COPY, rows.
+ * a few kB and a byte for each dump id, at any size of data or of texts.
+ *
+ * Counts: entries (of the TOC), schemas, tables (foreign ones too), views
+ * (materialized ones too), sequences, indexes, constraints, functions (procedures
+ * and aggregates too), extensions, data_entries, large_objects; and rows, where
+ * all data was dumped by COPY and nothing is compressed, which is how we dump.
  *
  * A backup's stream that ends before its header does is REASON_TOO_SMALL.
  */
