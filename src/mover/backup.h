@@ -25,6 +25,7 @@
  * known to be stored, `done`.  False: the failure is set and `failed` is for the
  * caller to say.  url is the resource's, in plaintext; borrowed.
  */
-extern bool backup_run(const Job *job, const Settings *settings, const Secret *url, Report *report, Failure *failure);
+extern bool backup_run(const Job *job, const Settings *settings, const Secret *url, Report *report,
+					   Failure *failure);
 
 #endif

@@ -19,7 +19,8 @@ typedef struct GzipReader GzipReader;
 /* Takes compressed bytes; false stops the writer with the failure that it set. */
 typedef bool (*GzipOutput)(void *context, const void *bytes, size_t length, Failure *failure);
 
-extern GzipWriter *gzip_writer_open(Compression compression, GzipOutput output, void *context, Failure *failure);
+extern GzipWriter *gzip_writer_open(Compression compression, GzipOutput output, void *context,
+									Failure *failure);
 extern bool gzip_write(GzipWriter *writer, const void *bytes, size_t length, Failure *failure);
 extern bool gzip_writer_finish(GzipWriter *writer, Failure *failure); /* trailer written */
 extern void gzip_writer_close(GzipWriter *writer);
@@ -33,7 +34,13 @@ extern GzipReader *gzip_reader_open(int fd, int64_t stored_bytes, Failure *failu
 extern bool gzip_read(GzipReader *reader, void *buffer, size_t capacity, size_t *length, Failure *failure);
 extern void gzip_reader_close(GzipReader *reader);
 
-/* "ISA-L 2.30" or "zlib 1.2.13": for --version. */
+/*
+ * Without decompressing: does it begin as gzip does, and does its trailer tell
+ * raw_bytes (modulo 2^32; -1: not known)?  REASON_INTEGRITY where not.
+ */
+extern bool gzip_check_ends(int fd, int64_t stored_bytes, int64_t raw_bytes, Failure *failure);
+
+/* "ISA-L 2.30, zlib 1.2.13" or "zlib 1.2.13": for --version. */
 extern const char *gzip_backend(void);
 
 #endif

@@ -9,6 +9,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* Holds any key of our pattern: a token of at most 200 bytes, a uuid, an attempt's number. */
+#define OBJECT_KEY_SIZE 288
+
 /* Not empty, at most 200 bytes, letters, digits and '._-' only, not beginning with '.'. */
 extern bool object_token_is_safe(const char *token);
 

@@ -1,0 +1,315 @@
+/*
+ * backup.c
+ *	  One backup, from the resource to the store.
+ */
+#include "backup.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "backup_previous.h"
+#include "cancel.h"
+#include "digest.h"
+#include "engines/engine.h"
+#include "gzip.h"
+#include "manifest.h"
+#include "object_key.h"
+#include "stores/store.h"
+
+/* What is read at once: it passes inspector and compressor while it is still in the cache. */
+#define READ_SIZE (256 * 1024)
+
+typedef struct Backup
+{
+	const Job *job;
+	const Settings *settings;
+	const Secret *url;
+	Report *report;
+
+	const Engine *engine;
+	Store *store;
+	AdoptedBackup adopted;
+
+	Source *source;
+	SourceFacts facts;
+	Inspector *inspector;
+	json_t *counts;
+	int64_t raw_bytes;
+	char *buffer;
+
+	GzipWriter *gzip;
+	Digest *digest;
+	char sha256[DIGEST_TEXT_SIZE];
+	Upload *upload;
+	int64_t stored_bytes;
+	ObjectStat object;
+	char manifest_key[OBJECT_KEY_SIZE];
+	bool object_is_stored;
+	bool manifest_is_begun;
+	int64_t started_at;
+} Backup;
+
+static bool
+open_store(Backup *backup, Failure *failure)
+{
+	const Job *job = backup->job;
+
+	if (!object_manifest_key(job->object_key, backup->manifest_key, sizeof(backup->manifest_key)))
+		return failure_set(failure, REASON_CONFIG, "\"%s\" is no key of a backup", job->object_key);
+	backup->started_at = time(NULL);
+	backup->engine = engine_find(job->engine, failure);
+	if (!backup->engine)
+		return false;
+	backup->store = store_open(job->store_name, job->store_url, backup->settings, failure);
+	return backup->store != NULL;
+}
+
+/* The dump tool is forked here: no thread is alive before begin_upload(). */
+static bool
+open_source(Backup *backup, Failure *failure)
+{
+	EngineContext context = {
+		.settings = backup->settings, .job = backup->job, .url = backup->url, .report = backup->report};
+
+	backup->facts.expected_raw_bytes = -1;
+	backup->source = backup->engine->open_source(&context, &backup->facts, failure);
+	if (!backup->source)
+		return false;
+	report_started(backup->report, backup->job->attempt_id, backup->facts.tool_version,
+				   backup->facts.server_version);
+	backup->inspector = backup->engine->open_inspector(REASON_DUMP, failure);
+	return backup->inspector != NULL;
+}
+
+static void
+announce_upload(void *context, const char *upload_id)
+{
+	Backup *backup = context;
+
+	report_upload(backup->report, backup->job->object_key, upload_id);
+}
+
+static bool
+store_compressed(void *context, const void *bytes, size_t length, Failure *failure)
+{
+	Backup *backup = context;
+
+	backup->stored_bytes += (int64_t) length;
+	return digest_add(backup->digest, bytes, length, failure) &&
+		   backup->upload->write(backup->upload, bytes, length, failure);
+}
+
+/* The size of the last backup says best how large this one will be. */
+static int64_t
+expected_stored_bytes(const Backup *backup)
+{
+	if (backup->job->expected_bytes >= 0)
+		return backup->job->expected_bytes;
+	return backup->facts.expected_raw_bytes;
+}
+
+static bool
+begin_upload(Backup *backup, Failure *failure)
+{
+	const Job *job = backup->job;
+	ObjectInfo info = {.key = job->object_key,
+					   .content_type = "application/gzip",
+					   .attempt_id = job->attempt_id,
+					   .backup_id = job->job_id,
+					   .resource_type = job->resource.type,
+					   .expected_bytes = expected_stored_bytes(backup),
+					   .announce = announce_upload,
+					   .announce_context = backup};
+
+	backup->buffer = malloc(READ_SIZE);
+	if (!backup->buffer)
+		return failure_no_memory(failure);
+	backup->digest = digest_open(failure);
+	backup->gzip = backup->digest
+					   ? gzip_writer_open(backup->settings->compression, store_compressed, backup, failure)
+					   : NULL;
+	backup->upload = backup->gzip ? backup->store->begin(backup->store, &info, failure) : NULL;
+	return backup->upload != NULL;
+}
+
+static bool
+may_go_on(const Backup *backup, Failure *failure)
+{
+	if (cancel_requested())
+		return cancel_failure(failure);
+	if (!report_is_heard(backup->report))
+		return failure_set(failure, REASON_CANCELLED,
+						   "the runner that started this job does not listen any more");
+	return true;
+}
+
+static bool
+pump_dump(Backup *backup, Failure *failure)
+{
+	size_t length;
+
+	do
+	{
+		if (!may_go_on(backup, failure) ||
+			!backup->source->read(backup->source, backup->buffer, READ_SIZE, &length, failure))
+			return false;
+		if (length > 0 && (!backup->inspector->feed(backup->inspector, backup->buffer, length, failure) ||
+						   !gzip_write(backup->gzip, backup->buffer, length, failure)))
+			return false;
+		backup->raw_bytes += (int64_t) length;
+		report_progress(backup->report, PHASE_DUMPING, backup->raw_bytes,
+						backup->upload->stored(backup->upload));
+	} while (length > 0);
+	return true;
+}
+
+/* The tool's own word first: where both complain, it knows the cause. */
+static bool
+prove_whole(Backup *backup, Failure *failure)
+{
+	backup->counts = json_object();
+	if (!backup->counts)
+		return failure_no_memory(failure);
+	return backup->source->finish(backup->source, failure) &&
+		   backup->inspector->finish(backup->inspector, backup->counts, failure);
+}
+
+static bool
+finish_object(Backup *backup, Failure *failure)
+{
+	if (!gzip_writer_finish(backup->gzip, failure) || !digest_finish(backup->digest, backup->sha256, failure))
+		return false;
+	report_progress(backup->report, PHASE_STORING, backup->raw_bytes, backup->upload->stored(backup->upload));
+	if (!may_go_on(backup, failure) || !backup->upload->finish(backup->upload, &backup->object, failure))
+		return false;
+	backup->upload = NULL;
+	backup->object_is_stored = true;
+	if (backup->object.bytes != backup->stored_bytes)
+		return failure_set(failure, REASON_UPLOAD, "the store holds %lld bytes where %lld were sent",
+						   (long long) backup->object.bytes, (long long) backup->stored_bytes);
+	return may_go_on(backup, failure);
+}
+
+static BackupResult
+result_of(const Backup *backup)
+{
+	return (BackupResult){.key = backup->job->object_key,
+						  .version = backup->object.version,
+						  .raw_bytes = backup->raw_bytes,
+						  .stored_bytes = backup->stored_bytes,
+						  .sha256 = backup->sha256,
+						  .consistency = backup->facts.consistency,
+						  .server_version = backup->facts.server_version,
+						  .tool_version = backup->facts.tool_version,
+						  .counts = backup->counts,
+						  .notes = backup->facts.notes};
+}
+
+/* With the manifest the backup exists. */
+static bool
+store_manifest(Backup *backup, Failure *failure)
+{
+	BackupResult result = result_of(backup);
+	char *text = manifest_write(backup->job, &result, backup->started_at, time(NULL), failure);
+	ObjectInfo info = {.key = backup->manifest_key,
+					   .content_type = "application/json",
+					   .attempt_id = backup->job->attempt_id,
+					   .backup_id = backup->job->job_id,
+					   .resource_type = backup->job->resource.type,
+					   .expected_bytes = text ? (int64_t) strlen(text) : -1};
+	ObjectStat stored = {0};
+	Upload *upload;
+	bool good;
+
+	if (!text)
+		return false;
+	backup->manifest_is_begun = true;
+	upload = backup->store->begin(backup->store, &info, failure);
+	good = upload && upload->write(upload, text, strlen(text), failure) &&
+		   upload->finish(upload, &stored, failure);
+	if (upload && !good)
+		upload->abort(upload);
+	object_stat_free(&stored);
+	free(text);
+	return good;
+}
+
+/* Nothing of a failed attempt stays; what cannot be removed now, the next attempt's sweep removes. */
+static void
+undo(Backup *backup)
+{
+	Failure ignored = {0};
+
+	if (backup->upload)
+		backup->upload->abort(backup->upload);
+	backup->upload = NULL;
+	if (backup->manifest_is_begun)
+		backup->store->remove(backup->store, backup->manifest_key, NULL, &ignored);
+	if (backup->object_is_stored)
+		backup->store->remove(backup->store, backup->job->object_key, backup->object.version, &ignored);
+}
+
+static void
+say_done(const Backup *backup)
+{
+	BackupResult result = result_of(backup);
+
+	if (backup->adopted.found)
+	{
+		const Manifest *manifest = &backup->adopted.manifest;
+
+		report_started(backup->report, backup->job->attempt_id, manifest->tool_version,
+					   manifest->server_version);
+		result = (BackupResult){.key = manifest->key,
+								.version = backup->adopted.object.version,
+								.raw_bytes = manifest->raw_bytes,
+								.stored_bytes = manifest->stored_bytes,
+								.sha256 = manifest->sha256,
+								.consistency = manifest->consistency,
+								.server_version = manifest->server_version,
+								.tool_version = manifest->tool_version,
+								.counts = manifest->counts,
+								.notes = manifest->notes,
+								.adopted = true};
+	}
+	report_backup_done(backup->report, &result);
+}
+
+static void
+close_all(Backup *backup)
+{
+	if (backup->source)
+		backup->source->close(backup->source);
+	if (backup->inspector)
+		backup->inspector->close(backup->inspector);
+	gzip_writer_close(backup->gzip);
+	digest_close(backup->digest);
+	free(backup->buffer);
+	json_decref(backup->counts);
+	json_decref(backup->facts.notes);
+	object_stat_free(&backup->object);
+	adopted_backup_free(&backup->adopted);
+	if (backup->store)
+		backup->store->close(backup->store);
+}
+
+bool
+backup_run(const Job *job, const Settings *settings, const Secret *url, Report *report, Failure *failure)
+{
+	Backup backup = {.job = job, .settings = settings, .url = url, .report = report};
+	bool good;
+
+	good =
+		open_store(&backup, failure) && previous_attempts_settle(job, backup.store, &backup.adopted, failure);
+	if (good && !backup.adopted.found)
+		good = open_source(&backup, failure) && begin_upload(&backup, failure) &&
+			   pump_dump(&backup, failure) && prove_whole(&backup, failure) &&
+			   finish_object(&backup, failure) && store_manifest(&backup, failure);
+	if (good)
+		say_done(&backup);
+	else
+		undo(&backup);
+	close_all(&backup);
+	return good;
+}

@@ -1,0 +1,44 @@
+/*
+ * store.c
+ *	  Which store a URL means.
+ */
+#include "stores/store.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "stores/store_backends.h"
+
+typedef struct Backend
+{
+	const char *prefix; /* of the URL */
+	Store *(*open)(const char *name, const char *url, const Settings *settings, Failure *failure);
+} Backend;
+
+static const Backend backends[] = {
+	{"file:", store_file_open},
+};
+
+Store *
+store_open(const char *name, const char *url, const Settings *settings, Failure *failure)
+{
+	for (size_t i = 0; i < sizeof(backends) / sizeof(backends[0]); i++)
+	{
+		if (strncmp(url, backends[i].prefix, strlen(backends[i].prefix)) == 0)
+			return backends[i].open(name, url, settings, failure);
+	}
+	failure_set(failure, REASON_CONFIG,
+				"the URL of store \"%s\" names no kind of store that is built in: it should begin with "
+				"file:/// or s3://",
+				name);
+	return NULL;
+}
+
+void
+object_stat_free(ObjectStat *stat)
+{
+	free(stat->version);
+	free(stat->etag);
+	free(stat->attempt_id);
+	*stat = (ObjectStat){0};
+}
