@@ -11,8 +11,18 @@ SQL_PARTS   = $(sort $(wildcard $(SOURCE)sql/parts/*.sql))
 OBJS        = $(patsubst %.c,%.o,$(patsubst $(SOURCE)%,%,$(sort $(wildcard $(SOURCE)src/extension/*.c))))
 EXTRA_CLEAN = build src/extension/*.d
 
-# A goal that installs what is missing has to work before pg_config exists.
+# These goals install what is missing, so they have to work before pg_config exists; the real work
+# stands in test/bin. PGXS stays out of them (it refuses `check` itself).
 BOOTSTRAPPED = demo check bench lint fuzz
+ifneq ($(filter $(BOOTSTRAPPED),$(MAKECMDGOALS)),)
+
+.PHONY: $(BOOTSTRAPPED)
+$(BOOTSTRAPPED):
+	@test/bin/install-missing $@
+	@test/bin/$@ $(ARGS)
+
+else
+
 PG_CONFIG   ?= pg_config
 PGXS        := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
 SOURCE      := $(if $(vpath_srcdir),$(vpath_srcdir)/)
@@ -29,6 +39,8 @@ REGRESS_OPTS = --inputdir=$(SOURCE)test --outputdir=build/regress
 endif
 include $(PGXS)
 -include $(OBJS:.o=.d)
+else
+$(if $(filter-out help clean,$(or $(MAKECMDGOALS),all)),$(error $(PG_CONFIG) or the server's development files are missing; test/bin/install-missing installs what a build needs, or name another PG_CONFIG))
 endif
 
 sql/custbackup--1.0.sql: $(SQL_PARTS)
@@ -41,17 +53,12 @@ all: $(MOVER)
 install: install-mover
 uninstall: uninstall-mover
 
-.PHONY: install-mover uninstall-mover help $(BOOTSTRAPPED)
+.PHONY: install-mover uninstall-mover help
 install-mover: $(MOVER)
 	$(INSTALL) -d '$(DESTDIR)$(bindir)'
 	$(INSTALL_PROGRAM) $(MOVER) '$(DESTDIR)$(bindir)/custbackup'
 uninstall-mover:
 	rm -f '$(DESTDIR)$(bindir)/custbackup'
-
-# The real work of these stands in test/bin; each first installs what is missing.
-$(BOOTSTRAPPED):
-	@$(SOURCE)test/bin/install-missing $@
-	@$(SOURCE)test/bin/$@ $(ARGS)
 
 help:
 	@echo 'make              build custbackup.so and build/custbackup'
@@ -65,3 +72,5 @@ help:
 	@echo 'make clean        remove what was built'
 	@echo
 	@echo 'Variables: PG_CONFIG, CC, SANITIZE=address,undefined (mover), BUILD (mover objects), KEEP'
+
+endif
