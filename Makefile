@@ -31,7 +31,8 @@ with_llvm    = no
 .DEFAULT_GOAL := all
 
 ifneq ($(PGXS),)
-PG_CFLAGS    = -std=gnu17 -Wall -Wextra -MMD -MP
+# A server built by gcc hands its flags to clang, which does not know them all.
+PG_CFLAGS    = -std=gnu17 -Wall -Wextra -MMD -MP $(if $(findstring clang,$(CC)),-Wno-unknown-warning-option)
 PG_CPPFLAGS  = -isystem $(shell $(PG_CONFIG) --includedir-server)
 ifneq ($(filter installcheck,$(MAKECMDGOALS)),)
 REGRESS      = $(patsubst $(SOURCE)test/sql/%.sql,%,$(sort $(wildcard $(SOURCE)test/sql/*.sql)))
