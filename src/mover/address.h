@@ -8,8 +8,8 @@
  * address from here, never a name that could resolve anew.
  *
  * Refused unless allow_local_targets: loopback, link-local, 0.0.0.0/8, ::,
- * their v4-mapped, NAT64 and 6to4 spellings, and every address that this host's own interfaces
- * have.  A Unix socket is refused always, by whoever parses the URL.
+ * multicast and broadcast, every address that this host's own interfaces have,
+ * and all these inside an IPv6 address (v4-mapped, NAT64, 6to4 and the like).  A Unix socket is refused always, by whoever parses the URL.
  */
 #ifndef ADDRESS_H
 #define ADDRESS_H
@@ -31,6 +31,7 @@ typedef struct Address
 } Address;
 
 /*
+ * port: digits, or NULL for none.
  * Resolves host (a name or a literal in any spelling) and judges every address.
  * One that is refused fails the whole host: REASON_BAD_URL.  A name that does not
  * resolve: REASON_UNREACHABLE.  *addresses is malloc'ed, in the resolver's order.

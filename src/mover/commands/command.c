@@ -1,0 +1,83 @@
+/*
+ * command.c
+ *	  What the commands have in common.
+ */
+#include "command.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool
+command_read_settings(Settings *settings, Failure *failure)
+{
+	const char *path = getenv("CUSTBACKUP_SETTINGS");
+
+	settings_defaults(settings);
+	return path == NULL || *path == '\0' || settings_read_file(settings, path, failure);
+}
+
+static bool
+take_text(char **target, const char *value, Failure *failure)
+{
+	free(*target);
+	*target = strdup(value);
+	return *target != NULL || failure_no_memory(failure);
+}
+
+bool
+command_take_setting(Settings *settings, int code, const char *value, Failure *failure)
+{
+	switch ((enum CommandSetting) code)
+	{
+		case COMMAND_KEY_FILE:
+			return take_text(&settings->key_file, value, failure);
+		case COMMAND_SPOOL_DIR:
+			return take_text(&settings->spool_dir, value, failure);
+		case COMMAND_TOOL_PATH:
+			return take_text(&settings->tool_path, value, failure);
+		case COMMAND_CREDENTIALS_FILE:
+			return take_text(&settings->credentials_file, value, failure);
+		case COMMAND_CA_FILE:
+			return take_text(&settings->ca_file, value, failure);
+		case COMMAND_PROXY:
+			return take_text(&settings->proxy, value, failure);
+		case COMMAND_ALLOW_LOCAL_TARGETS:
+			settings->allow_local_targets = true;
+			return true;
+		case COMMAND_ALLOW_HTTP:
+			settings->allow_http = true;
+			return true;
+	}
+	return failure_set(failure, REASON_INTERNAL, "a bug: option code %d is no setting", code);
+}
+
+int
+command_usage_error(const char *name, const char *format, ...)
+{
+	va_list args;
+
+	fprintf(stderr, "custbackup %s: ", name);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fprintf(stderr, "\nTry 'custbackup %s --help'.\n", name);
+	return EXIT_USAGE;
+}
+
+int
+command_failed(const char *name, const Failure *failure)
+{
+	fprintf(stderr, "custbackup %s: %s\n", name, failure->detail);
+	return EXIT_FAILURE;
+}
+
+int
+command_print(const char *name, const char *text)
+{
+	if (fputs(text, stdout) >= 0 && fflush(stdout) == 0)
+		return EXIT_SUCCESS;
+	fprintf(stderr, "custbackup %s: could not write to standard output\n", name);
+	return EXIT_FAILURE;
+}

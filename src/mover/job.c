@@ -1,0 +1,467 @@
+/*
+ * job.c
+ *	  Reading a job, strictly: a field that is not understood may be one that matters.
+ *
+ * Each object of the job has a table of its fields.  A field that may be null may
+ * also be absent.
+ */
+#include "job.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "cancel.h"
+#include "object_key.h"
+#include "text.h"
+
+#define JOB_VERSION	   1
+#define TEXT_MAX_BYTES 8192
+#define NAME_MAX_BYTES 200
+#define PREVIOUS_MAX   100
+
+typedef enum FieldType
+{
+	FIELD_TEXT,			 /* char *: no control characters */
+	FIELD_TEXT_OR_NULL,	 /* char * */
+	FIELD_NAME,			 /* char *: a text of at most 200 bytes */
+	FIELD_CIPHERTEXT,	 /* char *: judged when it is decrypted */
+	FIELD_UUID,			 /* char * */
+	FIELD_UUID_OR_NULL,	 /* char * */
+	FIELD_TOKEN,		 /* char * */
+	FIELD_KEY,			 /* char *: of a dump */
+	FIELD_SHA256,		 /* char * */
+	FIELD_BYTES,		 /* int64_t */
+	FIELD_BYTES_OR_NULL, /* int64_t, -1 for null */
+	FIELD_COUNT,		 /* int, from 1 */
+	FIELD_OBJECT,		 /* json_t *, borrowed */
+	FIELD_ARRAY_OR_NULL	 /* json_t *, borrowed */
+} FieldType;
+
+typedef struct Field
+{
+	const char *name;
+	FieldType type;
+	void *target;
+} Field;
+
+#define FIELDS(table) (table), sizeof(table) / sizeof((table)[0])
+
+static bool
+has_control_character(const char *text)
+{
+	for (; *text != '\0'; text++)
+		if ((unsigned char) *text < 0x20 || *text == 0x7F)
+			return true;
+	return false;
+}
+
+/* NULL: good; else what it should have been. */
+static const char *
+judge_text(FieldType type, const char *text)
+{
+	size_t length = strlen(text);
+
+	switch (type)
+	{
+		case FIELD_TEXT:
+		case FIELD_TEXT_OR_NULL:
+			return length > 0 && length <= TEXT_MAX_BYTES && !has_control_character(text)
+					   ? NULL
+					   : "must be a text of 1 to 8192 bytes without control characters";
+		case FIELD_NAME:
+			return length > 0 && length <= NAME_MAX_BYTES && !has_control_character(text)
+					   ? NULL
+					   : "must be a text of 1 to 200 bytes without control characters";
+		case FIELD_CIPHERTEXT:
+			return length > 0 ? NULL : "must not be empty";
+		case FIELD_UUID:
+		case FIELD_UUID_OR_NULL:
+			return text_is_uuid(text, length) ? NULL : "must be a uuid";
+		case FIELD_TOKEN:
+			return object_token_is_safe(text)
+					   ? NULL
+					   : "must be 1 to 200 letters, digits, '.', '_' or '-', not beginning with '.'";
+		case FIELD_KEY:
+			return object_key_is_safe(text) && strstr(text, ".dump.gz") != NULL
+					   ? NULL
+					   : "must have the form <token>/<backup id>.dump.gz";
+		case FIELD_SHA256:
+			return length == 64 && text_is_hex(text, length) ? NULL : "must be 64 hex digits";
+		default:
+			return NULL;
+	}
+}
+
+static bool
+take_text(const char *path, const Field *field, const json_t *value, Failure *failure)
+{
+	const char *wrong;
+
+	if (!json_is_string(value))
+		return failure_set(failure, REASON_CONFIG, "the job's field \"%s%s\" must be a text", path,
+						   field->name);
+	wrong = judge_text(field->type, json_string_value(value));
+	if (wrong != NULL)
+		return failure_set(failure, REASON_CONFIG, "the job's field \"%s%s\" %s", path, field->name, wrong);
+	*(char **) field->target = strdup(json_string_value(value));
+	return *(char **) field->target != NULL || failure_no_memory(failure);
+}
+
+static bool
+take_number(const char *path, const Field *field, const json_t *value, Failure *failure)
+{
+	json_int_t number = json_integer_value(value);
+	json_int_t least = field->type == FIELD_COUNT ? 1 : 0;
+
+	if (!json_is_integer(value) || number < least || (field->type == FIELD_COUNT && number > INT32_MAX))
+		return failure_set(failure, REASON_CONFIG, "the job's field \"%s%s\" must be a whole number from %d",
+						   path, field->name, (int) least);
+	if (field->type == FIELD_COUNT)
+		*(int *) field->target = (int) number;
+	else
+		*(int64_t *) field->target = number;
+	return true;
+}
+
+static bool
+take_field(const char *path, const Field *field, json_t *value, Failure *failure)
+{
+	bool absent = value == NULL || json_is_null(value);
+
+	switch (field->type)
+	{
+		case FIELD_TEXT_OR_NULL:
+		case FIELD_UUID_OR_NULL:
+		case FIELD_ARRAY_OR_NULL:
+			if (absent)
+				return true;
+			break;
+		case FIELD_BYTES_OR_NULL:
+			*(int64_t *) field->target = -1;
+			if (absent)
+				return true;
+			break;
+		default:
+			if (value == NULL)
+				return failure_set(failure, REASON_CONFIG, "the job's field \"%s%s\" is missing", path,
+								   field->name);
+	}
+	switch (field->type)
+	{
+		case FIELD_BYTES:
+		case FIELD_BYTES_OR_NULL:
+		case FIELD_COUNT:
+			return take_number(path, field, value, failure);
+		case FIELD_OBJECT:
+		case FIELD_ARRAY_OR_NULL:
+			if (field->type == FIELD_OBJECT ? !json_is_object(value) : !json_is_array(value))
+				return failure_set(failure, REASON_CONFIG, "the job's field \"%s%s\" must be an %s", path,
+								   field->name, field->type == FIELD_OBJECT ? "object" : "array");
+			*(json_t **) field->target = value;
+			return true;
+		default:
+			return take_text(path, field, value, failure);
+	}
+}
+
+/* path: where the object stands in the job, with a dot at its end. */
+static bool
+take_fields(json_t *object, const char *path, const Field *fields, size_t count, Failure *failure)
+{
+	const char *name;
+	json_t *value;
+
+	json_object_foreach(object, name, value)
+	{
+		size_t at = 0;
+
+		while (at < count && strcmp(fields[at].name, name) != 0)
+			at++;
+		if (at == count)
+			return failure_set(
+				failure, REASON_CONFIG,
+				"the job's field \"%s%.64s\" is unknown: are extension and mover of the same version?", path,
+				name);
+	}
+	for (size_t i = 0; i < count; i++)
+		if (!take_field(path, &fields[i], json_object_get(object, fields[i].name), failure))
+			return false;
+	return true;
+}
+
+/* Does the key lie in the token's folder, under the backup's id? */
+static bool
+check_key(const char *field, const char *key, const char *token, const char *backup_id, Failure *failure)
+{
+	size_t length = strlen(token);
+
+	if (strncmp(key, token, length) == 0 && key[length] == '/' &&
+		strncmp(key + length + 1, backup_id, strlen(backup_id)) == 0)
+		return true;
+	return failure_set(failure, REASON_CONFIG,
+					   "the job's field \"%s\" is another backup's: it must begin with %s/%s", field, token,
+					   backup_id);
+}
+
+static bool
+take_resource(Job *job, json_t *object, Failure *failure)
+{
+	const Field fields[] = {
+		{"id", FIELD_UUID, &job->resource.id},
+		{"token", FIELD_TOKEN, &job->resource.token},
+		{"team_id", FIELD_UUID_OR_NULL, &job->resource.team_id},
+		{"tier", FIELD_NAME, &job->resource.tier},
+		{"type", FIELD_NAME, &job->resource.type},
+		{"connection_url", FIELD_CIPHERTEXT, &job->resource.connection_url},
+	};
+
+	return take_fields(object, "resource.", FIELDS(fields), failure);
+}
+
+static bool
+take_store(Job *job, json_t *object, Failure *failure)
+{
+	const Field fields[] = {{"name", FIELD_NAME, &job->store_name}, {"url", FIELD_TEXT, &job->store_url}};
+
+	return take_fields(object, "store.", FIELDS(fields), failure);
+}
+
+static bool
+take_previous(Job *job, const json_t *array, Failure *failure)
+{
+	size_t count = json_array_size(array);
+
+	if (count == 0)
+		return true;
+	if (count > PREVIOUS_MAX)
+		return failure_set(failure, REASON_CONFIG, "the job's field \"previous\" has more than %d entries",
+						   PREVIOUS_MAX);
+	job->previous = calloc(count, sizeof(PreviousAttempt));
+	if (job->previous == NULL)
+		return failure_no_memory(failure);
+	job->previous_count = (int) count;
+	for (size_t i = 0; i < count; i++)
+	{
+		PreviousAttempt *previous = &job->previous[i];
+		json_t *entry = json_array_get(array, i);
+		const Field fields[] = {
+			{"attempt_id", FIELD_UUID, &previous->attempt_id},
+			{"key", FIELD_KEY, &previous->key},
+			{"upload_id", FIELD_TEXT_OR_NULL, &previous->upload_id},
+		};
+
+		if (!json_is_object(entry))
+			return failure_set(failure, REASON_CONFIG, "the job's field \"previous\" must hold objects");
+		if (!take_fields(entry, "previous.", FIELDS(fields), failure) ||
+			!check_key("previous.key", previous->key, job->resource.token, job->job_id, failure))
+			return false;
+	}
+	return true;
+}
+
+static bool
+take_backup(Job *job, json_t *object, const json_t *previous, Failure *failure)
+{
+	const Field fields[] = {
+		{"key", FIELD_KEY, &job->object_key},
+		{"expected_bytes", FIELD_BYTES_OR_NULL, &job->expected_bytes},
+	};
+
+	return take_fields(object, "object.", FIELDS(fields), failure) &&
+		   check_key("object.key", job->object_key, job->resource.token, job->job_id, failure) &&
+		   take_previous(job, previous, failure);
+}
+
+static bool
+take_restore(Job *job, json_t *object, const char *mode, Failure *failure)
+{
+	const Field fields[] = {
+		{"backup_id", FIELD_UUID, &job->backup_id},
+		{"key", FIELD_KEY, &job->object_key},
+		{"version", FIELD_TEXT_OR_NULL, &job->version},
+		{"sha256", FIELD_SHA256, &job->sha256},
+		{"raw_bytes", FIELD_BYTES, &job->raw_bytes},
+		{"stored_bytes", FIELD_BYTES, &job->stored_bytes},
+		{"resource_id", FIELD_UUID, &job->source_resource_id},
+		{"token", FIELD_TOKEN, &job->source_token},
+	};
+
+	job->expected_bytes = -1;
+	if (strcmp(mode, "rewind") != 0 && strcmp(mode, "clone") != 0)
+		return failure_set(failure, REASON_CONFIG, "the job's field \"mode\" must be rewind or clone");
+	job->mode = strcmp(mode, "clone") == 0 ? RESTORE_CLONE : RESTORE_REWIND;
+	if (!take_fields(object, "object.", FIELDS(fields), failure) ||
+		!check_key("object.key", job->object_key, job->source_token, job->backup_id, failure))
+		return false;
+	/* A rewind empties its target: never another resource's. */
+	if (job->mode == RESTORE_REWIND && strcasecmp(job->resource.id, job->source_resource_id) != 0)
+		return failure_set(
+			failure, REASON_CONFIG,
+			"the job would rewind resource %s to a backup of resource %s: only a clone may do that",
+			job->resource.id, job->source_resource_id);
+	return true;
+}
+
+/* The kind decides which other fields there are. */
+static bool
+take_kind(Job *job, json_t *root, Failure *failure)
+{
+	json_t *version = json_object_get(root, "version");
+	const char *kind = json_string_value(json_object_get(root, "kind"));
+
+	if (!json_is_integer(version) || json_integer_value(version) != JOB_VERSION)
+		return failure_set(
+			failure, REASON_CONFIG,
+			"the job's field \"version\" must be %d: are extension and mover of the same version?",
+			JOB_VERSION);
+	if (kind == NULL || (strcmp(kind, "backup") != 0 && strcmp(kind, "restore") != 0))
+		return failure_set(failure, REASON_CONFIG, "the job's field \"kind\" must be backup or restore");
+	job->kind = strcmp(kind, "restore") == 0 ? JOB_RESTORE : JOB_BACKUP;
+	return true;
+}
+
+/* *kind and *mode are the caller's to free. */
+static bool
+take_all(Job *job, json_t *root, char **kind, char **mode, Failure *failure)
+{
+	int version;
+	json_t *resource = NULL;
+	json_t *store = NULL;
+	json_t *object = NULL;
+	json_t *previous = NULL;
+	Field fields[] = {
+		{"version", FIELD_COUNT, &version},		 {"kind", FIELD_NAME, kind},
+		{"job_id", FIELD_UUID, &job->job_id},	 {"attempt_id", FIELD_UUID, &job->attempt_id},
+		{"attempt", FIELD_COUNT, &job->attempt}, {"engine", FIELD_NAME, &job->engine},
+		{"resource", FIELD_OBJECT, &resource},	 {"store", FIELD_OBJECT, &store},
+		{"object", FIELD_OBJECT, &object},		 {"previous", FIELD_ARRAY_OR_NULL, &previous},
+	};
+
+	if (!take_kind(job, root, failure))
+		return false;
+	if (job->kind == JOB_RESTORE)
+		fields[sizeof(fields) / sizeof(fields[0]) - 1] = (Field){"mode", FIELD_NAME, mode};
+	if (!take_fields(root, "", FIELDS(fields), failure) || !take_resource(job, resource, failure) ||
+		!take_store(job, store, failure))
+		return false;
+	return job->kind == JOB_RESTORE ? take_restore(job, object, *mode, failure)
+									: take_backup(job, object, previous, failure);
+}
+
+bool
+job_parse(Job *job, const char *json, size_t length, Failure *failure)
+{
+	json_error_t error;
+	json_t *root;
+	char *kind = NULL;
+	char *mode = NULL;
+	bool taken = false;
+
+	*job = (Job){0};
+	if (length > JOB_MAX_BYTES)
+		return failure_set(failure, REASON_CONFIG, "the job is longer than %d bytes", JOB_MAX_BYTES);
+	root = json_loadb(json, length, JSON_REJECT_DUPLICATES, &error);
+	if (root == NULL)
+		failure_set(failure, REASON_CONFIG, "the job is not JSON: line %d, column %d: %s", error.line,
+					error.column, error.text);
+	else if (!json_is_object(root))
+		failure_set(failure, REASON_CONFIG, "the job must be one JSON object");
+	else
+		taken = take_all(job, root, &kind, &mode, failure);
+	free(kind);
+	free(mode);
+	json_decref(root);
+	if (!taken)
+		job_free(job);
+	return taken;
+}
+
+/* One byte more than a job may have shows that there is more.  -1: failure. */
+static ssize_t
+read_all(int fd, char *buffer, size_t capacity, Failure *failure)
+{
+	size_t length = 0;
+
+	while (length < capacity)
+	{
+		struct pollfd fds[2] = {{.fd = fd, .events = POLLIN}, {.fd = cancel_fd(), .events = POLLIN}};
+		ssize_t got;
+
+		if (cancel_requested())
+		{
+			cancel_failure(failure);
+			return -1;
+		}
+		if (poll(fds, 2, -1) < 0 || fds[0].revents == 0)
+			continue;
+		got = read(fd, buffer + length, capacity - length);
+		if (got == 0)
+			break;
+		if (got > 0)
+			length += (size_t) got;
+		else if (errno != EINTR && errno != EAGAIN)
+		{
+			failure_set_errno(failure, REASON_CONFIG, "could not read the job");
+			return -1;
+		}
+	}
+	return (ssize_t) length;
+}
+
+bool
+job_read_fd(Job *job, int fd, Failure *failure)
+{
+	char *buffer = malloc(JOB_MAX_BYTES + 1);
+	ssize_t length;
+	bool parsed = false;
+
+	*job = (Job){0};
+	if (buffer == NULL)
+		return failure_no_memory(failure);
+	length = read_all(fd, buffer, JOB_MAX_BYTES + 1, failure);
+	if (length == 0)
+		failure_set(failure, REASON_CONFIG,
+					"no job came on standard input (docs/protocol.md says what one is)");
+	else if (length > 0)
+		parsed = job_parse(job, buffer, (size_t) length, failure);
+	free(buffer);
+	return parsed;
+}
+
+void
+job_free(Job *job)
+{
+	char *texts[] = {job->job_id,
+					 job->attempt_id,
+					 job->engine,
+					 job->resource.id,
+					 job->resource.token,
+					 job->resource.team_id,
+					 job->resource.tier,
+					 job->resource.type,
+					 job->resource.connection_url,
+					 job->store_name,
+					 job->store_url,
+					 job->object_key,
+					 job->backup_id,
+					 job->version,
+					 job->sha256,
+					 job->source_resource_id,
+					 job->source_token};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		free(texts[i]);
+	for (int i = 0; i < job->previous_count; i++)
+	{
+		free(job->previous[i].attempt_id);
+		free(job->previous[i].key);
+		free(job->previous[i].upload_id);
+	}
+	free(job->previous);
+	*job = (Job){0};
+}

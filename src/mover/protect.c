@@ -1,0 +1,104 @@
+/*
+ * protect.c
+ *	  What the process does to itself.
+ */
+#include "protect.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define OOM_SCORE_ADJ "800"
+
+#ifdef __has_feature
+#if __has_feature(address_sanitizer)
+#define LEAKS_ARE_LOOKED_FOR
+#endif
+#endif
+#ifdef __SANITIZE_ADDRESS__
+#define LEAKS_ARE_LOOKED_FOR
+#endif
+
+/* A pipe or file that is opened later must not get the number of a standard descriptor. */
+static bool
+open_standard_fds(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd < 0)
+		return false;
+	close(fd);
+	return true;
+}
+
+/* Where it is refused (a container without its own /proc), the kernel chooses as it likes. */
+static void
+volunteer_for_oom(void)
+{
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	if (write(fd, OOM_SCORE_ADJ, strlen(OOM_SCORE_ADJ)) < 0)
+		errno = 0;
+	close(fd);
+}
+
+static bool
+forbid_core_files(void)
+{
+	const struct rlimit no_core = {0, 0};
+
+	if (setrlimit(RLIMIT_CORE, &no_core) < 0)
+		return false;
+#ifndef LEAKS_ARE_LOOKED_FOR
+	/* The leak sanitizer is a tracer of its own process. */
+	if (prctl(PR_SET_DUMPABLE, 0) < 0)
+		return false;
+#endif
+	return true;
+}
+
+bool
+protect_process(Failure *failure)
+{
+	struct sigaction ignore = {.sa_handler = SIG_IGN};
+
+	/* Before we are undumpable, when the files of /proc/self become root's. */
+	volunteer_for_oom();
+	umask(077);
+	if (!forbid_core_files() || sigaction(SIGPIPE, &ignore, NULL) < 0 || !open_standard_fds())
+		return failure_set_errno(failure, REASON_INTERNAL, "could not protect the process");
+	return true;
+}
+
+void
+protect_close_inherited(int kept)
+{
+	if (kept > 3)
+		(void) close_range(3, (unsigned) kept - 1, 0);
+	(void) close_range(kept >= 3 ? (unsigned) kept + 1 : 3, ~0U, 0);
+}
+
+bool
+protect_die_with(pid_t parent, Failure *failure)
+{
+	if (parent == 0)
+		return true;
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		return failure_set_errno(failure, REASON_INTERNAL, "could not bind our life to process %d",
+								 (int) parent);
+	/* If it died before that, nobody will tell us. */
+	if (getppid() != parent)
+		return failure_set(failure, REASON_INTERNAL,
+						   "process %d, which was to start this one, is not its parent", (int) parent);
+	return true;
+}

@@ -1,0 +1,29 @@
+/*
+ * protect.h
+ *	  What the process does to itself before it touches anything secret.
+ *
+ * The runner starts us by posix_spawn, which runs no code of its own in the
+ * child, and exec has made us dumpable again: so main() does this first.
+ */
+#ifndef PROTECT_H
+#define PROTECT_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "failure.h"
+
+/*
+ * No core files, no ptrace or /proc/PID/mem by others of the same user, first in
+ * line when the kernel needs memory (never the postmaster), umask 077, SIGPIPE
+ * ignored, descriptors 0 to 2 open.
+ */
+extern bool protect_process(Failure *failure);
+
+/* Closes every descriptor from 3 on but `kept` (-1: none). */
+extern void protect_close_inherited(int kept);
+
+/* Dies with its parent from now on; false if that is not `parent` (any more).  0: nobody, nothing is done. */
+extern bool protect_die_with(pid_t parent, Failure *failure);
+
+#endif
