@@ -58,4 +58,11 @@
 #define DATABASE_ACLCHECK(database, role, mode) pg_database_aclcheck((database), (role), (mode))
 #endif
 
+/* Part of a list of {name, value}. */
+#if PG_VERSION_NUM >= 170000
+#define PINNED_SETTINGS_OF_VERSION {"transaction_timeout", "0"},
+#else
+#define PINNED_SETTINGS_OF_VERSION
+#endif
+
 #endif

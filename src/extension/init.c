@@ -9,6 +9,7 @@
 #include "miscadmin.h"
 
 #include "compat.h"
+#include "launcher.h"
 #include "settings.h"
 #include "shared.h"
 
@@ -26,4 +27,5 @@ _PG_init(void)
 		return;
 
 	shared_request();
+	launcher_register();
 }

@@ -55,16 +55,21 @@ warn_not_preloaded(void)
 		 errhint("Add custbackup to shared_preload_libraries in postgresql.conf and restart the server.")));
 }
 
-static void
-warn_if_other_database(void)
+/* Would waking the worker be of any use here? */
+static bool
+is_database_of_worker(bool silent)
 {
 	char *here = get_database_name(MyDatabaseId);
 
-	if (here && strcmp(here, setting_database) != 0)
-		ereport(WARNING, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						  errmsg("the background worker looks into database \"%s\", not into this one",
-								 setting_database),
-						  errhint("Set custbackup.database to \"%s\" in postgresql.conf and reload.", here)));
+	if (here && strcmp(here, setting_database) == 0)
+		return true;
+	if (!silent)
+		ereport(
+			WARNING,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("the background worker looks into database \"%s\", not into this one", setting_database),
+			 errhint("Set custbackup.database to \"%s\" in postgresql.conf and reload.", here ? here : "")));
+	return false;
 }
 
 Datum
@@ -80,8 +85,8 @@ custbackup_wake(PG_FUNCTION_ARGS)
 			warn_not_preloaded();
 		PG_RETURN_VOID();
 	}
-	if (!silent && !wake_wanted)
-		warn_if_other_database();
+	if (wake_wanted || !is_database_of_worker(silent))
+		PG_RETURN_VOID();
 
 	if (!callback_registered)
 	{

@@ -1,0 +1,192 @@
+/*
+ * events.c
+ *	  Lines of a mover, read without waiting and without trust.
+ */
+#include "postgres.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "common/hashfn.h"
+#include "mb/pg_wchar.h"
+#include "utils/json.h"
+
+#include "events.h"
+
+#define READ_BYTES 8192
+
+void
+events_init(EventReader *reader)
+{
+	memset(reader, 0, sizeof(*reader));
+	initStringInfo(&reader->buffer);
+	reader->line_length = -1;
+}
+
+void
+events_free(EventReader *reader)
+{
+	pfree(reader->buffer.data);
+}
+
+/* Looks for the end of the line at the head, from where nobody has looked yet. */
+static void
+find_line(EventReader *reader, int from)
+{
+	StringInfo buffer = &reader->buffer;
+	char *newline = memchr(buffer->data + from, '\n', buffer->len - from);
+	int length = newline ? newline - buffer->data : buffer->len;
+
+	if (length > EVENT_MAX_BYTES)
+		reader->illegal = "an event line is longer than 64 KiB";
+	else if (memchr(buffer->data + from, '\0', length - from) != NULL)
+		reader->illegal = "an event line holds a NUL byte";
+	else if (newline)
+	{
+		*newline = '\0';
+		reader->line_length = length;
+		if (!pg_verify_mbstr(PG_UTF8, buffer->data, length, true))
+			reader->illegal = "an event line is not valid UTF-8";
+	}
+	if (reader->illegal)
+	{
+		reader->line_length = -1;
+		resetStringInfo(buffer);
+	}
+}
+
+bool
+events_read(EventReader *reader, int fd)
+{
+	while (reader->line_length < 0 && !reader->illegal)
+	{
+		char bytes[READ_BYTES];
+		ssize_t count = read(fd, bytes, sizeof(bytes));
+		int seen = reader->buffer.len;
+
+		if (count == 0)
+			return false;
+		if (count < 0)
+		{
+			if (errno == EINTR)
+				continue;
+			return errno == EAGAIN || errno == EWOULDBLOCK;
+		}
+		appendBinaryStringInfo(&reader->buffer, bytes, count);
+		find_line(reader, seen);
+	}
+	return true;
+}
+
+const char *
+events_line(EventReader *reader)
+{
+	return reader->line_length < 0 ? NULL : reader->buffer.data;
+}
+
+void
+events_consume(EventReader *reader)
+{
+	StringInfo buffer = &reader->buffer;
+	int consumed = reader->line_length + 1;
+
+	memmove(buffer->data, buffer->data + consumed, buffer->len - consumed + 1);
+	buffer->len -= consumed;
+	reader->line_length = -1;
+	find_line(reader, 0);
+}
+
+/* An `alive` key: inside a JSON text its quotes would be escaped. */
+static bool
+proves_life(const char *line)
+{
+	const char *key = strstr(line, "\"alive\"");
+
+	if (!key)
+		return false;
+	key += strlen("\"alive\"");
+	key += strspn(key, " \t");
+	return *key == ':';
+}
+
+bool
+events_show_progress(EventReader *reader)
+{
+	const char *line = reader->buffer.data;
+	uint64 hash = hash_bytes_extended((const unsigned char *) line, reader->line_length, 0);
+	bool changed = hash != reader->last_hash;
+
+	reader->last_hash = hash;
+	return changed || proves_life(line);
+}
+
+static void
+keep_tail(ErrorTail *tail, const char *bytes, int count)
+{
+	int kept;
+
+	if (count > ERRORS_TAIL_BYTES)
+	{
+		bytes += count - ERRORS_TAIL_BYTES;
+		count = ERRORS_TAIL_BYTES;
+	}
+	kept = Min(tail->length, ERRORS_TAIL_BYTES - count);
+	memmove(tail->bytes, tail->bytes + tail->length - kept, kept);
+	memcpy(tail->bytes + kept, bytes, count);
+	tail->length = kept + count;
+}
+
+bool
+error_tail_read(ErrorTail *tail, int fd)
+{
+	/* A flood must not keep us here: what is left is read in the next round. */
+	for (int reads = 0; reads < 16; reads++)
+	{
+		char bytes[READ_BYTES];
+		ssize_t count = read(fd, bytes, sizeof(bytes));
+
+		if (count == 0)
+			return false;
+		if (count > 0)
+			keep_tail(tail, bytes, count);
+		else if (errno != EINTR)
+			return errno == EAGAIN || errno == EWOULDBLOCK;
+	}
+	return true;
+}
+
+/* One line of ASCII, so that it is legal in every encoding. */
+static void
+append_plain(StringInfo text, const char *bytes, int length)
+{
+	for (int i = 0; i < length; i++)
+	{
+		unsigned char c = bytes[i];
+
+		if (c == '\n' && i == length - 1)
+			continue;
+		appendStringInfoChar(text, c < 0x20 || c == 0x7f ? ' ' : (c < 0x80 ? c : '?'));
+	}
+}
+
+char *
+events_failed(const char *reason, const char *detail, const ErrorTail *tail)
+{
+	StringInfoData text;
+	StringInfoData event;
+
+	initStringInfo(&text);
+	append_plain(&text, detail, strlen(detail));
+	if (tail && tail->length > 0)
+	{
+		appendStringInfoString(&text, "; it said: ");
+		append_plain(&text, tail->bytes, tail->length);
+	}
+
+	initStringInfo(&event);
+	appendStringInfo(&event, "{\"event\": \"failed\", \"reason\": \"%s\", \"detail\": ", reason);
+	escape_json(&event, text.data);
+	appendStringInfoChar(&event, '}');
+	pfree(text.data);
+	return event.data;
+}

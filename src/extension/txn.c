@@ -1,0 +1,126 @@
+/*
+ * txn.c
+ *	  A transaction from C, written once.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "commands/extension.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/lwlock.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timeout.h"
+
+#include "compat.h"
+#include "txn.h"
+
+/* Nobody's view or lock may keep us from watching our jobs for longer than this. */
+#define TXN_LIMIT_MS 60000
+#define LOCK_LIMIT	 "2s"
+
+typedef struct Transaction
+{
+	const char *activity;
+	TxnBody body;
+	void *argument;
+	TxnResult result;
+} Transaction;
+
+void
+txn_pin_settings(void)
+{
+	static const struct
+	{
+		const char *name;
+		const char *value;
+	} pinned[] = {
+		{"search_path", "pg_catalog, pg_temp"},
+		{"lock_timeout", LOCK_LIMIT},
+		{"statement_timeout", "0"},
+		{"idle_in_transaction_session_timeout", "0"},
+		PINNED_SETTINGS_OF_VERSION{"default_transaction_isolation", "read committed"},
+		{"default_transaction_read_only", "off"},
+		{"default_transaction_deferrable", "off"},
+		{"session_replication_role", "origin"},
+		/* A standby that is gone must not stop us; a job that a failover forgets runs again. */
+		{"synchronous_commit", "local"},
+	};
+
+	for (size_t i = 0; i < lengthof(pinned); i++)
+		SetConfigOption(pinned[i].name, pinned[i].value, PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+static void
+run_transaction(void *argument)
+{
+	Transaction *transaction = argument;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	pgstat_report_activity(STATE_RUNNING, transaction->activity);
+	enable_timeout_after(STATEMENT_TIMEOUT, TXN_LIMIT_MS);
+
+	if (!OidIsValid(get_extension_oid("custbackup", true)))
+		transaction->result = TXN_NO_EXTENSION;
+	else
+	{
+		SPI_connect();
+		PushActiveSnapshot(GetTransactionSnapshot());
+		transaction->body(transaction->argument);
+		PopActiveSnapshot();
+		SPI_finish();
+		transaction->result = TXN_COMMITTED;
+	}
+
+	disable_timeout(STATEMENT_TIMEOUT, false);
+	CommitTransactionCommand();
+	pgstat_report_stat(true);
+	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+TxnResult
+txn_run(const char *activity, TxnBody body, void *argument)
+{
+	Transaction transaction = {activity, body, argument, TXN_FAILED};
+
+	if (!txn_survive(run_transaction, &transaction))
+		return TXN_FAILED;
+	return transaction.result;
+}
+
+/* The cleaning up is that of the autovacuum launcher's loop. */
+bool
+txn_survive(TxnBody body, void *argument)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool survived = true;
+
+	PG_TRY();
+	{
+		body(argument);
+	}
+	PG_CATCH();
+	{
+		HOLD_INTERRUPTS();
+		disable_all_timeouts(false);
+		QueryCancelPending = false;
+		EmitErrorReport();
+		AbortCurrentTransaction();
+		LWLockReleaseAll();
+		pgstat_report_wait_end();
+		pgstat_report_activity(STATE_IDLE, NULL);
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+		RESUME_INTERRUPTS();
+		survived = false;
+	}
+	PG_END_TRY();
+
+	/* Committing or aborting left us in a context that is not the caller's. */
+	MemoryContextSwitchTo(context);
+	return survived;
+}
