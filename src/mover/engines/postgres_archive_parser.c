@@ -229,16 +229,37 @@ take_fixed(ArchiveParser *parser, const unsigned char *bytes, size_t length, Fai
 	return good ? taken : 0;
 }
 
+/*
+ * pg_dump makes a piece of each row, so this is where the time goes: as long as
+ * the next length is here whole and nothing special, it is not collected first.
+ */
 static size_t
 take_data(ArchiveParser *parser, const unsigned char *bytes, size_t length)
 {
-	size_t taken = length < parser->text_left ? length : parser->text_left;
+	size_t taken = 0;
 
-	parser->events->data(parser->context, bytes, taken);
+	for (;;)
+	{
+		size_t left = length - taken;
+		size_t piece = left < parser->text_left ? left : parser->text_left;
+		int64_t following;
+
+		parser->events->data(parser->context, bytes + taken, piece);
+		taken += piece;
+		parser->text_left -= piece;
+		if (parser->text_left > 0)
+			break;
+		following =
+			length - taken > ARCHIVE_INTEGER_SIZE && bytes[taken] == 0 ? archive_integer(bytes + taken) : 0;
+		if (following <= 0 || following > INT32_MAX)
+		{
+			archive_parser_expect(parser, FIELD_CHUNK_LENGTH);
+			break;
+		}
+		taken += ARCHIVE_INTEGER_SIZE;
+		parser->text_left = (size_t) following;
+	}
 	parser->position += (int64_t) taken;
-	parser->text_left -= taken;
-	if (parser->text_left == 0)
-		archive_parser_expect(parser, FIELD_CHUNK_LENGTH);
 	return taken;
 }
 
