@@ -5,15 +5,12 @@
 #include "restore.h"
 
 #include <stdlib.h>
-#include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 #include "cancel.h"
-#include "digest.h"
 #include "dump.h"
 #include "engines/engine.h"
-#include "gzip.h"
+#include "fetch.h"
 #include "stores/store.h"
 
 #define READ_SIZE (256 * 1024)
@@ -28,7 +25,6 @@ typedef struct Restore
 
 	const Engine *engine;
 	Store *store;
-	Digest *digest;
 	int64_t fetched;
 	Dump dump;
 
@@ -63,53 +59,29 @@ may_go_on(const Restore *restore, Failure *failure)
 }
 
 static bool
-hash_fetched(void *context, const void *bytes, size_t length, Failure *failure)
+tell_fetched(void *context, int64_t fetched, Failure *failure)
 {
 	Restore *restore = context;
 
-	restore->fetched += (int64_t) length;
-	report_progress(restore->report, PHASE_DOWNLOADING, 0, restore->fetched);
-	return may_go_on(restore, failure) && digest_add(restore->digest, bytes, length, failure);
-}
-
-static bool
-fetch(Restore *restore, Failure *failure)
-{
-	const Job *job = restore->job;
-	StoreAnswer answer;
-
-	report_started(restore->report, job->attempt_id, NULL, NULL);
-	report_progress(restore->report, PHASE_DOWNLOADING, 0, 0);
-	restore->digest = digest_open(failure);
-	if (!restore->digest)
-		return false;
-	answer = restore->store->fetch(restore->store, job->object_key, job->version, hash_fetched, restore,
-								   &restore->dump.fd, &restore->dump.stored_bytes, failure);
-	if (answer == STORE_MISSING)
-		return failure_set(failure, REASON_INTEGRITY, "the backup's object \"%s\" is not in the store",
-						   job->object_key);
-	return answer == STORE_FOUND;
+	restore->fetched = fetched;
+	report_progress(restore->report, PHASE_DOWNLOADING, 0, fetched);
+	return may_go_on(restore, failure);
 }
 
 /* Nothing else looks at the bytes before they are proven to be those that were stored. */
 static bool
-verify(Restore *restore, Failure *failure)
+fetch_and_verify(Restore *restore, Failure *failure)
 {
 	const Job *job = restore->job;
-	char sha256[DIGEST_TEXT_SIZE];
+	StoredObject object = {.key = job->object_key,
+						   .version = job->version,
+						   .sha256 = job->sha256,
+						   .stored_bytes = job->stored_bytes,
+						   .raw_bytes = job->raw_bytes};
 
-	if (!digest_finish(restore->digest, sha256, failure))
-		return false;
-	if (restore->dump.stored_bytes != job->stored_bytes || restore->fetched != job->stored_bytes)
-		return failure_set(failure, REASON_INTEGRITY,
-						   "the object \"%s\" holds %lld bytes where %lld were stored", job->object_key,
-						   (long long) restore->fetched, (long long) job->stored_bytes);
-	if (strcasecmp(sha256, job->sha256) != 0)
-		return failure_set(failure, REASON_INTEGRITY,
-						   "the object \"%s\" is not what was stored: its sha256 is %s, %s was recorded",
-						   job->object_key, sha256, job->sha256);
-	restore->dump.raw_bytes = job->raw_bytes;
-	if (!gzip_check_ends(restore->dump.fd, restore->dump.stored_bytes, restore->dump.raw_bytes, failure))
+	report_started(restore->report, job->attempt_id, NULL, NULL);
+	report_progress(restore->report, PHASE_DOWNLOADING, 0, 0);
+	if (!fetch_verified(restore->store, &object, tell_fetched, restore, &restore->dump, failure))
 		return false;
 	report_progress(restore->report, PHASE_VERIFIED, 0, restore->fetched);
 	return may_go_on(restore, failure);
@@ -177,7 +149,6 @@ close_all(Restore *restore)
 		restore->inspector->close(restore->inspector);
 	dump_close(restore->stream);
 	free(restore->buffer);
-	digest_close(restore->digest);
 	if (restore->dump.fd >= 0)
 		close(restore->dump.fd);
 	if (restore->store)
@@ -196,7 +167,7 @@ restore_run(const Job *job, const Settings *settings, const Secret *url, Report 
 					   .dump = {.fd = -1}};
 	bool good;
 
-	good = open_store(&restore, failure) && fetch(&restore, failure) && verify(&restore, failure) &&
+	good = open_store(&restore, failure) && fetch_and_verify(&restore, failure) &&
 		   open_sink(&restore, failure) && pump_dump(&restore, failure) && commit(&restore, failure);
 	close_all(&restore);
 	if (good)
