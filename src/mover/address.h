@@ -26,8 +26,8 @@
 typedef struct Address
 {
 	struct sockaddr_storage sockaddr; /* with the port in it */
-	socklen_t	length;
-	char		text[ADDRESS_TEXT_SIZE]; /* numeric, without brackets or port */
+	socklen_t length;
+	char text[ADDRESS_TEXT_SIZE]; /* numeric, without brackets or port */
 } Address;
 
 /*
@@ -36,8 +36,8 @@ typedef struct Address
  * One that is refused fails the whole host: REASON_BAD_URL.  A name that does not
  * resolve: REASON_UNREACHABLE.  *addresses is malloc'ed, in the resolver's order.
  */
-extern bool address_resolve(const char *host, const char *port, bool allow_local, Address **addresses, size_t *count,
-							Failure *failure);
+extern bool address_resolve(const char *host, const char *port, bool allow_local, Address **addresses,
+							size_t *count, Failure *failure);
 
 /* The judgement alone, for tests and for answers that came another way (SRV). */
 extern bool address_is_local(const struct sockaddr *sockaddr);

@@ -16,6 +16,7 @@
 #include "manifest.h"
 #include "object_key.h"
 #include "stores/store.h"
+#include "text.h"
 
 /* What is read at once: it passes inspector and compressor while it is still in the cache. */
 #define READ_SIZE (256 * 1024)
@@ -76,6 +77,9 @@ open_source(Backup *backup, Failure *failure)
 	backup->source = backup->engine->open_source(&context, &backup->facts, failure);
 	if (!backup->source)
 		return false;
+	/* A server may call itself anything: into JSON it goes as valid text. */
+	text_make_line(backup->facts.server_version);
+	text_make_line(backup->facts.tool_version);
 	report_started(backup->report, backup->job->attempt_id, backup->facts.tool_version,
 				   backup->facts.server_version);
 	backup->inspector = backup->engine->open_inspector(REASON_DUMP, failure);

@@ -18,7 +18,7 @@ extern bool cancel_install(Failure *failure);
 extern bool cancel_requested(void);
 
 /* Readable from the first signal on, for ever.  Never read from it. */
-extern int	cancel_fd(void);
+extern int cancel_fd(void);
 
 /* Sets REASON_CANCELLED; returns false. */
 extern bool cancel_failure(Failure *failure);

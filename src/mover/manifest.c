@@ -65,9 +65,24 @@ typedef enum FieldRule
 {
 	FIELD_UUID,
 	FIELD_SHA256,
+	FIELD_TIME,
 	FIELD_TEXT,
 	FIELD_TEXT_OR_NULL
 } FieldRule;
+
+/* 2026-01-02T03:04:05Z: as we write it. */
+static bool
+is_time(const char *text)
+{
+	static const char shape[] = "dddd-dd-ddTdd:dd:ddZ";
+
+	if (strlen(text) != strlen(shape))
+		return false;
+	for (size_t i = 0; shape[i] != '\0'; i++)
+		if (shape[i] == 'd' ? text[i] < '0' || text[i] > '9' : text[i] != shape[i])
+			return false;
+	return true;
+}
 
 static bool
 field_is_good(const char *text, FieldRule rule)
@@ -78,6 +93,8 @@ field_is_good(const char *text, FieldRule rule)
 			return text_is_uuid(text, strlen(text));
 		case FIELD_SHA256:
 			return strlen(text) == 64 && text_is_hex(text, 64);
+		case FIELD_TIME:
+			return is_time(text);
 		case FIELD_TEXT:
 		case FIELD_TEXT_OR_NULL:
 			return *text != '\0';
@@ -131,8 +148,8 @@ take_fields(Manifest *manifest, json_t *object, Failure *failure)
 		{"tool_version", FIELD_TEXT_OR_NULL, &manifest->tool_version},
 		{"consistency", FIELD_TEXT_OR_NULL, &manifest->consistency},
 		{"sha256", FIELD_SHA256, &manifest->sha256},
-		{"started_at", FIELD_TEXT, &manifest->started_at},
-		{"finished_at", FIELD_TEXT, &manifest->finished_at},
+		{"started_at", FIELD_TIME, &manifest->started_at},
+		{"finished_at", FIELD_TIME, &manifest->finished_at},
 	};
 
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
@@ -148,6 +165,18 @@ take_fields(Manifest *manifest, json_t *object, Failure *failure)
 	if (!json_is_object(manifest->counts) || (manifest->notes != NULL && !json_is_array(manifest->notes)))
 		return failure_set(failure, REASON_INTEGRITY, "the manifest's \"counts\" or \"notes\" are malformed");
 	return true;
+}
+
+/* An object that is encrypted in some way of a later release is not for us to guess at. */
+static bool
+is_plain(json_t *object, Failure *failure)
+{
+	const char *encryption = json_string_value(json_object_get(object, "encryption"));
+
+	if (encryption != NULL && strcmp(encryption, "none") == 0)
+		return true;
+	return failure_set(failure, REASON_INTEGRITY,
+					   "the manifest's encryption is not \"none\": this custbackup knows no other");
 }
 
 /* The object lies where its manifest says, in the folder of its own token. */
@@ -173,11 +202,16 @@ manifest_parse(Manifest *manifest, const char *expected_key, const char *json, s
 			   Failure *failure)
 {
 	json_error_t error;
-	json_t *object = json_loadb(json, length, JSON_REJECT_DUPLICATES, &error);
-	json_t *format = json_object_get(object, "format");
+	json_t *object;
+	json_t *format;
 	bool good = false;
 
 	memset(manifest, 0, sizeof(*manifest));
+	if (length > MANIFEST_MAX_BYTES)
+		return failure_set(failure, REASON_INTEGRITY, "the manifest is longer than %d bytes",
+						   MANIFEST_MAX_BYTES);
+	object = json_loadb(json, length, JSON_REJECT_DUPLICATES, &error);
+	format = json_object_get(object, "format");
 	if (!json_is_object(object))
 		failure_set(failure, REASON_INTEGRITY, "the manifest is not JSON: line %d, %s", error.line,
 					error.text);
@@ -191,7 +225,8 @@ manifest_parse(Manifest *manifest, const char *expected_key, const char *json, s
 	else
 	{
 		manifest->format = (int) json_integer_value(format);
-		good = take_fields(manifest, object, failure) && is_of_its_key(manifest, expected_key, failure);
+		good = is_plain(object, failure) && take_fields(manifest, object, failure) &&
+			   is_of_its_key(manifest, expected_key, failure);
 	}
 	json_decref(object);
 	if (!good)

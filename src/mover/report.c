@@ -8,6 +8,7 @@
 #include "report.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,10 +16,14 @@
 #include <unistd.h>
 
 #include "report_terminal.h"
+#include "secret.h"
+#include "text.h"
 
 #define EVENT_MAX_BYTES		 (64 * 1024)
 #define PROGRESS_INTERVAL_MS 1000
 #define LIST_MAX_ENTRIES	 100
+#define LIST_MAX_TEXT		 300
+#define VERSION_MAX_TEXT	 200
 
 struct Report
 {
@@ -97,65 +102,103 @@ report_is_heard(const Report *report)
 	return report->heard;
 }
 
+/* What is said waits for a runner that is slow; only one that is gone ends it. */
 static bool
 write_all(int fd, const char *bytes, size_t length)
 {
 	while (length > 0)
 	{
+		struct pollfd writable = {.fd = fd, .events = POLLOUT};
 		ssize_t written = write(fd, bytes, length);
 
-		if (written < 0 && errno == EINTR)
-			continue;
-		if (written <= 0)
+		if (written >= 0)
+		{
+			bytes += written;
+			length -= (size_t) written;
+		}
+		else if (errno == EAGAIN)
+			(void) poll(&writable, 1, -1);
+		else if (errno != EINTR)
 			return false;
-		bytes += written;
-		length -= (size_t) written;
 	}
 	return true;
 }
 
-/* Cuts a list that would make the line too long for its reader, and says how much went. */
-static void
-shorten_list(json_t *event, const char *key)
+/* Texts come from servers and tools: scrubbed, one line, UTF-8, at most `bytes` bytes.  NULL stays null. */
+static json_t *
+clean_text(const char *text, size_t bytes)
 {
-	json_t *list = json_object_get(event, key);
+	char *copy;
+	json_t *value;
+
+	if (text == NULL)
+		return json_null();
+	copy = strdup(text);
+	if (copy == NULL)
+		return NULL;
+	secret_scrub(copy);
+	text_make_line(copy);
+	text_truncate(copy, bytes);
+	value = json_string(copy);
+	free(copy);
+	return value;
+}
+
+/*
+ * A list of sentences, cleaned, and cut where it would make the line too long for
+ * its reader; then its last entry says how much went.  NULL: an empty one.
+ */
+static json_t *
+clean_list(const json_t *list)
+{
+	json_t *clean = json_array();
 	size_t size = json_array_size(list);
 	char more[64];
 
-	if (size <= LIST_MAX_ENTRIES)
-		return;
-	list = json_copy(list);
-	while (json_array_size(list) > LIST_MAX_ENTRIES)
-		json_array_remove(list, json_array_size(list) - 1);
-	snprintf(more, sizeof(more), "and %zu more", size - LIST_MAX_ENTRIES);
-	json_array_append_new(list, json_string(more));
-	json_object_set_new(event, key, list);
+	for (size_t i = 0; i < size && i < LIST_MAX_ENTRIES; i++)
+		json_array_append_new(clean, clean_text(json_string_value(json_array_get(list, i)), LIST_MAX_TEXT));
+	if (size > LIST_MAX_ENTRIES)
+	{
+		snprintf(more, sizeof(more), "and %zu more", size - LIST_MAX_ENTRIES);
+		json_array_append_new(clean, json_string(more));
+	}
+	return clean;
+}
+
+/* The event as a line with its newline; counts, which an engine makes, give way where it would be too long. */
+static char *
+line_of(json_t *event, size_t *length)
+{
+	char *text = json_dumps(event, JSON_COMPACT);
+
+	if (text != NULL && strlen(text) >= EVENT_MAX_BYTES)
+	{
+		free(text);
+		json_object_set_new(event, "counts", json_object());
+		text = json_dumps(event, JSON_COMPACT);
+	}
+	if (text == NULL)
+		return NULL;
+	*length = strlen(text);
+	text[(*length)++] = '\n';
+	return text;
 }
 
 /* Takes the event, also when it is NULL because memory ran out.  Was it said? */
 static bool
 say(Report *report, json_t *event)
 {
-	char *text = NULL;
+	char *line = NULL;
 	size_t length;
 	bool said = false;
 
-	shorten_list(event, "left_alone");
-	shorten_list(event, "notes");
 	if (event != NULL && report->for_people)
 		said = report_terminal_show(&report->view, event);
-	else if (event != NULL && (text = json_dumps(event, JSON_COMPACT)) != NULL)
-	{
-		length = strlen(text);
-		if (length < EVENT_MAX_BYTES)
-		{
-			text[length] = '\n';
-			said = write_all(report->fd, text, length + 1);
-		}
-	}
+	else if (event != NULL && (line = line_of(event, &length)) != NULL)
+		said = write_all(report->fd, line, length);
 	if (!said)
 		report->heard = false;
-	free(text);
+	free(line);
 	json_decref(event);
 	return said;
 }
@@ -175,8 +218,9 @@ report_started(Report *report, const char *attempt_id, const char *tool_version,
 	if (out_of_order(report, "started", !report->started))
 		return;
 	report->started = true;
-	say(report, json_pack("{s:s, s:s, s:s?, s:s?}", "event", "started", "attempt_id", attempt_id, "tool",
-						  tool_version, "server", server_version));
+	say(report, json_pack("{s:s, s:s, s:o, s:o}", "event", "started", "attempt_id", attempt_id, "tool",
+						  clean_text(tool_version, VERSION_MAX_TEXT), "server",
+						  clean_text(server_version, VERSION_MAX_TEXT)));
 }
 
 static void
@@ -187,7 +231,7 @@ say_progress(Report *report, const char *alive)
 							  "bytes_stored", (json_int_t) report->bytes_stored);
 
 	if (event != NULL && alive != NULL)
-		json_object_set_new(event, "alive", json_string(alive));
+		json_object_set_new(event, "alive", clean_text(alive, LIST_MAX_TEXT));
 	report->told_at = monotonic_ms();
 	say(report, event);
 }
@@ -198,8 +242,9 @@ report_progress(Report *report, Phase phase, int64_t bytes_read, int64_t bytes_s
 	bool new_phase = !report->has_phase || phase != report->phase;
 	bool moved = bytes_read > report->bytes_read || bytes_stored > report->bytes_stored;
 
-	if (new_phase && out_of_order(report, phase_names[phase],
-								  report->started && (!report->has_phase || phase > report->phase)))
+	if ((new_phase || report->ended) &&
+		out_of_order(report, phase_names[phase],
+					 report->started && (!report->has_phase || phase > report->phase)))
 		return;
 	report->has_phase = true;
 	report->phase = phase;
@@ -228,9 +273,9 @@ report_upload(Report *report, const char *key, const char *upload_id)
 }
 
 static json_t *
-copy_or_empty(json_t *value, json_t *(*make_empty)(void) )
+counts_or_empty(json_t *counts)
 {
-	return value ? json_incref(value) : make_empty();
+	return counts ? json_incref(counts) : json_object();
 }
 
 /* `done` counts only when it was really written: the exit status follows it. */
@@ -248,13 +293,14 @@ report_backup_done(Report *report, const BackupResult *result)
 	if (out_of_order(report, "done", report->started && (report->upload_told || result->adopted)))
 		return;
 	end_with(report,
-			 json_pack("{s:s, s:s, s:s?, s:I, s:I, s:s, s:s?, s:s?, s:s?, s:o, s:o, s:b}", "event", "done",
+			 json_pack("{s:s, s:s, s:s?, s:I, s:I, s:s, s:s?, s:o, s:o, s:o, s:o, s:b}", "event", "done",
 					   "key", result->key, "version", result->version, "raw_bytes",
 					   (json_int_t) result->raw_bytes, "stored_bytes", (json_int_t) result->stored_bytes,
 					   "sha256", result->sha256, "consistency", result->consistency, "server",
-					   result->server_version, "tool", result->tool_version, "counts",
-					   copy_or_empty(result->counts, json_object), "notes",
-					   copy_or_empty(result->notes, json_array), "adopted", (int) result->adopted),
+					   clean_text(result->server_version, VERSION_MAX_TEXT), "tool",
+					   clean_text(result->tool_version, VERSION_MAX_TEXT), "counts",
+					   counts_or_empty(result->counts), "notes", clean_list(result->notes), "adopted",
+					   (int) result->adopted),
 			 true);
 }
 
@@ -265,9 +311,8 @@ report_restore_done(Report *report, const RestoreOutcome *outcome)
 		return;
 	end_with(report,
 			 json_pack("{s:s, s:b, s:o, s:o}", "event", "done", "target_modified",
-					   (int) outcome->target_modified, "left_alone",
-					   copy_or_empty(outcome->left_alone, json_array), "counts",
-					   copy_or_empty(outcome->counts, json_object)),
+					   (int) outcome->target_modified, "left_alone", clean_list(outcome->left_alone),
+					   "counts", counts_or_empty(outcome->counts)),
 			 true);
 }
 
@@ -284,7 +329,7 @@ report_failed(Report *report, const Failure *failure, const RestoreOutcome *outc
 	if (event != NULL && outcome != NULL)
 	{
 		json_object_set_new(event, "target_modified", json_boolean(outcome->target_modified));
-		json_object_set_new(event, "left_alone", copy_or_empty(outcome->left_alone, json_array));
+		json_object_set_new(event, "left_alone", clean_list(outcome->left_alone));
 	}
 	end_with(report, event, false);
 }

@@ -25,8 +25,8 @@
 
 typedef struct Secret
 {
-	char	   *text; /* NUL-terminated; may be NULL */
-	size_t		length;
+	char *text; /* NUL-terminated; may be NULL */
+	size_t length;
 } Secret;
 
 typedef struct KeyRing KeyRing;
@@ -55,6 +55,6 @@ extern void secret_forget_all(void);
 extern size_t secret_longest(void);
 
 /* A sealed memfd that holds `text`; for PGPASSFILE=/proc/self/fd/N and the like.  -1: failure. */
-extern int	secret_memfd(const char *name, const char *text, size_t length, Failure *failure);
+extern int secret_memfd(const char *name, const char *text, size_t length, Failure *failure);
 
 #endif

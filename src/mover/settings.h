@@ -25,18 +25,18 @@ typedef enum Compression
 
 typedef struct Settings
 {
-	char	   *key_file;			 /* hex keys, first encrypts, all decrypt */
-	char	   *spool_dir;			 /* for unnamed files; default TMPDIR or /tmp */
-	char	   *tool_path;			 /* colon-separated directories searched before /usr/lib/postgresql/N/bin and PATH */
-	char	   *credentials_file;	 /* object stores, AWS format */
-	char	   *ca_file;			 /* NULL: the system's */
-	char	   *proxy;				 /* NULL: none, whatever the environment says */
+	char *key_file;	 /* hex keys, first encrypts, all decrypt */
+	char *spool_dir; /* for unnamed files; default TMPDIR or /tmp */
+	char *tool_path; /* colon-separated directories searched before /usr/lib/postgresql/N/bin and PATH */
+	char *credentials_file; /* object stores, AWS format */
+	char *ca_file;			/* NULL: the system's */
+	char *proxy;			/* NULL: none, whatever the environment says */
 	Compression compression;
-	bool		allow_local_targets; /* customers' URLs may name this host */
-	bool		allow_http;			 /* object stores without TLS beyond loopback */
-	int64_t		memory_budget;		 /* bytes for parts in flight; 64 MiB by default */
-	int64_t		max_bandwidth;		 /* bytes a second, all movers of the host; 0: unlimited */
-	pid_t		parent_pid;			 /* who started us: we die with it; 0: nobody */
+	bool allow_local_targets; /* customers' URLs may name this host */
+	bool allow_http;		  /* object stores without TLS beyond loopback */
+	int64_t memory_budget;	  /* bytes for parts in flight; 64 MiB by default */
+	int64_t max_bandwidth;	  /* bytes a second, all movers of the host; 0: unlimited */
+	pid_t parent_pid;		  /* who started us: we die with it; 0: nobody */
 } Settings;
 
 extern void settings_defaults(Settings *settings);

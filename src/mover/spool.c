@@ -34,11 +34,23 @@ create_and_unlink(const char *directory)
 	return fd;
 }
 
+static const char *
+default_directory(void)
+{
+	const char *directory = getenv("TMPDIR");
+
+	return directory != NULL && *directory == '/' ? directory : "/tmp";
+}
+
 int
 spool_open(const char *directory, Failure *failure)
 {
+	int fd;
+
+	if (directory == NULL)
+		directory = default_directory();
 	/* O_EXCL: nobody can give it a name later. */
-	int fd = open(directory, O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+	fd = open(directory, O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
 
 	/* What file systems and kernels without O_TMPFILE answer. */
 	if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL))

@@ -8,7 +8,7 @@
 
 #include "failure.h"
 
-/* Returns a descriptor, read and write, close-on-exec; -1: failure, REASON_CONFIG, naming the directory. */
-extern int	spool_open(const char *directory, Failure *failure);
+/* directory NULL: TMPDIR or /tmp.  Returns a descriptor, read and write, close-on-exec; -1: failure, REASON_CONFIG, naming the directory. */
+extern int spool_open(const char *directory, Failure *failure);
 
 #endif
