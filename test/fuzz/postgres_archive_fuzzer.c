@@ -110,20 +110,21 @@ extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	Input whole = {.bytes = data + 1, .length = size - 1};
-	Input pieces = whole;
+	Input whole = {0};
+	Input pieces;
 	Failure in_one = {0};
 	Failure in_pieces = {0};
 	Failure of_toc = {0};
-	json_t *counts = json_object();
+	json_t *counts;
 	PostgresArchive *archive;
 	bool good;
 
 	if (size == 0)
-	{
-		json_decref(counts);
 		return 0;
-	}
+	whole.bytes = data + 1;
+	whole.length = size - 1;
+	pieces = whole;
+	counts = json_object();
 	pieces.cut = data[0] + 1u;
 	good = prove(whole, counts, &in_one);
 	if (prove(pieces, counts, &in_pieces) != good || strcmp(in_one.detail, in_pieces.detail) != 0)

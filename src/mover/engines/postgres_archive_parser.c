@@ -187,8 +187,11 @@ take_text(ArchiveParser *parser, const unsigned char *bytes, size_t length, Fail
 	size_t taken = length < parser->text_left ? length : parser->text_left;
 	size_t kept = taken < parser->text_room ? taken : parser->text_room;
 
-	if (memchr(bytes, '\0', taken))
+	const unsigned char *zero = memchr(bytes, '\0', taken);
+
+	if (zero)
 	{
+		parser->position += zero - bytes;
 		archive_parser_refuse(parser, failure, "%s has a zero byte", archive_field_name[parser->field]);
 		return 0;
 	}
