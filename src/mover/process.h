@@ -92,6 +92,12 @@ extern void child_close_stdin(Child *child);
  */
 extern bool child_wait(Child *child, Failure *failure);
 
+/*
+ * Reads what stderr has, without waiting: for a loop that polls the pipes of
+ * several children itself (stdin_fd and stdout_fd are non-blocking).
+ */
+extern void child_drain_stderr(Child *child);
+
 /* "exited with 1", "killed by signal 9 (Killed)": static buffer. */
 extern const char *child_status_text(const Child *child);
 

@@ -78,8 +78,8 @@ remember_stderr(Child *child, const char *bytes, size_t length)
 }
 
 /* One read at most: a flood must not keep us from stdout. */
-static void
-drain_stderr(Child *child)
+void
+child_drain_stderr(Child *child)
 {
 	char buffer[16 * 1024];
 	ssize_t got;
@@ -98,7 +98,7 @@ static void
 drain_stderr_rest(Child *child)
 {
 	for (int rounds = 0; rounds < 128 && child->stderr_fd >= 0; rounds++)
-		drain_stderr(child);
+		child_drain_stderr(child);
 	close_fd(&child->stderr_fd);
 }
 
@@ -139,7 +139,7 @@ wait_for(Child *child, int fd, short events, int timeout, Failure *failure)
 		return WAITED_FAILED;
 	}
 	if (fds[1].revents != 0)
-		drain_stderr(child);
+		child_drain_stderr(child);
 	if (!call_idle(child, failure))
 		return WAITED_FAILED;
 	return fds[0].revents != 0 ? WAITED_READY : WAITED_ROUND;
@@ -265,7 +265,7 @@ wait_for_end(Child *child, int pidfd, int64_t deadline, bool cancellable, Failur
 		}
 		if (poll(fds, 4, timeout) < 0 && errno != EINTR)
 			return failure_set_errno(failure, REASON_INTERNAL, "could not wait for \"%s\"", child->name);
-		drain_stderr(child);
+		child_drain_stderr(child);
 		discard_stdout(child);
 		if (cancellable && !call_idle(child, failure))
 			return false;

@@ -6,8 +6,13 @@
 
 #include <string.h>
 
+#include "postgres.h"
+
 /* Ends with NULL. */
-static const Engine *const engines[] = {NULL};
+static const Engine *const engines[] = {
+	&postgres_engine,
+	NULL,
+};
 
 const Engine *
 engine_find(const char *name, Failure *failure)
@@ -19,6 +24,7 @@ engine_find(const char *name, Failure *failure)
 	}
 	failure_set(
 		failure, REASON_CONFIG,
-		"this custbackup has no engine \"%s\": correct custbackup.engines, or install a mover that has it", name);
+		"this custbackup has no engine \"%s\": correct custbackup.engines, or install a mover that has it",
+		name);
 	return NULL;
 }

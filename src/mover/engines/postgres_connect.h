@@ -1,0 +1,70 @@
+/*
+ * postgres_connect.h
+ *	  Asking the server, by libpq, before any tool is started and beside it.
+ *
+ * Each host of the URL is resolved, each address judged (address.h) and tried in
+ * turn; the one that answered is pinned, and the tools are sent there and nowhere
+ * else.  libpq gets everything as explicit parameters: nothing from this
+ * process's environment, no service file, no password file, no client
+ * certificate of the operating system's user.
+ *
+ * Why a connection failed is told by SQLSTATE and by the stage it had reached,
+ * never by the message, which comes in the server's language.
+ *
+ * Every wait watches cancel_fd() and ends after a time.
+ */
+#ifndef POSTGRES_CONNECT_H
+#define POSTGRES_CONNECT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <libpq-fe.h>
+
+#include "address.h"
+#include "failure.h"
+#include "postgres_url.h"
+#include "settings.h"
+
+/* Seconds for one address to answer, and for one of our own questions. */
+#define POSTGRES_CONNECT_SECONDS 10
+#define POSTGRES_ASK_SECONDS	 60
+
+typedef struct PostgresSession
+{
+	PGconn	   *connection;					 /* NULL: none */
+	const char *host;						 /* as in the URL, for TLS and messages; the URL's */
+	char		hostaddr[ADDRESS_TEXT_SIZE]; /* what was judged and answered */
+	char		port[6];
+	int			version;			/* 150020 */
+	char		server_version[48]; /* "15.20" */
+	bool		uncancellable;		/* questions are asked to the end, whatever was signalled */
+} PostgresSession;
+
+/* Where a restore goes must take writes: of a list, the primary is chosen. */
+typedef enum PostgresPurpose
+{
+	POSTGRES_FOR_READING,
+	POSTGRES_FOR_WRITING
+} PostgresPurpose;
+
+extern bool postgres_connect(PostgresSession *session, const PostgresUrl *url, const Settings *settings,
+							 PostgresPurpose purpose, Failure *failure);
+
+/* Anew, to the same pinned address. */
+extern bool postgres_reconnect(PostgresSession *session, const PostgresUrl *url, const Settings *settings,
+							   Failure *failure);
+
+/*
+ * One statement with up to four text parameters (NULL ends them early); the
+ * result is the caller's to PQclear.  NULL: failure; what the server said is told
+ * as `otherwise`, unless its SQLSTATE says that a right lacks or the server is gone.
+ */
+extern PGresult *postgres_ask(PostgresSession *session, const char *sql, const char *const *values,
+							  int value_count, FailureReason otherwise, Failure *failure);
+
+/* The trust anchors that sslmode=verify-* is held against: settings' own, or the system's. */
+extern const char *postgres_ca_file(const Settings *settings);
+extern void		   postgres_disconnect(PostgresSession *session);
+
+#endif

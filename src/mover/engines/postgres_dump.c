@@ -1,0 +1,144 @@
+/*
+ * postgres_dump.c
+ *	  The source of a backup: pg_dump's custom format, uncompressed.
+ *
+ * The pipeline owns compression.  Owners and grants stay in the archive: leaving
+ * them out is a decision of the restore.
+ *
+ * pg_dump's exit status says that it failed; why, the server is asked again.  Its
+ * messages come in the server's language and are only quoted.
+ */
+#include "postgres.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "postgres_connect.h"
+#include "postgres_rights.h"
+#include "postgres_tools.h"
+#include "postgres_url.h"
+#include "process.h"
+
+/* A table that an ALTER holds for longer than this fails the dump with a sentence, rather than as stalled. */
+#define LOCK_WAIT "--lock-wait-timeout=60s"
+
+typedef struct DumpSource
+{
+	Source				 source;
+	const EngineContext *context;
+	PostgresUrl			 url;
+	PostgresSession		 session; /* kept open for questions while pg_dump works */
+	PostgresTools		 tools;
+	PostgresEnvironment	 environment;
+	Child				 pg_dump;
+} DumpSource;
+
+static bool
+dump_source_read(Source *source, void *buffer, size_t capacity, size_t *length, Failure *failure)
+{
+	DumpSource *dump = (DumpSource *) source;
+
+	return child_read(&dump->pg_dump, buffer, capacity, length, failure);
+}
+
+/* The first cause that the server itself confirms; else pg_dump's own words. */
+static bool
+explain_dump_failure(DumpSource *dump, Failure *failure)
+{
+	char said[FAILURE_DETAIL_SIZE];
+
+	snprintf(said, sizeof(said), "%s", child_stderr(&dump->pg_dump));
+	if (WIFSIGNALED(dump->pg_dump.status))
+		return failure_set(failure, REASON_DUMP, "pg_dump %s %s: %s", dump->tools.version_text,
+						   child_status_text(&dump->pg_dump), said);
+	if (!postgres_reconnect(&dump->session, &dump->url, dump->context->settings, failure) ||
+		!postgres_may_dump(&dump->session, &dump->url, failure))
+		return false;
+	return failure_set(failure, REASON_DUMP, "pg_dump %s %s: %s", dump->tools.version_text,
+					   child_status_text(&dump->pg_dump), said);
+}
+
+static bool
+dump_source_finish(Source *source, Failure *failure)
+{
+	DumpSource *dump = (DumpSource *) source;
+
+	if (!child_wait(&dump->pg_dump, failure))
+		return false;
+	if (dump->pg_dump.status != 0)
+		return explain_dump_failure(dump, failure);
+	return true;
+}
+
+static void
+dump_source_close(Source *source)
+{
+	DumpSource *dump = (DumpSource *) source;
+
+	child_close(&dump->pg_dump);
+	postgres_environment_free(&dump->environment);
+	postgres_disconnect(&dump->session);
+	postgres_url_free(&dump->url);
+	free(dump);
+}
+
+static bool
+ask_facts(DumpSource *dump, SourceFacts *facts, Failure *failure)
+{
+	PGresult *result;
+
+	if (!postgres_may_dump(&dump->session, &dump->url, failure))
+		return false;
+	result = postgres_ask(&dump->session, "SELECT pg_catalog.pg_database_size(pg_catalog.current_database())",
+						  NULL, 0, REASON_DUMP, failure);
+	if (result == NULL)
+		return false;
+	facts->expected_raw_bytes = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
+	PQclear(result);
+	facts->consistency = "snapshot";
+	snprintf(facts->server_version, sizeof(facts->server_version), "PostgreSQL %s",
+			 dump->session.server_version);
+	snprintf(facts->tool_version, sizeof(facts->tool_version), "pg_dump %s", dump->tools.version_text);
+	return true;
+}
+
+static bool
+start_pg_dump(DumpSource *dump, Failure *failure)
+{
+	char	  path[4200];
+	char	 *argv[] = {"pg_dump", "--format=custom", "--compress=0", "--no-password", LOCK_WAIT, NULL};
+	ChildSpec spec = {.path = postgres_tool_path(&dump->tools, "pg_dump", path, sizeof(path)),
+					  .argv = argv,
+					  .stdout_pipe = true};
+
+	if (!postgres_environment_make(&dump->environment, &dump->url, &dump->session, dump->context->settings,
+								   failure))
+		return false;
+	spec.envp = dump->environment.variables;
+	if (dump->environment.password_fd >= 0)
+		spec.kept_fds[0] = dump->environment.password_fd;
+	return child_start(&spec, &dump->pg_dump, failure);
+}
+
+Source *
+postgres_open_source(const EngineContext *context, SourceFacts *facts, Failure *failure)
+{
+	DumpSource *dump = calloc(1, sizeof(DumpSource));
+
+	if (dump == NULL)
+	{
+		failure_no_memory(failure);
+		return NULL;
+	}
+	dump->source = (Source){dump_source_read, dump_source_finish, dump_source_close};
+	dump->context = context;
+	dump->environment.password_fd = -1;
+	if (postgres_url_parse(&dump->url, context->url, failure) &&
+		postgres_connect(&dump->session, &dump->url, context->settings, POSTGRES_FOR_READING, failure) &&
+		postgres_tools_find(&dump->tools, context->settings, dump->session.version / 10000, failure) &&
+		ask_facts(dump, facts, failure) && start_pg_dump(dump, failure))
+		return &dump->source;
+	dump_source_close(&dump->source);
+	return NULL;
+}

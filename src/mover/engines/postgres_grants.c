@@ -1,0 +1,281 @@
+/*
+ * postgres_grants.c
+ *	  Owners, grants, default privileges: each for itself, after everything else.
+ *
+ * A role that the target does not have must not fail the restore of all the rest.
+ * Each statement goes to the server in one message with a SELECT of its number
+ * (psql's "\;"), under psql's own savepoint: the number comes back only when the
+ * statement before it was applied.
+ */
+#include "postgres_script.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool
+add_statement(PostgresGrants *grants, char *statement, Failure *failure)
+{
+	if (statement == NULL)
+		return failure_no_memory(failure);
+	if (grants->count == grants->capacity)
+	{
+		size_t capacity = grants->capacity * 2 + 64;
+		char **grown = realloc(grants->statements, capacity * sizeof(char *));
+
+		if (grown == NULL)
+		{
+			free(statement);
+			return failure_no_memory(failure);
+		}
+		grants->statements = grown;
+		grants->capacity = capacity;
+	}
+	grants->statements[grants->count++] = statement;
+	return true;
+}
+
+/* Length of the statement at `text`, to its ';' outside of quotes. */
+static size_t
+statement_length(const char *text)
+{
+	char   quote = '\0';
+	size_t i;
+
+	for (i = 0; text[i] != '\0'; i++)
+	{
+		if (quote != '\0')
+			quote = text[i] == quote ? '\0' : quote;
+		else if (text[i] == '"' || text[i] == '\'')
+			quote = text[i];
+		else if (text[i] == ';')
+			break;
+	}
+	return i;
+}
+
+/* GRANT, REVOKE, ALTER DEFAULT PRIVILEGES, COMMENT: what pg_dump writes has no other quoting. */
+static bool
+add_definition(PostgresGrants *grants, const char *definition, Failure *failure)
+{
+	while (definition != NULL && *definition != '\0')
+	{
+		size_t length;
+
+		definition += strspn(definition, " \t\r\n;");
+		length = statement_length(definition);
+		if (length > 0 && !add_statement(grants, strndup(definition, length), failure))
+			return false;
+		definition += length;
+	}
+	return true;
+}
+
+/* "DROP TABLE public.t;\n" names the object as ALTER ... OWNER wants it. */
+static bool
+add_owner(PostgresGrants *grants, const TocEntry *entry, Failure *failure)
+{
+	const char *drop = entry->drop_statement;
+	char	   *role = NULL;
+	char	   *statement = NULL;
+	char	   *to;
+	size_t		length;
+
+	role = malloc(2 * strlen(entry->owner) + 3);
+	if (role == NULL)
+		return failure_no_memory(failure);
+	to = role;
+	*to++ = '"';
+	for (const char *from = entry->owner; *from != '\0'; from++)
+	{
+		if (*from == '"')
+			*to++ = '"';
+		*to++ = *from;
+	}
+	memcpy(to, "\"", 2);
+
+	if (entry->class == TOC_BLOB)
+	{
+		if (asprintf(&statement, "ALTER LARGE OBJECT %s OWNER TO %s", entry->tag, role) < 0)
+			statement = NULL;
+	}
+	else
+	{
+		drop += strlen("DROP ");
+		length = strlen(drop);
+		while (length > 0 && strchr(";\n ", drop[length - 1]) != NULL)
+			length--;
+		if (asprintf(&statement, "ALTER %.*s OWNER TO %s", (int) length, drop, role) < 0)
+			statement = NULL;
+	}
+	free(role);
+	return add_statement(grants, statement, failure);
+}
+
+static bool
+has_owner(const TocEntry *entry)
+{
+	switch (entry->class)
+	{
+		case TOC_AGGREGATE:
+		case TOC_BLOB:
+		case TOC_COLLATION:
+		case TOC_CONVERSION:
+		case TOC_DOMAIN:
+		case TOC_FOREIGN_TABLE:
+		case TOC_FUNCTION:
+		case TOC_MATERIALIZED_VIEW:
+		case TOC_OPERATOR:
+		case TOC_OPERATOR_CLASS:
+		case TOC_OPERATOR_FAMILY:
+		case TOC_PROCEDURE:
+		case TOC_PUBLICATION:
+		case TOC_SCHEMA:
+		case TOC_SEQUENCE:
+		case TOC_SERVER:
+		case TOC_STATISTICS:
+		case TOC_TABLE:
+		case TOC_TEXT_SEARCH_CONFIGURATION:
+		case TOC_TEXT_SEARCH_DICTIONARY:
+		case TOC_TYPE:
+		case TOC_VIEW:
+			break;
+		default:
+			return false;
+	}
+	return entry->owner != NULL && entry->owner[0] != '\0' &&
+		   (entry->class == TOC_BLOB ||
+			(entry->drop_statement != NULL && strncmp(entry->drop_statement, "DROP ", 5) == 0));
+}
+
+static bool
+collect_owners(PostgresGrants *grants, PostgresPlan *plan, bool schemas, Failure *failure)
+{
+	for (size_t i = 0; i < plan->backup->entry_count; i++)
+	{
+		const TocEntry *entry = &plan->backup->entries[i];
+
+		if (!plan->chosen[i] || !has_owner(entry) || (entry->class == TOC_SCHEMA) != schemas ||
+			strcmp(entry->owner, plan->target->role) == 0)
+			continue;
+		if (!add_owner(grants, entry, failure))
+			return false;
+	}
+	return true;
+}
+
+/* Grants on what was not restored are not ours to set. */
+static bool
+object_was_restored(const PostgresPlan *plan, const TocEntry *acl)
+{
+	if (strcmp(acl->tag, "SCHEMA public") == 0)
+		return plan->public_differs;
+	for (size_t k = 0; k < acl->dependency_count; k++)
+	{
+		const TocEntry *object = postgres_archive_find(plan->backup, acl->dependencies[k]);
+
+		if (object != NULL && plan->chosen[object - plan->backup->entries])
+			return true;
+		if (object != NULL)
+			return false;
+	}
+	return postgres_target_is_ours(plan->target, acl->owner);
+}
+
+static bool
+collect_acls(PostgresGrants *grants, PostgresPlan *plan, bool schemas, Failure *failure)
+{
+	for (size_t i = 0; i < plan->backup->entry_count; i++)
+	{
+		const TocEntry *entry = &plan->backup->entries[i];
+
+		if (entry->class != TOC_ACL || (strncmp(entry->tag, "SCHEMA ", 7) == 0) != schemas ||
+			strncmp(entry->tag, "DATABASE ", 9) == 0 || !object_was_restored(plan, entry))
+			continue;
+		if (!add_definition(grants, entry->definition, failure))
+			return false;
+	}
+	return true;
+}
+
+static bool
+collect_public(PostgresGrants *grants, PostgresPlan *plan, Failure *failure)
+{
+	bool commented = false;
+
+	for (int row = 0; row < PQntuples(plan->target->public_resets); row++)
+	{
+		if (!add_definition(grants, PQgetvalue(plan->target->public_resets, row, 1), failure))
+			return false;
+	}
+	for (size_t i = 0; i < plan->backup->entry_count; i++)
+	{
+		const TocEntry *entry = &plan->backup->entries[i];
+
+		if (entry->class != TOC_COMMENT || strcmp(entry->tag, "SCHEMA public") != 0)
+			continue;
+		commented = true;
+		if (!add_definition(grants, entry->definition, failure))
+			return false;
+	}
+	/* initdb's own, which pg_dump therefore leaves out. */
+	return commented ||
+		   add_definition(grants, "COMMENT ON SCHEMA public IS 'standard public schema'", failure);
+}
+
+/* Default privileges last: they must not touch what was created by the statements before. */
+static bool
+collect_defaults(PostgresGrants *grants, PostgresPlan *plan, Failure *failure)
+{
+	for (size_t i = 0; i < plan->backup->entry_count; i++)
+	{
+		const TocEntry *entry = &plan->backup->entries[i];
+
+		if (entry->class == TOC_DEFAULT_ACL && postgres_target_is_ours(plan->target, entry->owner) &&
+			!add_definition(grants, entry->definition, failure))
+			return false;
+	}
+	return true;
+}
+
+bool
+postgres_grants_collect(PostgresGrants *grants, PostgresPlan *plan, Failure *failure)
+{
+	memset(grants, 0, sizeof(*grants));
+	/* A clone is somebody else's: it has neither the source's owners nor its grants. */
+	if (plan->mode == RESTORE_REWIND)
+	{
+		if ((plan->public_differs && !collect_public(grants, plan, failure)) ||
+			!collect_owners(grants, plan, true, failure) || !collect_acls(grants, plan, true, failure) ||
+			!collect_owners(grants, plan, false, failure) || !collect_acls(grants, plan, false, failure) ||
+			!collect_defaults(grants, plan, failure))
+			return false;
+	}
+	grants->applied = calloc(grants->count + 1, sizeof(bool));
+	return grants->applied != NULL || failure_no_memory(failure);
+}
+
+void
+postgres_grants_free(PostgresGrants *grants)
+{
+	for (size_t i = 0; i < grants->count; i++)
+		free(grants->statements[i]);
+	free(grants->statements);
+	free(grants->applied);
+	memset(grants, 0, sizeof(*grants));
+}
+
+void
+postgres_script_grants(FILE *script, const PostgresPlan *plan, const PostgresGrants *grants, const char *key)
+{
+	fputs("\\o\n", script);
+	if (grants->count > 0)
+	{
+		fprintf(script, "SET client_encoding = '%s';\nSET search_path = '';\n",
+				plan->backup->encoding != NULL ? plan->backup->encoding : plan->target->encoding);
+		fprintf(script, "\\set ON_ERROR_ROLLBACK on\n\\set ON_ERROR_STOP off\n\\restrict %s\n", key);
+		for (size_t i = 0; i < grants->count; i++)
+			fprintf(script, "%s\\; SELECT '" POSTGRES_SAYS_GRANTED " %zu';\n", grants->statements[i], i);
+		fprintf(script, "\\unrestrict %s\n\\set ON_ERROR_STOP on\n\\set ON_ERROR_ROLLBACK off\n", key);
+	}
+	fprintf(script, "SELECT '" POSTGRES_SAYS_READY " %s ' || pg_catalog.txid_current();\n", key);
+}

@@ -1,0 +1,295 @@
+/*
+ * postgres_target.c
+ *	  Questions to the target's catalogues.
+ *
+ * search_path is empty in our sessions, and every name is qualified besides: the
+ * database is a customer's and may hold functions of any name.
+ */
+#include "postgres_target.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const facts_sql =
+	"SELECT current_user, pg_catalog.getdatabaseencoding(),"
+	" (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user),"
+	" pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE'),"
+	" COALESCE((SELECT pg_catalog.pg_has_role(nspowner, 'USAGE') FROM pg_catalog.pg_namespace"
+	"  WHERE nspname = 'public'), false),"
+	" EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'public'),"
+	" (SELECT pg_catalog.count(*) FROM pg_catalog.pg_largeobject_metadata"
+	"  WHERE pg_catalog.pg_has_role(lomowner, 'USAGE')),"
+	" pg_catalog.current_setting('max_locks_per_transaction')::pg_catalog.int8"
+	"  * (pg_catalog.current_setting('max_connections')::pg_catalog.int8"
+	"  + pg_catalog.current_setting('max_prepared_transactions')::pg_catalog.int8),"
+	" pg_catalog.format('max_locks_per_transaction = %s, max_connections = %s, max_prepared_transactions = "
+	"%s',"
+	"  pg_catalog.current_setting('max_locks_per_transaction'), "
+	"pg_catalog.current_setting('max_connections'),"
+	"  pg_catalog.current_setting('max_prepared_transactions')),"
+	" pg_catalog.pg_is_in_recovery(),"
+	" (SELECT pg_catalog.string_agg(pg_catalog.quote_ident(subname), ', ') FROM pg_catalog.pg_subscription s"
+	"  JOIN pg_catalog.pg_database d ON d.oid = s.subdbid WHERE d.datname = pg_catalog.current_database())";
+
+static const char *const roles_sql =
+	"SELECT rolname, pg_catalog.pg_has_role(oid, 'USAGE'), pg_catalog.pg_has_role(oid, 'MEMBER')"
+	" FROM pg_catalog.pg_roles ORDER BY rolname";
+
+static const char *const extensions_sql =
+	"SELECT e.extname, n.nspname, pg_catalog.pg_has_role(e.extowner, 'USAGE'), e.extconfig IS NOT NULL"
+	" FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace"
+	" ORDER BY e.extname";
+
+static const char *const configuration_sql =
+	"SELECT n.nspname, c.relname, e.extname FROM pg_catalog.pg_extension e"
+	" CROSS JOIN LATERAL pg_catalog.unnest(e.extconfig) AS t(oid)"
+	" JOIN pg_catalog.pg_class c ON c.oid = t.oid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace";
+
+static const char *const unowned_sql =
+	"SELECT 'pg_catalog.pg_cast'::pg_catalog.regclass::pg_catalog.oid, c.oid FROM pg_catalog.pg_cast c"
+	" JOIN pg_catalog.pg_type s ON s.oid = c.castsource JOIN pg_catalog.pg_type t ON t.oid = c.casttarget"
+	" WHERE pg_catalog.pg_has_role(s.typowner, 'USAGE') OR pg_catalog.pg_has_role(t.typowner, 'USAGE')"
+	" UNION ALL"
+	" SELECT 'pg_catalog.pg_transform'::pg_catalog.regclass::pg_catalog.oid, x.oid FROM "
+	"pg_catalog.pg_transform x"
+	" JOIN pg_catalog.pg_type t ON t.oid = x.trftype WHERE pg_catalog.pg_has_role(t.typowner, 'USAGE')";
+
+static const char *const inherited_sql =
+	"SELECT oid FROM pg_catalog.pg_constraint WHERE coninhcount > 0 ORDER BY oid";
+
+static const char *const large_objects_sql =
+	"SELECT oid FROM pg_catalog.pg_largeobject_metadata WHERE NOT pg_catalog.pg_has_role(lomowner, 'USAGE')";
+
+/* First everything from everybody, then what a role has without any: that makes the entry vanish. */
+static const char *const default_resets_sql =
+	"WITH d AS (SELECT d.*, pg_catalog.quote_ident(r.rolname) AS role,"
+	"  CASE WHEN n.oid IS NULL THEN '' ELSE ' IN SCHEMA ' || pg_catalog.quote_ident(n.nspname) END AS scope,"
+	"  CASE d.defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN 'FUNCTIONS'"
+	"   WHEN 'T' THEN 'TYPES' WHEN 'n' THEN 'SCHEMAS' ELSE 'LARGE OBJECTS' END AS kind"
+	"  FROM pg_catalog.pg_default_acl d JOIN pg_catalog.pg_roles r ON r.oid = d.defaclrole"
+	"  LEFT JOIN pg_catalog.pg_namespace n ON n.oid = d.defaclnamespace"
+	"  WHERE pg_catalog.pg_has_role(d.defaclrole, 'USAGE'))"
+	" SELECT DISTINCT 1, 'ALTER DEFAULT PRIVILEGES FOR ROLE ' || role || scope || ' REVOKE ALL ON ' || kind "
+	"|| ' FROM '"
+	"  || CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(g.rolname) END"
+	"  FROM d CROSS JOIN LATERAL pg_catalog.aclexplode(d.defaclacl) a"
+	"  LEFT JOIN pg_catalog.pg_roles g ON g.oid = a.grantee WHERE a.grantee = 0 OR g.oid IS NOT NULL"
+	" UNION ALL SELECT 2, 'ALTER DEFAULT PRIVILEGES FOR ROLE ' || role || ' GRANT ALL ON ' || kind || ' TO ' "
+	"|| role"
+	"  FROM d WHERE defaclnamespace = 0"
+	" UNION ALL SELECT 2, 'ALTER DEFAULT PRIVILEGES FOR ROLE ' || role || ' GRANT ALL ON ' || kind || ' TO "
+	"PUBLIC'"
+	"  FROM d WHERE defaclnamespace = 0 AND defaclobjtype IN ('f', 'T')"
+	" ORDER BY 1";
+
+/* What initdb grants on schema public: CREATE for everybody until 14. */
+static const char *const public_resets_sql =
+	"SELECT DISTINCT 1, 'REVOKE ALL ON SCHEMA public FROM '"
+	"  || CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(g.rolname) END"
+	"  FROM pg_catalog.pg_namespace n"
+	"  CROSS JOIN LATERAL pg_catalog.aclexplode(COALESCE(n.nspacl, pg_catalog.acldefault('n', n.nspowner))) a"
+	"  LEFT JOIN pg_catalog.pg_roles g ON g.oid = a.grantee"
+	"  WHERE n.nspname = 'public' AND (a.grantee = 0 OR g.oid IS NOT NULL)"
+	" UNION ALL SELECT 2, 'GRANT ALL ON SCHEMA public TO ' || "
+	"pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(nspowner))"
+	"  FROM pg_catalog.pg_namespace WHERE nspname = 'public'"
+	" UNION ALL SELECT 2, CASE WHEN pg_catalog.current_setting('server_version_num')::pg_catalog.int4 >= "
+	"150000"
+	"  THEN 'GRANT USAGE ON SCHEMA public TO PUBLIC' ELSE 'GRANT ALL ON SCHEMA public TO PUBLIC' END"
+	"  FROM pg_catalog.pg_namespace WHERE nspname = 'public'"
+	" ORDER BY 1";
+
+static bool
+ask_facts(PostgresTarget *target, PostgresSession *session, Failure *failure)
+{
+	PGresult *result = postgres_ask(session, facts_sql, NULL, 0, REASON_RESTORE, failure);
+
+	if (result == NULL)
+		return false;
+	snprintf(target->role, sizeof(target->role), "%s", PQgetvalue(result, 0, 0));
+	snprintf(target->encoding, sizeof(target->encoding), "%s", PQgetvalue(result, 0, 1));
+	target->superuser = PQgetvalue(result, 0, 2)[0] == 't';
+	target->may_create = PQgetvalue(result, 0, 3)[0] == 't';
+	target->owns_public = PQgetvalue(result, 0, 4)[0] == 't';
+	target->has_public = PQgetvalue(result, 0, 5)[0] == 't';
+	target->large_objects = strtoll(PQgetvalue(result, 0, 6), NULL, 10);
+	target->lock_capacity = strtoll(PQgetvalue(result, 0, 7), NULL, 10);
+	snprintf(target->lock_settings, sizeof(target->lock_settings), "%s", PQgetvalue(result, 0, 8));
+	if (PQgetvalue(result, 0, 9)[0] == 't')
+		failure_set(failure, REASON_NOT_RESTORABLE, "%s is a standby: name its primary in the URL",
+					session->host);
+	else if (!PQgetisnull(result, 0, 10))
+		failure_set(
+			failure, REASON_NOT_RESTORABLE,
+			"the target has the subscription %s, which no transaction can drop: DROP SUBSCRIPTION first, "
+			"create it anew afterwards",
+			PQgetvalue(result, 0, 10));
+	PQclear(result);
+	return failure->reason == REASON_NONE;
+}
+
+bool
+postgres_target_ask(PostgresTarget *target, PostgresSession *session, Failure *failure)
+{
+	const struct
+	{
+		const char *sql;
+		PGresult  **result;
+	} questions[] = {
+		{roles_sql, &target->roles},
+		{extensions_sql, &target->extensions},
+		{configuration_sql, &target->configuration},
+		{unowned_sql, &target->unowned},
+		{inherited_sql, &target->inherited},
+		{large_objects_sql, &target->kept_large_objects},
+		{default_resets_sql, &target->default_resets},
+		{public_resets_sql, &target->public_resets},
+	};
+
+	memset(target, 0, sizeof(*target));
+	if (!ask_facts(target, session, failure))
+		return false;
+	for (size_t i = 0; i < sizeof(questions) / sizeof(questions[0]); i++)
+	{
+		*questions[i].result = postgres_ask(session, questions[i].sql, NULL, 0, REASON_RESTORE, failure);
+		if (*questions[i].result == NULL)
+		{
+			postgres_target_free(target);
+			return false;
+		}
+	}
+	return true;
+}
+
+void
+postgres_target_free(PostgresTarget *target)
+{
+	PQclear(target->roles);
+	PQclear(target->extensions);
+	PQclear(target->configuration);
+	PQclear(target->unowned);
+	PQclear(target->inherited);
+	PQclear(target->kept_large_objects);
+	PQclear(target->default_resets);
+	PQclear(target->public_resets);
+	memset(target, 0, sizeof(*target));
+}
+
+/* Type name sorts by bytes, whatever the database's collation. */
+static int
+find_sorted(const PGresult *result, const char *name)
+{
+	int low = 0;
+	int high = PQntuples(result);
+
+	while (name != NULL && low < high)
+	{
+		int middle = low + (high - low) / 2;
+		int order = strcmp(PQgetvalue(result, middle, 0), name);
+
+		if (order == 0)
+			return middle;
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return -1;
+}
+
+bool
+postgres_target_is_ours(const PostgresTarget *target, const char *role)
+{
+	int row = find_sorted(target->roles, role);
+
+	return row >= 0 && PQgetvalue(target->roles, row, 1)[0] == 't';
+}
+
+bool
+postgres_target_has_role(const PostgresTarget *target, const char *role)
+{
+	return find_sorted(target->roles, role) >= 0;
+}
+
+bool
+postgres_target_may_give(const PostgresTarget *target, const char *role)
+{
+	int row = find_sorted(target->roles, role);
+
+	return row >= 0 && PQgetvalue(target->roles, row, 2)[0] == 't';
+}
+
+int
+postgres_target_extension(const PostgresTarget *target, const char *name)
+{
+	return find_sorted(target->extensions, name);
+}
+
+bool
+postgres_target_owns_object(const PostgresTarget *target, uint32_t catalog, uint32_t oid)
+{
+	for (int row = 0; row < PQntuples(target->unowned); row++)
+	{
+		if (strtoul(PQgetvalue(target->unowned, row, 0), NULL, 10) == catalog &&
+			strtoul(PQgetvalue(target->unowned, row, 1), NULL, 10) == oid)
+			return true;
+	}
+	return false;
+}
+
+bool
+postgres_target_inherits_constraint(const PostgresTarget *target, uint32_t oid)
+{
+	int low = 0;
+	int high = PQntuples(target->inherited);
+
+	while (low < high)
+	{
+		int			  middle = low + (high - low) / 2;
+		unsigned long found = strtoul(PQgetvalue(target->inherited, middle, 0), NULL, 10);
+
+		if (found == oid)
+			return true;
+		if (found < oid)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return false;
+}
+
+const char *
+postgres_target_configuration_of(const PostgresTarget *target, const char *schema, const char *table)
+{
+	for (int row = 0; row < PQntuples(target->configuration); row++)
+	{
+		if (strcmp(PQgetvalue(target->configuration, row, 0), schema) == 0 &&
+			strcmp(PQgetvalue(target->configuration, row, 1), table) == 0)
+			return PQgetvalue(target->configuration, row, 2);
+	}
+	return NULL;
+}
+
+/* Column `trusted` is of 13; asking through jsonb lets an older server answer too. */
+bool
+postgres_target_can_create_extension(PostgresSession *session, const PostgresTarget *target, const char *name,
+									 bool *can, Failure *failure)
+{
+	const char *values[] = {name};
+	PGresult   *result;
+	bool		trusted;
+
+	result = postgres_ask(
+		session,
+		"SELECT COALESCE(pg_catalog.bool_or((pg_catalog.to_jsonb(v) OPERATOR(pg_catalog.->>) 'trusted')"
+		"::pg_catalog.bool), false), pg_catalog.count(*)"
+		" FROM pg_catalog.pg_available_extension_versions v WHERE v.name = $1::pg_catalog.name",
+		values, 1, REASON_RESTORE, failure);
+	if (result == NULL)
+		return false;
+	trusted = PQgetvalue(result, 0, 0)[0] == 't';
+	*can = PQgetvalue(result, 0, 1)[0] != '0' && (target->superuser || (trusted && target->may_create));
+	PQclear(result);
+	return true;
+}
