@@ -1,0 +1,17 @@
+-- What only C can do: src/extension/functions.c and wake.c.
+
+CREATE FUNCTION custbackup.source_resources(
+	resource_id uuid DEFAULT NULL,
+	OUT id uuid, OUT token text, OUT team_id uuid, OUT tier text, OUT resource_type text,
+	OUT connection_url text, OUT status text)
+	RETURNS SETOF record
+	LANGUAGE c STABLE ROWS 1000
+	AS 'MODULE_PATHNAME', 'custbackup_source_resources';
+COMMENT ON FUNCTION custbackup.source_resources(uuid) IS
+	'The platform''s resources, or one of them, read from custbackup.resource_source with the rights of that relation''s owner';
+
+CREATE FUNCTION custbackup.wake() RETURNS void
+	LANGUAGE c VOLATILE
+	AS 'MODULE_PATHNAME', 'custbackup_wake';
+COMMENT ON FUNCTION custbackup.wake() IS
+	'Wakes the background worker when the calling transaction commits';

@@ -1,0 +1,88 @@
+-- Scheduling by period: a slot has at most one job, whoever asks how often. Only the latest slot counts, so that any
+-- number of slots missed are caught up by one backup.
+
+CREATE FUNCTION custbackup.schedule(as_of timestamptz DEFAULT now()) RETURNS integer
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	horizon CONSTANT interval := interval '5 minutes';
+	enqueued integer;
+	upcoming timestamptz;
+BEGIN
+	IF as_of IS NULL OR NOT isfinite(as_of) THEN
+		RAISE EXCEPTION 'custbackup: as_of must be a time' USING ERRCODE = 'invalid_parameter_value';
+	END IF;
+	-- A pass that goes on elsewhere does this one's work.
+	IF NOT pg_try_advisory_xact_lock('custbackup.scheduler'::regclass::oid::integer, 0) THEN
+		RETURN 0;
+	END IF;
+
+	-- Nothing is ever put off further than the horizon, unless by a clock that was ahead for a time.
+	UPDATE custbackup.jobs j SET not_before = as_of WHERE j.status = 'pending' AND j.not_before > as_of + horizon;
+
+	WITH slots AS MATERIALIZED (
+		SELECT p.id AS resource_id, p.token, p.team_id, p.tier, p.resource_type, p.cadence,
+			custbackup.slot_at(as_of, p.cadence, p.slot_offset) AS current_slot,
+			custbackup.slot_at(as_of + least(horizon, p.cadence / 2), p.cadence, p.slot_offset) AS slot
+		  FROM custbackup.policies() p
+		 WHERE p.status_obstacle IS NULL AND p.tier_obstacle IS NULL AND p.engine_obstacle IS NULL
+	), due AS MATERIALIZED (
+		SELECT d.*
+		  FROM (SELECT s.resource_id, s.token, s.team_id, s.tier, s.resource_type,
+					CASE WHEN s.slot = s.current_slot THEN s.slot
+						-- What was never backed up does not wait for the slot to come.
+						WHEN EXISTS (SELECT FROM custbackup.jobs j WHERE j.resource_id = s.resource_id AND j.kind = 'backup')
+						  OR EXISTS (SELECT FROM custbackup.objects o WHERE o.resource_id = s.resource_id) THEN s.slot
+						ELSE s.current_slot
+					END AS slot
+				  FROM slots s) AS d
+		 WHERE NOT EXISTS (SELECT FROM custbackup.jobs j
+							WHERE j.resource_id = d.resource_id AND j.kind = 'backup' AND j.scheduled_for = d.slot)
+	), taken AS (
+		-- A backup that waits already is this slot's backup.
+		UPDATE custbackup.jobs j
+		   SET scheduled_for = d.slot, not_before = least(j.not_before, greatest(d.slot, as_of))
+		  FROM due d
+		 WHERE j.resource_id = d.resource_id AND j.kind = 'backup' AND j.status = 'pending' AND j.attempt = 0
+		RETURNING j.resource_id
+	), inserted AS (
+		INSERT INTO custbackup.jobs AS j
+			(kind, resource_id, requested_at, not_before, scheduled_for, resource_type, token, team_id, tier)
+		SELECT 'backup', d.resource_id, as_of, greatest(d.slot, as_of), d.slot, d.resource_type, d.token, d.team_id, d.tier
+		  FROM due d
+		 WHERE NOT EXISTS (SELECT FROM taken t WHERE t.resource_id = d.resource_id)
+		    ON CONFLICT DO NOTHING
+		RETURNING j.id, j.kind, j.resource_id
+	), recorded AS (
+		INSERT INTO custbackup.events (event, job_id, kind, resource_id, attempt)
+		SELECT 'scheduled', i.id, i.kind, i.resource_id, 0 FROM inserted i
+	)
+	SELECT (SELECT count(*) FROM inserted),
+		(SELECT min(s.slot + make_interval(secs => extract(epoch FROM s.cadence)::double precision)) FROM slots s)
+	  INTO enqueued, upcoming;
+
+	INSERT INTO custbackup.scheduler AS s (last_pass, next_slot) VALUES (as_of, upcoming)
+	    ON CONFLICT (only_row) DO UPDATE SET last_pass = excluded.last_pass, next_slot = excluded.next_slot;
+	RETURN enqueued;
+END;
+$$;
+COMMENT ON FUNCTION custbackup.schedule(timestamptz) IS
+	'Enqueues the backups that fall due within five minutes, each once a period; says how many';
+
+CREATE FUNCTION custbackup.next_wake(as_of timestamptz DEFAULT now()) RETURNS timestamptz
+	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+	SELECT least(
+		(SELECT j.not_before
+		   FROM custbackup.jobs j
+		  WHERE j.status = 'pending'
+		    AND NOT EXISTS (SELECT FROM custbackup.jobs r WHERE r.resource_id = j.resource_id AND r.status = 'running')
+		    AND (j.safety_backup_id IS NULL
+		         OR EXISTS (SELECT FROM custbackup.jobs s WHERE s.id = j.safety_backup_id AND s.status = 'ok'))
+		  ORDER BY j.not_before, j.requested_at, j.id
+		  LIMIT 1),
+		-- After a clock that was set back, the pass lies in the future and what it found says nothing.
+		(SELECT CASE WHEN s.last_pass <= as_of THEN s.next_slot ELSE as_of END FROM custbackup.scheduler s));
+END;
+COMMENT ON FUNCTION custbackup.next_wake(timestamptz) IS
+	'When something is next to be done: a pending job that may run, or a slot; NULL: nothing in sight';

@@ -1,0 +1,59 @@
+-- Nothing for PUBLIC; to each kind of role exactly what it needs.
+
+CREATE FUNCTION custbackup.grant_api(role regrole) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	EXECUTE format('GRANT USAGE ON SCHEMA custbackup TO %s', role);
+	-- Every column but connection_url may be read; all may be written.
+	EXECUTE format('GRANT SELECT (id, token, team_id, tier, resource_type, status, created_at), INSERT, UPDATE, DELETE
+		ON custbackup.resources TO %s', role);
+	EXECUTE format('GRANT SELECT ON custbackup.backups, custbackup.restores, custbackup.progress, custbackup.schedule,
+		custbackup.status TO %s', role);
+	EXECUTE format('GRANT EXECUTE ON FUNCTION custbackup.request_backup(uuid, text, text),
+		custbackup.request_restore(uuid, uuid, text, boolean), custbackup.cancel(uuid), custbackup.expire(uuid),
+		custbackup.reason_text(custbackup.reason), custbackup.schedule_at(timestamptz), custbackup.status_at(timestamptz),
+		custbackup.token_is_safe(text) TO %s', role);
+END;
+$$;
+COMMENT ON FUNCTION custbackup.grant_api(regrole) IS
+	'For the platform''s API: manages resources (without reading connection_url), asks for backups and restores, reads the views';
+
+CREATE FUNCTION custbackup.grant_monitor(role regrole) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	EXECUTE format('GRANT USAGE ON SCHEMA custbackup TO %s', role);
+	EXECUTE format('GRANT SELECT ON custbackup.counters, custbackup.progress, custbackup.schedule, custbackup.status TO %s', role);
+	EXECUTE format('GRANT EXECUTE ON FUNCTION custbackup.schedule_at(timestamptz), custbackup.status_at(timestamptz) TO %s', role);
+END;
+$$;
+COMMENT ON FUNCTION custbackup.grant_monitor(regrole) IS 'For an exporter: reads counters, progress, schedule and status';
+
+CREATE FUNCTION custbackup.grant_runner(role regrole) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	EXECUTE format('GRANT USAGE ON SCHEMA custbackup TO %s', role);
+	EXECUTE format('GRANT EXECUTE ON FUNCTION custbackup.claim(text, integer, uuid[], timestamptz),
+		custbackup.report(uuid, text, timestamptz), custbackup.renew(text, uuid[], timestamptz) TO %s', role);
+END;
+$$;
+COMMENT ON FUNCTION custbackup.grant_runner(regrole) IS 'For a runner on any host: claim, report and renew, nothing else';
+
+CREATE FUNCTION custbackup.grant_worker(role regrole) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM custbackup.grant_runner(role);
+	EXECUTE format('GRANT EXECUTE ON FUNCTION custbackup.schedule(timestamptz), custbackup.next_wake(timestamptz),
+		custbackup.leases(), custbackup.give_back(uuid, bigint, timestamptz) TO %s', role);
+END;
+$$;
+COMMENT ON FUNCTION custbackup.grant_worker(regrole) IS
+	'For the role of the background worker (custbackup.role): a runner that also schedules and watches the leases of others';
+
+REVOKE ALL ON ALL TABLES IN SCHEMA custbackup FROM PUBLIC;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA custbackup FROM PUBLIC;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA custbackup FROM PUBLIC;
+REVOKE ALL ON TYPE custbackup.reason, custbackup.policy FROM PUBLIC;
