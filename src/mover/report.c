@@ -66,7 +66,7 @@ report_new(int fd, bool for_people)
 	report->fd = fd;
 	report->for_people = for_people;
 	report->view.fd = fd;
-	report->view.is_terminal = isatty(fd) == 1;
+	progress_bar_begin(&report->view.bar, fd);
 	report->heard = true;
 	report->told_at = -PROGRESS_INTERVAL_MS;
 	return report;
@@ -88,6 +88,13 @@ void
 report_free(Report *report)
 {
 	free(report);
+}
+
+void
+report_expect(Report *report, int64_t raw_bytes, int64_t stored_bytes)
+{
+	report->view.raw_bytes = raw_bytes;
+	report->view.stored_bytes = stored_bytes;
 }
 
 bool

@@ -59,6 +59,9 @@ typedef struct RestoreOutcome
 extern Report *report_to_runner(int fd);   /* JSON lines */
 extern Report *report_to_terminal(int fd); /* sentences and a progress bar */
 
+/* How much is to come, where that is known: for a terminal's progress bar. */
+extern void report_expect(Report *report, int64_t raw_bytes, int64_t stored_bytes);
+
 extern void report_started(Report *report, const char *attempt_id, const char *tool_version,
 						   const char *server_version);
 
