@@ -25,15 +25,15 @@
 #include "failure.h"
 #include "settings.h"
 
-typedef struct Store Store;
+typedef struct Store  Store;
 typedef struct Upload Upload;
 
 /* What is fixed when an upload begins; borrowed for the call of begin() alone. */
 typedef struct ObjectInfo
 {
 	const char *key;
-	const char *content_type;  /* application/gzip, application/json */
-	const char *attempt_id;	   /* kept in the object's metadata where the store has metadata */
+	const char *content_type; /* application/gzip, application/json */
+	const char *attempt_id;	  /* kept in the object's metadata where the store has metadata */
 	const char *backup_id;
 	const char *resource_type;
 	int64_t		expected_bytes; /* -1: unknown */
@@ -42,18 +42,18 @@ typedef struct ObjectInfo
 	 * begin(), write() or finish(), as soon as it is known whether the object goes up
 	 * in one piece (upload_id NULL) or in parts.  NULL: nobody wants to know.
 	 */
-	void		(*announce) (void *context, const char *upload_id);
-	void	   *announce_context;
+	void (*announce)(void *context, const char *upload_id);
+	void *announce_context;
 } ObjectInfo;
 
 /* What is known of an object that is there. */
 typedef struct ObjectStat
 {
-	int64_t		bytes;
-	char	   *version;	/* NULL: none */
-	char	   *etag;		/* NULL: none */
-	char	   *attempt_id; /* from the metadata; NULL: unknown */
-	int64_t		modified;	/* seconds since 1970, the store's clock */
+	int64_t bytes;
+	char   *version;	/* NULL: none */
+	char   *etag;		/* NULL: none */
+	char   *attempt_id; /* from the metadata; NULL: unknown */
+	int64_t modified;	/* seconds since 1970, the store's clock */
 } ObjectStat;
 
 typedef enum StoreAnswer
@@ -64,46 +64,49 @@ typedef enum StoreAnswer
 } StoreAnswer;
 
 /* Return false to stop the listing (with a failure set, or without: enough seen). */
-typedef bool (*StoreVisitor) (void *context, const char *key, int64_t bytes, int64_t modified, Failure *failure);
+typedef bool (*StoreVisitor)(void *context, const char *key, int64_t bytes, int64_t modified,
+							 Failure *failure);
 
 struct Upload
 {
-	bool		(*write) (Upload *upload, const void *bytes, size_t length, Failure *failure);
+	bool (*write)(Upload *upload, const void *bytes, size_t length, Failure *failure);
 	/* Bytes that the store has taken for good so far, for progress; any thread's truth. */
-	int64_t		(*stored) (const Upload *upload);
+	int64_t (*stored)(const Upload *upload);
 	/* On success frees the upload and fills *stat; on failure the caller still calls abort. */
-	bool		(*finish) (Upload *upload, ObjectStat *stat, Failure *failure);
+	bool (*finish)(Upload *upload, ObjectStat *stat, Failure *failure);
 	/* Stops, removes what was written, frees.  Failures are nobody's concern but stderr's. */
-	void		(*abort) (Upload *upload);
+	void (*abort)(Upload *upload);
 };
 
 struct Store
 {
 	const char *scheme; /* "file", "s3" */
 	/* Overwrites nothing that is there already under this key: REASON_UPLOAD. */
-	Upload	   *(*begin) (Store *store, const ObjectInfo *info, Failure *failure);
-	StoreAnswer (*head) (Store *store, const char *key, const char *version, ObjectStat *stat, Failure *failure);
+	Upload *(*begin)(Store *store, const ObjectInfo *info, Failure *failure);
+	StoreAnswer (*head)(Store *store, const char *key, const char *version, ObjectStat *stat,
+						Failure *failure);
 	/*
 	 * Opens the stored bytes for reading.  A local store gives its own file (read
 	 * only); a remote one fetches into a spool.  *fd is the caller's.  `seen` is
 	 * called with each run of bytes in order as they arrive, for hashing and
 	 * progress; NULL for a local store's caller that would rather read the descriptor.
 	 */
-	StoreAnswer (*fetch) (Store *store, const char *key, const char *version,
-						  bool (*seen) (void *context, const void *bytes, size_t length, Failure *failure), void *context,
-						  int *fd, int64_t *bytes, Failure *failure);
+	StoreAnswer (*fetch)(Store *store, const char *key, const char *version,
+						 bool (*seen)(void *context, const void *bytes, size_t length, Failure *failure),
+						 void *context, int *fd, int64_t *bytes, Failure *failure);
 	/* Whole small objects (manifests), at most max bytes; *bytes is malloc'ed and NUL-terminated. */
-	StoreAnswer (*read_small) (Store *store, const char *key, size_t max, char **bytes, size_t *length, Failure *failure);
-	bool		(*list) (Store *store, const char *prefix, StoreVisitor visitor, void *context, Failure *failure);
+	StoreAnswer (*read_small)(Store *store, const char *key, size_t max, char **bytes, size_t *length,
+							  Failure *failure);
+	bool (*list)(Store *store, const char *prefix, StoreVisitor visitor, void *context, Failure *failure);
 	/* Deleting what is not there is no failure.  version NULL: the only one. */
-	bool		(*remove) (Store *store, const char *key, const char *version, Failure *failure);
+	bool (*remove)(Store *store, const char *key, const char *version, Failure *failure);
 	/* Ends an upload that another process left; not there is no failure. */
-	bool		(*abort_left) (Store *store, const char *key, const char *upload_id, Failure *failure);
-	void		(*close) (Store *store);
+	bool (*abort_left)(Store *store, const char *key, const char *upload_id, Failure *failure);
+	void (*close)(Store *store);
 };
 
 /* By the URL's scheme.  name: the profile for credentials.  NULL: failure. */
 extern Store *store_open(const char *name, const char *url, const Settings *settings, Failure *failure);
-extern void object_stat_free(ObjectStat *stat);
+extern void	  object_stat_free(ObjectStat *stat);
 
 #endif
