@@ -48,7 +48,7 @@
 	X(TOC_INDEX, "INDEX", 1, 1)                                                                              \
 	X(TOC_INDEX_ATTACH, "INDEX ATTACH", 0, 0)                                                                \
 	X(TOC_MATERIALIZED_VIEW, "MATERIALIZED VIEW", 6, 4)                                                      \
-	X(TOC_MATERIALIZED_VIEW_DATA, "MATERIALIZED VIEW DATA", 0, 4)                                            \
+	X(TOC_MATERIALIZED_VIEW_DATA, "MATERIALIZED VIEW DATA", 0, 5)                                            \
 	X(TOC_OPERATOR, "OPERATOR", 1, 1)                                                                        \
 	X(TOC_OPERATOR_CLASS, "OPERATOR CLASS", 4, 2)                                                            \
 	X(TOC_OPERATOR_FAMILY, "OPERATOR FAMILY", 1, 1)                                                          \

@@ -6,6 +6,9 @@
 
 #include <string.h>
 
+/* Locks that a transaction holds once: the schema, roles, catalogues whose locks are not quick ones. */
+#define LOCKS_ONCE 8
+
 size_t
 postgres_archive_count(const PostgresArchive *archive, TocClass toc_class)
 {
@@ -108,7 +111,7 @@ create_locks_of(const TocEntry *entry)
 static uint64_t
 sum_locks(const PostgresArchive *archive, const bool *chosen, uint64_t (*locks_of)(const TocEntry *))
 {
-	uint64_t sum = 0;
+	uint64_t sum = LOCKS_ONCE;
 
 	for (size_t i = 0; i < archive->entry_count; i++)
 	{
