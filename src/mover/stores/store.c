@@ -17,7 +17,6 @@ typedef struct Backend
 
 static const Backend backends[] = {
 	{"file:", store_file_open},
-	{"s3:", store_s3_open},
 };
 
 Store *
