@@ -46,6 +46,15 @@ $(BUILD)/unit/%: $(SOURCE)test/unit/%.c $(SOURCE)test/unit/tap.h $(MOVER_LIBRARY
 	@mkdir -p $(@D)
 	$(CC) $(MOVER_CFLAGS) $(MOVER_CPPFLAGS) $(MOVER_LDFLAGS) -I$(SOURCE)test/unit -o $@ $< $(MOVER_LIBRARY) $(MOVER_LIBS)
 
+# Programs that tests of test/t drive, one file of test/support each; they lie beside the unit tests.
+SUPPORT_PROGRAMS := $(patsubst $(SOURCE)test/support/%.c,$(BUILD)/unit/%,$(sort $(wildcard $(SOURCE)test/support/*.c)))
+
+unit-tests: $(SUPPORT_PROGRAMS)
+
+$(BUILD)/unit/%: $(SOURCE)test/support/%.c $(MOVER_LIBRARY)
+	@mkdir -p $(@D)
+	$(CC) $(MOVER_CFLAGS) $(MOVER_CPPFLAGS) $(MOVER_LDFLAGS) -o $@ $< $(MOVER_LIBRARY) $(MOVER_LIBS)
+
 # Fuzzers: one file of test/fuzz each, libFuzzer's entry point, clang only, objects of their own.
 FUZZERS := $(patsubst $(SOURCE)test/fuzz/%.c,build/fuzz/%,$(sort $(wildcard $(SOURCE)test/fuzz/*_fuzzer.c)))
 

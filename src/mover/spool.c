@@ -34,21 +34,22 @@ create_and_unlink(const char *directory)
 	return fd;
 }
 
-static const char *
-default_directory(void)
+const char *
+spool_directory(const char *configured)
 {
-	const char *directory = getenv("TMPDIR");
+	const char *environment = getenv("TMPDIR");
 
-	return directory != NULL && *directory == '/' ? directory : "/tmp";
+	if (configured != NULL && *configured != '\0')
+		return configured;
+	return environment != NULL && *environment == '/' ? environment : "/tmp";
 }
 
 int
-spool_open(const char *directory, Failure *failure)
+spool_open(const char *configured, Failure *failure)
 {
+	const char *directory = spool_directory(configured);
 	int fd;
 
-	if (directory == NULL)
-		directory = default_directory();
 	/* O_EXCL: nobody can give it a name later. */
 	fd = open(directory, O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
 

@@ -8,7 +8,10 @@
 
 #include "failure.h"
 
-/* directory NULL: TMPDIR or /tmp.  Returns a descriptor, read and write, close-on-exec; -1: failure, REASON_CONFIG, naming the directory. */
-extern int spool_open(const char *directory, Failure *failure);
+/* The setting spool_dir, or what stands for it where it is not set: TMPDIR, else /tmp. */
+extern const char *spool_directory(const char *configured);
+
+/* Returns a descriptor, read and write, close-on-exec; -1: failure, REASON_CONFIG, naming the directory. */
+extern int spool_open(const char *configured, Failure *failure);
 
 #endif

@@ -17,6 +17,7 @@ typedef struct Backend
 
 static const Backend backends[] = {
 	{"file:", store_file_open},
+	{"s3:", store_s3_open},
 };
 
 Store *

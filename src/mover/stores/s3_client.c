@@ -1,0 +1,383 @@
+/*
+ * s3_client.c
+ *	  One request to the store, over all its tries.
+ */
+#include "stores/s3_client.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <openssl/evp.h>
+
+#include "stores/buffer.h"
+
+#define SECOND				INT64_C(1000000000)
+#define CLEANING_UP_SECONDS 4
+#define EMPTY_SHA256		"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+void
+s3_request_header(S3Request *request, const char *name, const char *value)
+{
+	request->headers[request->header_count++] = (S3Field){name, value};
+}
+
+void
+s3_request_parameter(S3Request *request, const char *name, const char *value)
+{
+	request->parameters[request->parameter_count++] = (S3Field){name, value};
+}
+
+void
+s3_answer_free(S3Answer *answer)
+{
+	http_answer_free(&answer->http);
+	answer->error = (S3Error){0};
+}
+
+void
+s3_call_forget_try(S3Call *call)
+{
+	s3_answer_free(&call->answer);
+	free(call->url);
+	free(call->authorization);
+	call->url = NULL;
+	call->authorization = NULL;
+}
+
+/* ---- signing ---------------------------------------------------------------------------------- */
+
+static bool
+digest_body(const HttpBody *body, const EVP_MD *kind, unsigned char *digest)
+{
+	EVP_MD_CTX *context;
+	char buffer[64 * 1024];
+	int64_t done = 0;
+	bool fine;
+
+	if (body->bytes || body->length == 0)
+		return EVP_Digest(body->bytes, (size_t) body->length, digest, NULL, kind, NULL) == 1;
+	context = EVP_MD_CTX_new();
+	fine = context && EVP_DigestInit_ex(context, kind, NULL) == 1;
+	while (fine && done < body->length)
+	{
+		size_t wanted = sizeof(buffer);
+		ssize_t got;
+
+		if ((int64_t) wanted > body->length - done)
+			wanted = (size_t) (body->length - done);
+		got = pread(body->fd, buffer, wanted, body->offset + done);
+		if (got < 0 && errno == EINTR)
+			continue;
+		fine = got > 0 && EVP_DigestUpdate(context, buffer, (size_t) got) == 1;
+		done += got;
+	}
+	fine = fine && EVP_DigestFinal_ex(context, digest, NULL) == 1;
+	EVP_MD_CTX_free(context);
+	return fine;
+}
+
+/* Hashes the body once for all tries, and once for signature and checksum. */
+static bool
+digest_once(const S3Client *client, S3Call *call, Failure *failure)
+{
+	const S3Request *request = call->request;
+	S3Checksum checksum = request->checksummed ? client->url.checksum : S3_CHECKSUM_NONE;
+	bool is_signed = !(request->checksummed && client->url.unsigned_payload);
+	unsigned char digest[EVP_MAX_MD_SIZE];
+
+	if (call->digested)
+		return true;
+	strcpy(call->payload, request->body.length == 0 ? EMPTY_SHA256 : S3_UNSIGNED_PAYLOAD);
+	if ((is_signed && request->body.length > 0) || checksum == S3_CHECKSUM_SHA256)
+	{
+		if (!digest_body(&request->body, EVP_sha256(), digest))
+			return failure_set_errno(failure, REASON_INTERNAL, "could not hash what is to be sent");
+		if (is_signed)
+			s3_hex(digest, 32, call->payload);
+		if (checksum == S3_CHECKSUM_SHA256)
+			s3_base64(digest, 32, call->checksum);
+	}
+	if (checksum == S3_CHECKSUM_MD5)
+	{
+		if (!digest_body(&request->body, EVP_md5(), digest))
+			return failure_set_errno(failure, REASON_INTERNAL, "could not hash what is to be sent");
+		s3_base64(digest, 16, call->checksum);
+	}
+	call->digested = true;
+	return true;
+}
+
+static bool
+make_url(const S3Client *client, S3Call *call, const char *path, const char *query, Failure *failure)
+{
+	Buffer url = {0};
+
+	buffer_format(&url, "http%s://%s%s", client->url.https ? "s" : "", client->host, path);
+	if (query[0] != '\0')
+		buffer_format(&url, "?%s", query);
+	call->url = buffer_take(&url, failure);
+	return call->url != NULL;
+}
+
+/* All headers but `host`, which libcurl makes of the URL, stand in call->headers in the end. */
+static bool
+sign_headers(const S3Client *client, S3Call *call, const S3Credentials *credentials, const char *path,
+			 const char *query, Failure *failure)
+{
+	const S3Request *request = call->request;
+	S3Field fields[S3_MAX_HEADERS + 8];
+	size_t count = 0;
+	S3Signing signing = {.method = request->method,
+						 .path = path,
+						 .query = query,
+						 .headers = fields,
+						 .payload_sha256 = call->payload,
+						 .timestamp = call->timestamp,
+						 .region = client->url.region,
+						 .service = "s3",
+						 .access_key = credentials->access_key,
+						 .secret_key = credentials->secret_key};
+
+	s3_timestamp(time(NULL), call->timestamp);
+	fields[count++] = (S3Field){"host", client->host};
+	fields[count++] = (S3Field){"x-amz-date", call->timestamp};
+	fields[count++] = (S3Field){"x-amz-content-sha256", call->payload};
+	if (credentials->session_token)
+		fields[count++] = (S3Field){"x-amz-security-token", credentials->session_token};
+	if (call->checksum[0] != '\0')
+		fields[count++] =
+			(S3Field){client->url.checksum == S3_CHECKSUM_MD5 ? "content-md5" : "x-amz-checksum-sha256",
+					  call->checksum};
+	for (size_t i = 0; i < request->header_count; i++)
+		fields[count++] = request->headers[i];
+	signing.header_count = count;
+	call->authorization = s3_sign(&signing, failure);
+	if (!call->authorization)
+		return false;
+	for (size_t i = 1; i < count; i++)
+		call->headers[i - 1] = (HttpHeader){fields[i].name, fields[i].value};
+	call->headers[count - 1] = (HttpHeader){"authorization", call->authorization};
+	call->http.headers = call->headers;
+	call->http.header_count = count;
+	return true;
+}
+
+/* Of a range: where in it the bytes belong. */
+static bool
+receive(void *context, const void *bytes, size_t length)
+{
+	S3Call *call = context;
+	int64_t offset = call->received;
+
+	call->received += (int64_t) length;
+	return call->received <= call->request->receive_length &&
+		   call->request->receive(call->request->context, offset, bytes, length);
+}
+
+bool
+s3_call_sign(S3Client *client, S3Call *call, Failure *failure)
+{
+	const S3Request *request = call->request;
+	const S3Credentials *credentials = s3_credentials_get(client->credentials, call->renew, failure);
+	char *path = NULL;
+	char *query = NULL;
+	bool made;
+
+	call->renewed |= call->renew;
+	call->renew = false;
+	if (call->begun == 0)
+		call->begun = monotonic_nanoseconds();
+	call->tries++;
+	call->received = 0;
+	call->http = (HttpRequest){
+		.method = request->method,
+		.body = request->body,
+		.max_answer = request->max_answer > 0 ? request->max_answer : S3_SMALL_ANSWER,
+		.receive = request->receive ? receive : NULL,
+		.receive_status = 206,
+		.context = call,
+		.connect_timeout = request->even_cancelled ? 2 : client->url.connect_timeout,
+		.total_timeout = request->even_cancelled ? CLEANING_UP_SECONDS : 0,
+		.min_speed = client->url.min_speed,
+		.min_speed_time = request->patience > 0 ? request->patience : client->url.min_speed_time,
+	};
+	made = credentials && digest_once(client, call, failure) &&
+		   (path = s3_url_path(&client->url, request->key, failure)) != NULL &&
+		   (query = s3_query(request->parameters, request->parameter_count, failure)) != NULL &&
+		   make_url(client, call, path, query, failure) &&
+		   sign_headers(client, call, credentials, path, query, failure);
+	call->http.url = call->url;
+	free(path);
+	free(query);
+	return made;
+}
+
+/* ---- judging ---------------------------------------------------------------------------------- */
+
+/* For what never became an answer. */
+static const S3ErrorRule *
+transport_rule(HttpOutcome outcome)
+{
+	static const S3ErrorRule not_reached = {"", S3_AGAIN, REASON_NONE, "the store cannot be reached"};
+	static const S3ErrorRule broken = {"", S3_AGAIN, REASON_NONE, "the connection broke"};
+	static const S3ErrorRule slow = {"", S3_AGAIN, REASON_NONE, "the connection is too slow"};
+	static const S3ErrorRule untrusted = {
+		"", S3_FINAL, REASON_STORE,
+		"the store's certificate is not to be trusted (setting ca_file names another authority)"};
+	static const S3ErrorRule no_http = {
+		"", S3_FINAL, REASON_STORE,
+		"what answers at the endpoint does not speak HTTP; check endpoint= in the store's URL"};
+	static const S3ErrorRule too_large = {
+		"", S3_FINAL, REASON_STORE,
+		"the answer is far larger than such an answer can be; check endpoint= in the store's URL"};
+	static const S3ErrorRule stopped = {"", S3_FINAL, REASON_DOWNLOAD, "what arrived could not be kept"};
+
+	switch (outcome)
+	{
+		case HTTP_NOT_REACHED:
+			return &not_reached;
+		case HTTP_SLOW:
+			return &slow;
+		case HTTP_UNTRUSTED:
+			return &untrusted;
+		case HTTP_NO_HTTP:
+			return &no_http;
+		case HTTP_TOO_LARGE:
+			return &too_large;
+		case HTTP_STOPPED:
+			return &stopped;
+		default:
+			return &broken;
+	}
+}
+
+static bool
+is_expected(const S3Call *call)
+{
+	const S3Request *request = call->request;
+	char code[sizeof(call->answer.error.code) + 2];
+
+	/* A HEAD cannot say why; whoever sends one looks at the status. */
+	if (strcmp(request->method, "HEAD") == 0 && call->answer.http.status < 500 &&
+		call->answer.http.status != 429)
+		return true;
+	if (!request->expected || call->answer.error.code[0] == '\0')
+		return false;
+	snprintf(code, sizeof(code), "|%s|", call->answer.error.code);
+	return strstr(request->expected, code) != NULL;
+}
+
+/* 'could not read bucket/key: the store asks to slow down (SlowDown: ...), 8 tries in 20 s' */
+static void
+explain(const S3Client *client, const S3Call *call, const S3ErrorRule *rule, Failure *failure)
+{
+	const S3Answer *answer = &call->answer;
+	const S3Error *error = &answer->error;
+	Buffer said = {0};
+	int64_t seconds = (monotonic_nanoseconds() - call->begun) / SECOND;
+
+	if (answer->http.outcome != HTTP_ANSWERED)
+		buffer_text(&said, answer->http.error);
+	else if (error->code[0] != '\0')
+		buffer_format(&said, "%s: %s", error->code, error->message);
+	else
+		buffer_format(&said, "HTTP status %d", answer->http.status);
+	if (error->request_id[0] != '\0')
+		buffer_format(&said, ", request %s", error->request_id);
+	if (error->region[0] != '\0' && strcmp(error->region, client->url.region) != 0)
+		buffer_format(&said, "; the bucket's region is %s, the URL says %s", error->region,
+					  client->url.region);
+	if (strncmp(error->code, "RequestTimeTooSkewed", 20) == 0 && s3_clock_skew(&answer->http) != 0)
+		buffer_format(&said, "; it is %lld s %s the store's", (long long) llabs(s3_clock_skew(&answer->http)),
+					  s3_clock_skew(&answer->http) > 0 ? "ahead of" : "behind");
+	if (call->tries > 1)
+		buffer_format(&said, "; %lld tries in %lld s", (long long) call->tries, (long long) seconds);
+	failure_set(failure, rule->reason != REASON_NONE ? rule->reason : call->request->when,
+				"could not %s %s%s%s%s: %s (%s)", call->request->what, client->url.bucket,
+				call->request->key ? "/" : "", call->request->key ? client->url.prefix : "",
+				call->request->key ? call->request->key : "", rule->advice, said.text ? said.text : "");
+	buffer_free(&said);
+}
+
+S3Verdict
+s3_call_judge(S3Client *client, S3Call *call, Failure *failure)
+{
+	S3Answer *answer = &call->answer;
+	const S3ErrorRule *rule;
+	S3Verdict verdict;
+	int64_t now = monotonic_nanoseconds();
+	int64_t tries = call->request->tries > 0 ? call->request->tries : client->url.tries;
+
+	if (answer->http.outcome == HTTP_ANSWERED && call->request->receive && answer->http.status == 206 &&
+		call->received != call->request->receive_length)
+	{
+		answer->http.outcome = HTTP_BROKEN;
+		snprintf(answer->http.error, sizeof(answer->http.error), "%lld of %lld bytes arrived",
+				 (long long) call->received, (long long) call->request->receive_length);
+	}
+	if (answer->http.outcome == HTTP_ANSWERED)
+	{
+		if (!s3_error_read(&answer->http, &answer->error) || is_expected(call))
+			return S3_DONE;
+		rule = s3_error_rule(&answer->http, &answer->error);
+	}
+	else
+		rule = transport_rule(answer->http.outcome);
+	verdict = rule->verdict;
+	if (verdict == S3_NEW_CREDENTIALS)
+	{
+		call->renew = true;
+		if (call->renewed)
+			verdict = S3_FINAL;
+	}
+	call->not_before = now + s3_backoff(verdict, call->tries, &answer->http);
+	if (call->tries >= tries || call->not_before - call->begun > client->url.retry_time * SECOND)
+		verdict = S3_FINAL;
+	if (verdict != S3_FINAL)
+		return S3_AGAIN;
+	explain(client, call, rule, failure);
+	return S3_FINAL;
+}
+
+bool
+s3_wait_until(S3Client *client, int64_t monotonic, bool watch_cancel, Failure *failure)
+{
+	int64_t left;
+
+	while ((left = monotonic - monotonic_nanoseconds()) > 0)
+		if (!http_drive(client->http, (int) (left / 1000000) + 1, watch_cancel, failure))
+			return false;
+	return true;
+}
+
+bool
+s3_perform(S3Client *client, const S3Request *request, S3Answer *answer, Failure *failure)
+{
+	S3Call call = {.request = request};
+	S3Verdict verdict = S3_AGAIN;
+	bool watch = !request->even_cancelled;
+
+	while (verdict == S3_AGAIN)
+	{
+		s3_call_forget_try(&call);
+		if (!s3_wait_until(client, call.not_before, watch, failure) ||
+			!s3_call_sign(client, &call, failure) ||
+			!http_perform(client->http, &call.http, &call.answer.http, watch, failure))
+		{
+			s3_call_forget_try(&call);
+			return false;
+		}
+		verdict = s3_call_judge(client, &call, failure);
+	}
+	*answer = call.answer;
+	call.answer = (S3Answer){0};
+	s3_call_forget_try(&call);
+	if (verdict == S3_DONE)
+		return true;
+	s3_answer_free(answer);
+	return false;
+}

@@ -1,0 +1,212 @@
+/*
+ * s3_error.c
+ *	  The one table of S3 errors.
+ */
+#include "stores/s3_error.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <sys/random.h>
+
+#include <curl/curl.h>
+
+#include "stores/s3_xml.h"
+
+#define MILLISECOND			INT64_C(1000000)
+#define LONGEST_BACKOFF		(20000 * MILLISECOND)
+#define LONGEST_RETRY_AFTER INT64_C(60)
+
+#define RIGHTS "the credentials lack a right that this needs (docs/stores.md lists them)"
+#define REGION "the bucket is in another region; set region= (and the endpoint) in the store's URL"
+#define OPTION                                                                                               \
+	"the store does not know something that the URL's options ask for (docs/stores.md has notes on each "    \
+	"provider)"
+#define FULL			   "the store has no space left for this account or bucket"
+#define GONE			   "the object is not there"
+#define CHANGED_ON_THE_WAY "bytes changed on the way"
+#define BUSY			   "the store asks to slow down"
+
+static const S3ErrorRule rules[] = {
+	/* Worth another try */
+	{"BadDigest", S3_AGAIN, REASON_NONE, CHANGED_ON_THE_WAY},
+	{"ConditionalRequestConflict", S3_AGAIN, REASON_NONE, "another request touched the same key"},
+	{"IncompleteBody", S3_AGAIN, REASON_NONE, "the connection broke"},
+	{"InternalError", S3_AGAIN, REASON_NONE, "the store failed"},
+	{"OperationAborted", S3_AGAIN, REASON_NONE, "another request touched the same key"},
+	{"RequestTimeout", S3_AGAIN, REASON_NONE, "the connection was too slow"},
+	{"XAmzContentChecksumMismatch", S3_AGAIN, REASON_NONE, CHANGED_ON_THE_WAY},
+	{"XAmzContentSHA256Mismatch", S3_AGAIN, REASON_NONE, CHANGED_ON_THE_WAY},
+	{"XMinioServerNotInitialized", S3_AGAIN, REASON_NONE, "the store is starting"},
+	{"BandwidthLimitExceeded", S3_AGAIN_SLOWLY, REASON_NONE, BUSY},
+	{"RequestLimitExceeded", S3_AGAIN_SLOWLY, REASON_NONE, BUSY},
+	{"ServiceUnavailable", S3_AGAIN_SLOWLY, REASON_NONE, BUSY},
+	{"SlowDown", S3_AGAIN_SLOWLY, REASON_NONE, BUSY},
+	{"SlowDownRead", S3_AGAIN_SLOWLY, REASON_NONE, BUSY},
+	{"SlowDownWrite", S3_AGAIN_SLOWLY, REASON_NONE, BUSY},
+	{"Throttling", S3_AGAIN_SLOWLY, REASON_NONE, BUSY},
+	{"ThrottlingException", S3_AGAIN_SLOWLY, REASON_NONE, BUSY},
+	{"TooManyRequests", S3_AGAIN_SLOWLY, REASON_NONE, BUSY},
+
+	/* Credentials */
+	{"ExpiredToken", S3_NEW_CREDENTIALS, REASON_STORE, "the session token has expired"},
+	{"ExpiredTokenException", S3_NEW_CREDENTIALS, REASON_STORE, "the session token has expired"},
+	{"TokenRefreshRequired", S3_NEW_CREDENTIALS, REASON_STORE, "the session token has expired"},
+	{"InvalidAccessKeyId", S3_FINAL, REASON_STORE, "the store does not know this access key"},
+	{"InvalidClientTokenId", S3_FINAL, REASON_STORE, "the store does not know this access key"},
+	{"InvalidIdentityToken", S3_FINAL, REASON_STORE, "the web identity's token was refused"},
+	{"InvalidSecurity", S3_FINAL, REASON_STORE, "the credentials were refused"},
+	{"InvalidToken", S3_FINAL, REASON_STORE, "the session token does not belong to this access key"},
+	{"InvalidTokenId", S3_FINAL, REASON_STORE, "the session token does not belong to this access key"},
+	{"RequestTimeTooSkewed", S3_FINAL, REASON_STORE, "this host's clock is off"},
+	{"RequestExpired", S3_FINAL, REASON_STORE, "this host's clock is off"},
+	{"SignatureDoesNotMatch", S3_FINAL, REASON_STORE,
+	 "the secret key is wrong (or something between here and the store changes requests)"},
+
+	/* Rights and settings that the operator mends */
+	{"AccessDenied", S3_FINAL, REASON_STORE, RIGHTS},
+	{"AccessForbidden", S3_FINAL, REASON_STORE, RIGHTS},
+	{"AllAccessDisabled", S3_FINAL, REASON_STORE, RIGHTS},
+	{"UnauthorizedAccess", S3_FINAL, REASON_STORE, RIGHTS},
+	{"AccountProblem", S3_FINAL, REASON_STORE, "the account is suspended or unpaid"},
+	{"AuthorizationHeaderMalformed", S3_FINAL, REASON_STORE, REGION},
+	{"IllegalLocationConstraintException", S3_FINAL, REASON_STORE, REGION},
+	{"InvalidRegion", S3_FINAL, REASON_STORE, REGION},
+	{"PermanentRedirect", S3_FINAL, REASON_STORE, REGION},
+	{"TemporaryRedirect", S3_FINAL, REASON_STORE, REGION},
+	{"InvalidBucketName", S3_FINAL, REASON_STORE, "the store's URL names no legal bucket"},
+	{"NoSuchBucket", S3_FINAL, REASON_STORE, "there is no such bucket (or it is in another account)"},
+	{"InvalidArgument", S3_FINAL, REASON_STORE, OPTION},
+	{"InvalidRequest", S3_FINAL, REASON_STORE, OPTION},
+	{"InvalidStorageClass", S3_FINAL, REASON_STORE, OPTION},
+	{"NotImplemented", S3_FINAL, REASON_STORE, OPTION},
+	{"MissingContentMD5", S3_FINAL, REASON_STORE, OPTION},
+	{"KMS.DisabledException", S3_FINAL, REASON_STORE, "the key of sse_kms_key_id is switched off"},
+	{"KMS.NotFoundException", S3_FINAL, REASON_STORE, "there is no key as sse_kms_key_id names it"},
+	{"EntityTooLarge", S3_FINAL, REASON_STORE,
+	 "a part is larger than the store allows; set part_size= in the store's URL"},
+	{"EntityTooSmall", S3_FINAL, REASON_STORE,
+	 "a part is smaller than the store allows; set part_size= in the store's URL"},
+	{"QuotaExceeded", S3_FINAL, REASON_STORE, FULL},
+	{"InsufficientCapacity", S3_FINAL, REASON_STORE, FULL},
+	{"XMinioAdminBucketQuotaExceeded", S3_FINAL, REASON_STORE, FULL},
+	{"XMinioStorageFull", S3_FINAL, REASON_STORE, FULL},
+	{"InvalidBucketState", S3_FINAL, REASON_STORE,
+	 "the bucket's versioning or object lock does not allow this"},
+	{"ObjectLocked", S3_FINAL, REASON_STORE, "object lock protects it"},
+	{"InvalidObjectState", S3_FINAL, REASON_STORE,
+	 "the object lies in an archive class; bring it back there first"},
+
+	/* What is not there, or not what it was */
+	{"NoSuchKey", S3_FINAL, REASON_INTEGRITY, GONE},
+	{"NoSuchVersion", S3_FINAL, REASON_INTEGRITY, GONE},
+	{"NoSuchUpload", S3_FINAL, REASON_UPLOAD, "the upload is not there: somebody aborted it"},
+	{"InvalidPart", S3_FINAL, REASON_UPLOAD, "the store has lost a part"},
+	{"PreconditionFailed", S3_FINAL, REASON_NONE, "the object is not as it was expected to be"},
+	{"InvalidRange", S3_FINAL, REASON_INTEGRITY, "the object is shorter than it was"},
+};
+
+static const S3ErrorRule transient = {"", S3_AGAIN, REASON_NONE, "the store failed"};
+static const S3ErrorRule throttled = {"", S3_AGAIN_SLOWLY, REASON_NONE, BUSY};
+static const S3ErrorRule elsewhere = {"", S3_FINAL, REASON_STORE, REGION};
+static const S3ErrorRule refused = {"", S3_FINAL, REASON_STORE, RIGHTS};
+static const S3ErrorRule unknown_code = {"", S3_FINAL, REASON_STORE, "the store refuses"};
+static const S3ErrorRule not_s3 = {
+	"", S3_FINAL, REASON_STORE,
+	"what answers at the endpoint does not speak S3; check endpoint= in the store's URL"};
+
+const S3ErrorRule *
+s3_error_rule(const HttpAnswer *answer, const S3Error *error)
+{
+	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
+		if (strcmp(rules[i].code, error->code) == 0)
+			return &rules[i];
+	if (answer->status == 429 || answer->status == 503)
+		return &throttled;
+	if (answer->status >= 500 || answer->status == 408)
+		return &transient;
+	if (answer->status >= 300 && answer->status < 400)
+		return &elsewhere;
+	if (error->code[0] != '\0')
+		return &unknown_code;
+	return answer->status == 401 || answer->status == 403 ? &refused : &not_s3;
+}
+
+static bool
+take_error_element(void *context, const char *path, const char *text)
+{
+	S3Error *error = context;
+	const char *name = strrchr(path, '/');
+	/* STS wraps it: ErrorResponse/Error/Code. */
+	bool is_error = strncmp(path, "Error/", 6) == 0 || strncmp(path, "ErrorResponse/", 14) == 0;
+
+	if (!is_error || !name)
+		return true;
+	if (strcmp(name, "/Code") == 0)
+		snprintf(error->code, sizeof(error->code), "%s", text);
+	else if (strcmp(name, "/Message") == 0)
+		snprintf(error->message, sizeof(error->message), "%s", text);
+	else if (strcmp(name, "/Region") == 0)
+		snprintf(error->region, sizeof(error->region), "%s", text);
+	else if (strcmp(name, "/RequestId") == 0)
+		snprintf(error->request_id, sizeof(error->request_id), "%s", text);
+	return true;
+}
+
+bool
+s3_error_read(const HttpAnswer *answer, S3Error *error)
+{
+	*error = (S3Error){0};
+	/* A long list need not be read twice: it holds no such element. */
+	if (answer->body && memmem(answer->body, answer->body_length, "<Error", 6))
+		s3_xml_parse(answer->body, answer->body_length, take_error_element, error);
+	if (error->region[0] == '\0')
+		http_header(answer, "x-amz-bucket-region", error->region, sizeof(error->region));
+	if (error->request_id[0] == '\0')
+		http_header(answer, "x-amz-request-id", error->request_id, sizeof(error->request_id));
+	return error->code[0] != '\0' || answer->status < 200 || answer->status >= 300;
+}
+
+int64_t
+s3_clock_skew(const HttpAnswer *answer)
+{
+	char date[64];
+	time_t theirs;
+
+	if (!http_header(answer, "date", date, sizeof(date)))
+		return 0;
+	theirs = curl_getdate(date, NULL);
+	return theirs > 0 ? (int64_t) time(NULL) - (int64_t) theirs : 0;
+}
+
+static int64_t
+random_below(int64_t limit)
+{
+	uint64_t number;
+
+	if (getrandom(&number, sizeof(number), 0) != sizeof(number))
+		return limit / 2;
+	return (int64_t) (number % (uint64_t) limit);
+}
+
+int64_t
+s3_backoff(S3Verdict verdict, int64_t tries, const HttpAnswer *answer)
+{
+	int64_t longest = (verdict == S3_AGAIN_SLOWLY ? 500 : 100) * MILLISECOND;
+	char text[32];
+	int64_t asked = 0;
+
+	while (--tries > 0 && longest < LONGEST_BACKOFF)
+		longest *= 2;
+	if (longest > LONGEST_BACKOFF)
+		longest = LONGEST_BACKOFF;
+	if (http_header(answer, "retry-after", text, sizeof(text)))
+		asked = strtoll(text, NULL, 10);
+	if (asked > LONGEST_RETRY_AFTER)
+		asked = LONGEST_RETRY_AFTER;
+	if (asked < 0)
+		asked = 0;
+	return asked * 1000 * MILLISECOND + random_below(longest) + 1;
+}

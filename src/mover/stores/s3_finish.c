@@ -1,0 +1,108 @@
+/*
+ * s3_finish.c
+ *	  The request that makes an object be there, and the truth about it.
+ */
+#include "stores/s3_finish.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "stores/s3_object.h"
+#include "stores/s3_xml.h"
+
+#define LOOKS_AFTER_SUCCESS 4
+#define SECOND				INT64_C(1000000000)
+#define ETAG_SIZE			128
+
+static bool
+take_etag(void *context, const char *path, const char *text)
+{
+	if (strcmp(path, "CompleteMultipartUploadResult/ETag") == 0)
+		snprintf(context, ETAG_SIZE, "%s", text);
+	return true;
+}
+
+/* Is what lies there what we sent?  True, or a failure. */
+static bool
+is_ours(const S3Sent *sent, const ObjectStat *stat, const char *etag, Failure *failure)
+{
+	const char *problem = NULL;
+
+	if (stat->attempt_id && strcmp(stat->attempt_id, sent->attempt_id) != 0)
+		problem = "another attempt's object";
+	else if (stat->bytes != sent->bytes)
+		problem = "an object of another size";
+	else if (etag[0] != '\0' && stat->etag && strcmp(stat->etag, etag) != 0)
+		problem = "an object with another ETag";
+	else if (!stat->attempt_id && etag[0] == '\0')
+		problem = "an object that cannot be told from another's";
+	if (!problem)
+		return true;
+	return failure_set(failure, REASON_UPLOAD, "%s lies under %s/%s%s (%lld bytes; %lld were sent)", problem,
+					   sent->client->url.bucket, sent->client->url.prefix, sent->key, (long long) stat->bytes,
+					   (long long) sent->bytes);
+}
+
+/* refusal: what the request failed with, REASON_NONE: it did not; etag: what it gave. */
+static bool
+see_stored(const S3Sent *sent, const Failure *refusal, const char *etag, ObjectStat *stat, Failure *failure)
+{
+	StoreAnswer found = STORE_MISSING;
+	int looks = refusal->reason == REASON_NONE ? LOOKS_AFTER_SUCCESS : 1;
+
+	for (int look = 0; look < looks && found == STORE_MISSING; look++)
+	{
+		if (look > 0 && !s3_wait_until(sent->client, monotonic_nanoseconds() + SECOND, true, failure))
+			return false;
+		found = s3_object_head(sent->client, sent->key, NULL, false, stat, failure);
+	}
+	if (found == STORE_FAILED)
+		return false;
+	if (found == STORE_MISSING)
+	{
+		if (refusal->reason != REASON_NONE)
+			return failure_set(failure, refusal->reason, "%s", refusal->detail);
+		return failure_set(failure, REASON_UPLOAD,
+						   "the store said that it has %s/%s%s, and then did not find it",
+						   sent->client->url.bucket, sent->client->url.prefix, sent->key);
+	}
+	if (is_ours(sent, stat, etag, failure))
+		return true;
+	object_stat_free(stat);
+	return false;
+}
+
+bool
+s3_finish(const S3Sent *sent, const S3Request *request, ObjectStat *stat, Failure *failure)
+{
+	S3Answer answer;
+	Failure refusal = {0};
+	char etag[ETAG_SIZE] = "";
+
+	if (s3_perform(sent->client, request, &answer, &refusal))
+	{
+		/* An error that the request expects is no success either. */
+		if (answer.error.code[0] != '\0')
+			failure_set(&refusal, REASON_UPLOAD, "could not %s %s/%s%s: %s: %s", request->what,
+						sent->client->url.bucket, sent->client->url.prefix, sent->key, answer.error.code,
+						answer.error.message);
+		else if (!http_header(&answer.http, "etag", etag, sizeof(etag)))
+			s3_xml_parse(answer.http.body, answer.http.body_length, take_etag, etag);
+		s3_answer_free(&answer);
+	}
+	if (refusal.reason == REASON_CANCELLED)
+		return failure_set(failure, refusal.reason, "%s", refusal.detail);
+	return see_stored(sent, &refusal, etag, stat, failure);
+}
+
+void
+s3_finish_undo(const S3Sent *sent, Failure *failure)
+{
+	ObjectStat stat;
+
+	if (s3_object_head(sent->client, sent->key, NULL, true, &stat, failure) != STORE_FOUND)
+		return;
+	if (stat.attempt_id && strcmp(stat.attempt_id, sent->attempt_id) == 0)
+		s3_object_remove(sent->client, sent->key, stat.version, true, failure);
+	object_stat_free(&stat);
+}

@@ -1,0 +1,30 @@
+/*
+ * s3_finish.h
+ *	  The request that makes an object be there, and the truth about it.
+ *
+ * A PUT or a CompleteMultipartUpload may succeed and its answer be lost, be told
+ * 'no' by a repetition of itself, or say 200 and hold an error.  So whatever it is
+ * answered with, HEAD decides: an object of the length that was sent, with this
+ * attempt's id, and with the ETag that the answer gave, if it gave one.
+ */
+#ifndef S3_FINISH_H
+#define S3_FINISH_H
+
+#include "stores/s3_client.h"
+#include "stores/store.h"
+
+typedef struct S3Sent
+{
+	S3Client *client;
+	const char *key;
+	const char *attempt_id;
+	int64_t bytes;
+} S3Sent;
+
+/* Sends the last request.  True: the object is there, it is ours, and *stat is filled. */
+extern bool s3_finish(const S3Sent *sent, const S3Request *request, ObjectStat *stat, Failure *failure);
+
+/* Removes what is there of ours although its upload is called failed; also in a cancelled job. */
+extern void s3_finish_undo(const S3Sent *sent, Failure *failure);
+
+#endif

@@ -1,0 +1,184 @@
+/*
+ * s3_object.c
+ *	  The small requests about one object.
+ */
+#include "stores/s3_object.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <curl/curl.h>
+
+#define GONE_CODES "|NoSuchKey|NoSuchVersion|NotFound|"
+
+/* A copy of a header's value, NULL when it is not there; false: no memory. */
+static bool
+copy_header(const HttpAnswer *answer, const char *name, char **copy, Failure *failure)
+{
+	char value[1200];
+
+	*copy = NULL;
+	if (!http_header(answer, name, value, sizeof(value)))
+		return true;
+	*copy = strdup(value);
+	return *copy || failure_no_memory(failure);
+}
+
+static bool
+read_stat(const HttpAnswer *answer, ObjectStat *stat, Failure *failure)
+{
+	char value[64];
+
+	*stat = (ObjectStat){0};
+	if (!http_header(answer, "content-length", value, sizeof(value)))
+		return failure_set(failure, REASON_STORE,
+						   "the store does not say how long an object is (no Content-Length)");
+	stat->bytes = strtoll(value, NULL, 10);
+	if (http_header(answer, "last-modified", value, sizeof(value)))
+		stat->modified = (int64_t) curl_getdate(value, NULL);
+	if (copy_header(answer, "etag", &stat->etag, failure) &&
+		copy_header(answer, "x-amz-version-id", &stat->version, failure) &&
+		copy_header(answer, S3_META_ATTEMPT, &stat->attempt_id, failure))
+		return true;
+	object_stat_free(stat);
+	return false;
+}
+
+static StoreAnswer
+probe(S3Client *client, const char *key, const char *version, FailureReason when, Failure *failure)
+{
+	S3Request request = {.what = "look at",
+						 .when = when,
+						 .method = "GET",
+						 .key = key,
+						 .expected = GONE_CODES "InvalidRange|",
+						 .headers = {{"range", "bytes=0-0"}},
+						 .header_count = 1};
+	S3Answer answer;
+	StoreAnswer found;
+
+	if (version)
+		s3_request_parameter(&request, "versionId", version);
+	if (!s3_perform(client, &request, &answer, failure))
+		return STORE_FAILED;
+	/* An object of no bytes has no first one. */
+	found = answer.error.code[0] == '\0' || strcmp(answer.error.code, "InvalidRange") == 0 ? STORE_FOUND
+																						   : STORE_MISSING;
+	s3_answer_free(&answer);
+	return found;
+}
+
+StoreAnswer
+s3_object_probe(S3Client *client, const char *key, FailureReason when, Failure *failure)
+{
+	return probe(client, key, NULL, when, failure);
+}
+
+StoreAnswer
+s3_object_head(S3Client *client, const char *key, const char *version, bool even_cancelled, ObjectStat *stat,
+			   Failure *failure)
+{
+	S3Request request = {.what = "look at",
+						 .when = REASON_STORE,
+						 .method = "HEAD",
+						 .key = key,
+						 .even_cancelled = even_cancelled};
+	S3Answer answer;
+	StoreAnswer found = STORE_FAILED;
+	int status;
+
+	*stat = (ObjectStat){0};
+	if (version)
+		s3_request_parameter(&request, "versionId", version);
+	if (!s3_perform(client, &request, &answer, failure))
+		return STORE_FAILED;
+	status = answer.http.status;
+	if (status >= 200 && status < 300 && read_stat(&answer.http, stat, failure))
+		found = STORE_FOUND;
+	s3_answer_free(&answer);
+	if (status >= 200 && status < 300)
+		return found;
+	found = probe(client, key, version, REASON_STORE, failure);
+	if (found == STORE_FOUND)
+	{
+		failure_set(failure, REASON_STORE,
+					"could not look at %s/%s%s: HEAD was answered with %d, GET with success",
+					client->url.bucket, client->url.prefix, key, status);
+		return STORE_FAILED;
+	}
+	return found;
+}
+
+StoreAnswer
+s3_object_read(S3Client *client, const char *key, size_t max, char **bytes, size_t *length, Failure *failure)
+{
+	S3Request request = {.what = "read",
+						 .when = REASON_DOWNLOAD,
+						 .method = "GET",
+						 .key = key,
+						 .max_answer = max > S3_SMALL_ANSWER ? max : S3_SMALL_ANSWER,
+						 .expected = GONE_CODES};
+	S3Answer answer;
+	StoreAnswer found = STORE_FAILED;
+
+	*bytes = NULL;
+	*length = 0;
+	if (!s3_perform(client, &request, &answer, failure))
+		return STORE_FAILED;
+	if (answer.error.code[0] != '\0')
+		found = STORE_MISSING;
+	else if (answer.http.body_length > max)
+		failure_set(failure, REASON_INTEGRITY, "%s/%s%s is larger than the %zu bytes that it can have",
+					client->url.bucket, client->url.prefix, key, max);
+	else if ((*bytes = answer.http.body ? answer.http.body : strdup("")) == NULL)
+		failure_no_memory(failure);
+	else
+	{
+		answer.http.body = NULL;
+		*length = answer.http.body_length;
+		found = STORE_FOUND;
+	}
+	s3_answer_free(&answer);
+	return found;
+}
+
+bool
+s3_object_remove(S3Client *client, const char *key, const char *version, bool even_cancelled,
+				 Failure *failure)
+{
+	S3Request request = {.what = "delete",
+						 .when = REASON_STORE,
+						 .method = "DELETE",
+						 .key = key,
+						 .expected = GONE_CODES,
+						 .even_cancelled = even_cancelled};
+	S3Answer answer;
+
+	if (version)
+		s3_request_parameter(&request, "versionId", version);
+	if (!s3_perform(client, &request, &answer, failure))
+		return false;
+	s3_answer_free(&answer);
+	return true;
+}
+
+bool
+s3_object_abort(S3Client *client, const char *key, const char *upload_id, bool even_cancelled,
+				Failure *failure)
+{
+	S3Request request = {.what = "abort the upload of",
+						 .when = REASON_STORE,
+						 .method = "DELETE",
+						 .key = key,
+						 .parameters = {{"uploadId", upload_id}},
+						 .parameter_count = 1,
+						 .expected = "|NoSuchUpload|NoSuchKey|NotFound|",
+						 .even_cancelled = even_cancelled};
+	S3Answer answer;
+
+	if (!s3_perform(client, &request, &answer, failure))
+		return false;
+	s3_answer_free(&answer);
+	return true;
+}

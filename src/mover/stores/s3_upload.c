@@ -1,0 +1,459 @@
+/*
+ * s3_upload.c
+ *	  An object on its way up, in one piece or in parts.
+ */
+#include "stores/s3_upload.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "stores/buffer.h"
+#include "stores/s3_finish.h"
+#include "stores/s3_object.h"
+#include "stores/s3_parts.h"
+#include "stores/s3_upload_part.h"
+#include "stores/s3_xml.h"
+
+#define METADATA_FORMAT "1"
+/* A store may take minutes to put 10,000 parts together. */
+#define COMPLETE_PATIENCE 110
+
+/* What Complete has to name. */
+typedef struct StoredPart
+{
+	char etag[S3_ETAG_SIZE];
+	char checksum[S3_DIGEST_BASE64_SIZE];
+} StoredPart;
+
+typedef struct S3Upload
+{
+	Upload upload; /* first */
+	S3Client *client;
+	char *key;
+	char *content_type;
+	char *attempt_id;
+	char *backup_id;
+	char *resource_type;
+	char retain_until[32]; /* "" without a lock */
+	void (*announce)(void *context, const char *upload_id);
+	void *announce_context;
+
+	S3PartPlan plan;
+	S3PartRoom room;
+	S3Part *filling; /* NULL only after a failure */
+	int64_t total;	 /* bytes written to us */
+	char *upload_id; /* NULL: not in parts (yet) */
+	S3Transfer *transfer;
+	StoredPart *stored_parts;
+	int64_t stored_capacity;
+	int64_t submitted;
+	int64_t collected;
+	bool may_be_stored; /* a PUT or a Complete was sent */
+} S3Upload;
+
+/* ---- requests --------------------------------------------------------------------------------- */
+
+/* What is fixed for an object at its PUT or at CreateMultipartUpload. */
+static void
+add_object_headers(const S3Upload *upload, S3Request *request)
+{
+	const S3Url *url = &upload->client->url;
+
+	s3_request_header(request, "content-type", upload->content_type);
+	s3_request_header(request, S3_META_FORMAT, METADATA_FORMAT);
+	s3_request_header(request, S3_META_TYPE, upload->resource_type);
+	s3_request_header(request, S3_META_BACKUP, upload->backup_id);
+	s3_request_header(request, S3_META_ATTEMPT, upload->attempt_id);
+	if (url->sse)
+		s3_request_header(request, "x-amz-server-side-encryption", url->sse);
+	if (url->sse_kms_key_id)
+		s3_request_header(request, "x-amz-server-side-encryption-aws-kms-key-id", url->sse_kms_key_id);
+	/* Manifests must be readable at once, whatever class the backups lie in. */
+	if (url->storage_class && strcmp(upload->content_type, "application/json") != 0)
+		s3_request_header(request, "x-amz-storage-class", url->storage_class);
+	if (url->lock)
+	{
+		s3_request_header(request, "x-amz-object-lock-mode", url->lock);
+		s3_request_header(request, "x-amz-object-lock-retain-until-date", upload->retain_until);
+	}
+}
+
+static bool
+take_upload_id(void *context, const char *path, const char *text)
+{
+	char **upload_id = context;
+
+	if (strcmp(path, "InitiateMultipartUploadResult/UploadId") == 0 && text[0] != '\0' && !*upload_id)
+		*upload_id = strdup(text);
+	return true;
+}
+
+static bool
+create_multipart(S3Upload *upload, Failure *failure)
+{
+	S3Request request = {.what = "begin the upload of",
+						 .when = REASON_UPLOAD,
+						 .method = "POST",
+						 .key = upload->key,
+						 .parameters = {{"uploads", ""}},
+						 .parameter_count = 1};
+	S3Answer answer;
+
+	add_object_headers(upload, &request);
+	if (upload->client->url.checksum == S3_CHECKSUM_SHA256)
+		s3_request_header(&request, "x-amz-checksum-algorithm", "SHA256");
+	if (!s3_perform(upload->client, &request, &answer, failure))
+		return false;
+	s3_xml_parse(answer.http.body, answer.http.body_length, take_upload_id, &upload->upload_id);
+	s3_answer_free(&answer);
+	return upload->upload_id || failure_set(failure, REASON_STORE,
+											"the store answered CreateMultipartUpload without an upload id: "
+											"check endpoint= in the store's URL");
+}
+
+static bool
+begin_multipart(S3Upload *upload, Failure *failure)
+{
+	if (!create_multipart(upload, failure))
+		return false;
+	if (upload->announce)
+		upload->announce(upload->announce_context, upload->upload_id);
+	upload->transfer = s3_transfer_start(upload->client, upload->client->url.parallel, failure);
+	return upload->transfer != NULL;
+}
+
+static bool
+submit_part(S3Upload *upload, Failure *failure)
+{
+	S3Part *part = upload->filling;
+
+	if (!upload->upload_id && !begin_multipart(upload, failure))
+		return false;
+	upload->filling = NULL;
+	part->task.request = (S3Request){.what = "store a part of",
+									 .when = REASON_UPLOAD,
+									 .method = "PUT",
+									 .key = upload->key,
+									 .body = s3_part_body(part),
+									 .checksummed = true};
+	s3_request_parameter(&part->task.request, "partNumber", part->number_text);
+	s3_request_parameter(&part->task.request, "uploadId", upload->upload_id);
+	upload->submitted++;
+	s3_transfer_submit(upload->transfer, &part->task);
+	return true;
+}
+
+/* ---- parts that come back --------------------------------------------------------------------- */
+
+static bool
+keep_stored_part(S3Upload *upload, S3Part *part, Failure *failure)
+{
+	StoredPart *stored;
+
+	if (part->number > upload->stored_capacity)
+	{
+		int64_t capacity = upload->stored_capacity > 0 ? upload->stored_capacity * 2 : 32;
+
+		stored = realloc(upload->stored_parts, (size_t) capacity * sizeof(StoredPart));
+		if (!stored)
+			return failure_no_memory(failure);
+		upload->stored_parts = stored;
+		upload->stored_capacity = capacity;
+	}
+	stored = &upload->stored_parts[part->number - 1];
+	if (!http_header(&part->task.call.answer.http, "etag", stored->etag, sizeof(stored->etag)))
+		return failure_set(failure, REASON_STORE, "the store took a part without giving it an ETag");
+	snprintf(stored->checksum, sizeof(stored->checksum), "%s", part->task.call.checksum);
+	return true;
+}
+
+/* Takes one part that the store has; wait: until there is one. */
+static bool
+collect_part(S3Upload *upload, bool wait, bool *collected, Failure *failure)
+{
+	S3Task *task;
+
+	if (!s3_transfer_next(upload->transfer, wait, &task, failure))
+		return false;
+	*collected = task != NULL;
+	if (!task)
+		return true;
+	if (!keep_stored_part(upload, (S3Part *) task, failure))
+		return false;
+	s3_part_end(&upload->room, (S3Part *) task);
+	upload->collected++;
+	return true;
+}
+
+static bool
+begin_part(S3Upload *upload, Failure *failure)
+{
+	int64_t number = upload->submitted + 1;
+	int64_t size = s3_part_size(&upload->plan, number);
+	bool collected;
+
+	if (size == 0)
+		return failure_set(
+			failure, REASON_UPLOAD,
+			"the backup is larger than %d parts of %lld bytes; set a larger part_size= in the store's URL",
+			S3_MAX_PARTS, (long long) upload->plan.size);
+	while (!s3_part_room_left(&upload->room, size))
+		if (!collect_part(upload, true, &collected, failure))
+			return false;
+	upload->filling = s3_part_begin(&upload->room, number, size, failure);
+	return upload->filling != NULL;
+}
+
+static bool
+s3_upload_write(Upload *handle, const void *bytes, size_t length, Failure *failure)
+{
+	S3Upload *upload = (S3Upload *) handle;
+	const char *from = bytes;
+
+	while (length > 0)
+	{
+		int64_t taken;
+
+		if (upload->filling && upload->filling->length == upload->filling->size &&
+			!submit_part(upload, failure))
+			return false;
+		if (!upload->filling && !begin_part(upload, failure))
+			return false;
+		taken = s3_part_fill(upload->filling, from, length, failure);
+		if (taken < 0)
+			return false;
+		from += taken;
+		length -= (size_t) taken;
+		upload->total += taken;
+	}
+	return true;
+}
+
+static int64_t
+s3_upload_stored(const Upload *handle)
+{
+	const S3Upload *upload = (const S3Upload *) handle;
+
+	return upload->transfer ? s3_transfer_stored(upload->transfer) : 0;
+}
+
+/* ---- the last step ---------------------------------------------------------------------------- */
+
+/* malloc'ed; NULL: failure. */
+static char *
+complete_document(const S3Upload *upload, Failure *failure)
+{
+	Buffer document = {0};
+
+	buffer_text(&document, "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
+	for (int64_t i = 0; i < upload->collected; i++)
+	{
+		const StoredPart *part = &upload->stored_parts[i];
+
+		buffer_format(&document, "<Part><PartNumber>%d</PartNumber><ETag>", (int) i + 1);
+		for (const char *c = part->etag; *c; c++)
+		{
+			if (*c == '"')
+				buffer_text(&document, "&quot;");
+			else if (*c != '<' && *c != '&')
+				buffer_append(&document, c, 1);
+		}
+		buffer_text(&document, "</ETag>");
+		if (upload->client->url.checksum == S3_CHECKSUM_SHA256)
+			buffer_format(&document, "<ChecksumSHA256>%s</ChecksumSHA256>", part->checksum);
+		buffer_text(&document, "</Part>");
+	}
+	buffer_text(&document, "</CompleteMultipartUpload>");
+	return buffer_take(&document, failure);
+}
+
+static S3Sent
+what_was_sent(const S3Upload *upload)
+{
+	return (S3Sent){.client = upload->client,
+					.key = upload->key,
+					.attempt_id = upload->attempt_id,
+					.bytes = upload->total};
+}
+
+static bool
+store_in_one_piece(S3Upload *upload, ObjectStat *stat, Failure *failure)
+{
+	S3Sent sent = what_was_sent(upload);
+	S3Request request = {.what = "store",
+						 .when = REASON_UPLOAD,
+						 .method = "PUT",
+						 .key = upload->key,
+						 .body = s3_part_body(upload->filling),
+						 .checksummed = true,
+						 .expected = "|PreconditionFailed|"};
+
+	if (upload->announce)
+		upload->announce(upload->announce_context, NULL);
+	add_object_headers(upload, &request);
+	if (upload->client->url.if_none_match)
+		s3_request_header(&request, "if-none-match", "*");
+	upload->may_be_stored = true;
+	return s3_finish(&sent, &request, stat, failure);
+}
+
+static bool
+complete(S3Upload *upload, ObjectStat *stat, Failure *failure)
+{
+	S3Sent sent = what_was_sent(upload);
+	char *document = complete_document(upload, failure);
+	S3Request request = {.what = "complete the upload of",
+						 .when = REASON_UPLOAD,
+						 .method = "POST",
+						 .key = upload->key,
+						 .parameters = {{"uploadId", upload->upload_id}},
+						 .parameter_count = 1,
+						 .headers = {{"content-type", "application/xml"}},
+						 .header_count = 1,
+						 .expected = "|NoSuchUpload|PreconditionFailed|ConditionalRequestConflict|",
+						 .patience = COMPLETE_PATIENCE};
+	bool completed;
+
+	if (!document)
+		return false;
+	request.body = (HttpBody){.bytes = document, .length = (int64_t) strlen(document)};
+	if (upload->client->url.if_none_match)
+		s3_request_header(&request, "if-none-match", "*");
+	upload->may_be_stored = true;
+	completed = s3_finish(&sent, &request, stat, failure);
+	free(document);
+	return completed;
+}
+
+static bool
+finish_parts(S3Upload *upload, Failure *failure)
+{
+	bool collected;
+
+	if (upload->filling->length > 0 && !submit_part(upload, failure))
+		return false;
+	while (upload->collected < upload->submitted)
+		if (!collect_part(upload, true, &collected, failure))
+			return false;
+	s3_transfer_stop(upload->transfer);
+	upload->transfer = NULL;
+	return true;
+}
+
+static void
+free_upload(S3Upload *upload)
+{
+	s3_transfer_stop(upload->transfer);
+	s3_part_room_close(&upload->room);
+	free(upload->stored_parts);
+	free(upload->upload_id);
+	free(upload->key);
+	free(upload->content_type);
+	free(upload->attempt_id);
+	free(upload->backup_id);
+	free(upload->resource_type);
+	free(upload);
+}
+
+static bool
+s3_upload_finish(Upload *handle, ObjectStat *stat, Failure *failure)
+{
+	S3Upload *upload = (S3Upload *) handle;
+	bool finished;
+
+	if (!upload->filling && !begin_part(upload, failure))
+		return false;
+	if (!upload->upload_id)
+		finished = store_in_one_piece(upload, stat, failure);
+	else
+		finished = finish_parts(upload, failure) && complete(upload, stat, failure);
+	if (finished)
+		free_upload(upload);
+	return finished;
+}
+
+static void
+s3_upload_abort(Upload *handle)
+{
+	S3Upload *upload = (S3Upload *) handle;
+	S3Sent sent = what_was_sent(upload);
+	Failure failure = {0};
+
+	/* First what is in flight: a part that arrives after the abort would stay. */
+	s3_transfer_stop(upload->transfer);
+	upload->transfer = NULL;
+	if (upload->upload_id)
+		s3_object_abort(upload->client, upload->key, upload->upload_id, true, &failure);
+	if (upload->may_be_stored)
+		s3_finish_undo(&sent, &failure);
+	if (failure.reason != REASON_NONE)
+		fprintf(stderr, "custbackup: left for the sweep: %s\n", failure.detail);
+	free_upload(upload);
+}
+
+/* ---- beginning -------------------------------------------------------------------------------- */
+
+static char *
+copy_or_empty(const char *text)
+{
+	/* A header's value is never empty. */
+	return strdup(text && text[0] != '\0' ? text : "-");
+}
+
+static bool
+copy_info(S3Upload *upload, const ObjectInfo *info, Failure *failure)
+{
+	time_t until = time(NULL) + (time_t) upload->client->url.lock_days * 86400;
+	struct tm utc;
+
+	upload->key = strdup(info->key);
+	upload->content_type = copy_or_empty(info->content_type);
+	upload->attempt_id = copy_or_empty(info->attempt_id);
+	upload->backup_id = copy_or_empty(info->backup_id);
+	upload->resource_type = copy_or_empty(info->resource_type);
+	upload->announce = info->announce;
+	upload->announce_context = info->announce_context;
+	gmtime_r(&until, &utc);
+	strftime(upload->retain_until, sizeof(upload->retain_until), "%Y-%m-%dT%H:%M:%SZ", &utc);
+	return (upload->key && upload->content_type && upload->attempt_id && upload->backup_id &&
+			upload->resource_type) ||
+		   failure_no_memory(failure);
+}
+
+/* Wrong credentials, a missing bucket and a key that is taken show here, before anybody has dumped anything. */
+static bool
+is_free(S3Upload *upload, Failure *failure)
+{
+	StoreAnswer found = s3_object_probe(upload->client, upload->key, REASON_STORE, failure);
+
+	if (found == STORE_FOUND)
+		failure_set(failure, REASON_UPLOAD, "there is an object under %s/%s%s already",
+					upload->client->url.bucket, upload->client->url.prefix, upload->key);
+	return found == STORE_MISSING;
+}
+
+Upload *
+s3_upload_begin(S3Client *client, const ObjectInfo *info, Failure *failure)
+{
+	S3Upload *upload = calloc(1, sizeof(*upload));
+
+	if (!upload)
+	{
+		failure_no_memory(failure);
+		return NULL;
+	}
+	upload->client = client;
+	upload->upload = (Upload){.write = s3_upload_write,
+							  .stored = s3_upload_stored,
+							  .finish = s3_upload_finish,
+							  .abort = s3_upload_abort};
+	if (copy_info(upload, info, failure) &&
+		s3_part_plan(&upload->plan, &client->url, info->expected_bytes, failure) &&
+		s3_part_room_open(&upload->room, client->settings, client->url.parallel, failure) &&
+		is_free(upload, failure) && begin_part(upload, failure))
+		return &upload->upload;
+	free_upload(upload);
+	return NULL;
+}

@@ -1,0 +1,136 @@
+/*
+ * s3_upload_part.c
+ *	  The room that an upload's parts have.
+ */
+#include "stores/s3_upload_part.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "spool.h"
+
+/* One that is filled beside at least one that is sent. */
+#define FEWEST_PARTS 2
+
+bool
+s3_part_room_open(S3PartRoom *room, const Settings *settings, int64_t parallel, Failure *failure)
+{
+	*room = (S3PartRoom){.settings = settings, .count = parallel + FEWEST_PARTS};
+	room->parts = calloc((size_t) room->count, sizeof(S3Part));
+	if (!room->parts)
+		return failure_no_memory(failure);
+	for (int64_t i = 0; i < room->count; i++)
+		room->parts[i].fd = -1;
+	return true;
+}
+
+void
+s3_part_room_close(S3PartRoom *room)
+{
+	for (int64_t i = 0; room->parts && i < room->count; i++)
+	{
+		s3_part_end(room, &room->parts[i]);
+		free(room->parts[i].memory);
+		if (room->parts[i].fd >= 0)
+			close(room->parts[i].fd);
+	}
+	free(room->parts);
+	*room = (S3PartRoom){0};
+}
+
+static bool
+must_spool(const S3PartRoom *room, int64_t size)
+{
+	return size * FEWEST_PARTS > room->settings->memory_budget;
+}
+
+bool
+s3_part_room_left(const S3PartRoom *room, int64_t size)
+{
+	if (room->used == room->count)
+		return false;
+	return must_spool(room, size) || (room->used + 1) * size <= room->settings->memory_budget;
+}
+
+static bool
+give_memory(S3Part *part, int64_t size, Failure *failure)
+{
+	if (part->memory_size >= size)
+		return true;
+	free(part->memory);
+	part->memory = malloc((size_t) size);
+	part->memory_size = part->memory ? size : 0;
+	return part->memory || failure_no_memory(failure);
+}
+
+S3Part *
+s3_part_begin(S3PartRoom *room, int64_t number, int64_t size, Failure *failure)
+{
+	S3Part *part = room->parts;
+
+	while (part->used)
+		part++;
+	part->spooled = must_spool(room, size);
+	if (part->spooled)
+	{
+		free(part->memory);
+		part->memory = NULL;
+		part->memory_size = 0;
+		if (part->fd < 0 && (part->fd = spool_open(room->settings->spool_dir, failure)) < 0)
+			return NULL;
+	}
+	else if (!give_memory(part, size, failure))
+		return NULL;
+	part->used = true;
+	room->used++;
+	part->number = number;
+	snprintf(part->number_text, sizeof(part->number_text), "%d", (int) number);
+	part->size = size;
+	part->length = 0;
+	return part;
+}
+
+int64_t
+s3_part_fill(S3Part *part, const void *bytes, size_t length, Failure *failure)
+{
+	ssize_t written;
+
+	if ((int64_t) length > part->size - part->length)
+		length = (size_t) (part->size - part->length);
+	if (part->spooled)
+	{
+		do
+			written = pwrite(part->fd, bytes, length, part->length);
+		while (written < 0 && errno == EINTR);
+		if (written < 0)
+		{
+			failure_set_errno(failure, REASON_CONFIG,
+							  "could not write a part to its spool (setting spool_dir)");
+			return -1;
+		}
+		length = (size_t) written;
+	}
+	else
+		memcpy(part->memory + part->length, bytes, length);
+	part->length += (int64_t) length;
+	return (int64_t) length;
+}
+
+HttpBody
+s3_part_body(const S3Part *part)
+{
+	return (HttpBody){.bytes = part->spooled ? NULL : part->memory, .fd = part->fd, .length = part->length};
+}
+
+void
+s3_part_end(S3PartRoom *room, S3Part *part)
+{
+	if (!part->used)
+		return;
+	s3_call_forget_try(&part->task.call);
+	part->used = false;
+	room->used--;
+}

@@ -1,0 +1,222 @@
+/*
+ * store_tool.c
+ *	  A store by hand, for tests: one operation of store.h a run, its result as JSON on stdout.
+ *
+ *	  store_tool put URL KEY [EXPECTED_BYTES]   stdin becomes the object
+ *	  store_tool get URL KEY [VERSION]          the object to stdout, facts to stderr
+ *	  store_tool head | read | remove | abort URL KEY [VERSION or UPLOAD_ID]
+ *	  store_tool list URL [PREFIX]
+ *	  store_tool uploads URL
+ *
+ * Settings: the JSON file that CUSTBACKUP_SETTINGS names.  ATTEMPT_ID may name the
+ * attempt.  A failure goes to stdout too, as {"reason", "detail"}, with status 1.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <jansson.h>
+#include <sys/resource.h>
+
+#include "cancel.h"
+#include "digest.h"
+#include "settings.h"
+#include "stores/s3_list.h"
+#include "stores/store.h"
+#include "stores/store_s3.h"
+
+#define READ_BYTES (256 * 1024)
+
+static json_t *result;
+
+static json_t *
+text_or_null(const char *text)
+{
+	return text ? json_string(text) : json_null();
+}
+
+static void
+say_stat(const ObjectStat *stat)
+{
+	json_object_set_new(result, "bytes", json_integer(stat->bytes));
+	json_object_set_new(result, "version", text_or_null(stat->version));
+	json_object_set_new(result, "etag", text_or_null(stat->etag));
+	json_object_set_new(result, "attempt_id", text_or_null(stat->attempt_id));
+}
+
+static bool
+say_answer(StoreAnswer answer)
+{
+	if (answer == STORE_MISSING)
+		json_object_set_new(result, "missing", json_true());
+	return answer != STORE_FAILED;
+}
+
+static void
+announce(void *context, const char *upload_id)
+{
+	(void) context;
+	json_object_set_new(result, "upload_id", text_or_null(upload_id));
+	/* A test may kill us from here on. */
+	fprintf(stderr, "upload_id %s\n", upload_id ? upload_id : "-");
+}
+
+static bool
+put(Store *store, const char *key, const char *expected, Failure *failure)
+{
+	ObjectInfo info = {.key = key,
+					   .content_type = "application/gzip",
+					   .attempt_id = getenv("ATTEMPT_ID") ? getenv("ATTEMPT_ID") : "attempt-of-a-test",
+					   .backup_id = "backup-of-a-test",
+					   .resource_type = "postgres",
+					   .expected_bytes = expected ? strtoll(expected, NULL, 10) : -1,
+					   .announce = announce};
+	Upload *upload = store->begin(store, &info, failure);
+	Digest *digest = digest_open(failure);
+	char sha256[DIGEST_TEXT_SIZE];
+	static char buffer[READ_BYTES];
+	ObjectStat stat = {0};
+	ssize_t got;
+	bool good = upload != NULL;
+
+	while (good && (got = read(STDIN_FILENO, buffer, sizeof(buffer))) > 0)
+	{
+		good = digest_add(digest, buffer, (size_t) got, failure) &&
+			   upload->write(upload, buffer, (size_t) got, failure);
+		if (good && cancel_requested())
+			good = cancel_failure(failure);
+	}
+	good = good && digest_finish(digest, sha256, failure) && upload->finish(upload, &stat, failure);
+	if (upload && !good)
+		upload->abort(upload);
+	if (good)
+	{
+		say_stat(&stat);
+		json_object_set_new(result, "sha256", json_string(sha256));
+	}
+	digest_close(digest);
+	object_stat_free(&stat);
+	return good;
+}
+
+static bool
+seen(void *context, const void *bytes, size_t length, Failure *failure)
+{
+	return digest_add(context, bytes, length, failure);
+}
+
+static bool
+get(Store *store, const char *key, const char *version, Failure *failure)
+{
+	Digest *digest = digest_open(failure);
+	char sha256[DIGEST_TEXT_SIZE];
+	int fd = -1;
+	int64_t bytes = 0;
+	StoreAnswer answer = store->fetch(store, key, version, seen, digest, &fd, &bytes, failure);
+
+	if (answer == STORE_FOUND && digest_finish(digest, sha256, failure))
+	{
+		json_object_set_new(result, "bytes", json_integer(bytes));
+		json_object_set_new(result, "sha256", json_string(sha256));
+		close(fd);
+	}
+	digest_close(digest);
+	return say_answer(answer);
+}
+
+static bool
+add_key(void *context, const char *key, int64_t bytes, int64_t modified, Failure *failure)
+{
+	(void) failure;
+	json_array_append_new(context, json_pack("{s:s, s:I, s:I}", "key", key, "bytes", (json_int_t) bytes,
+											 "modified", (json_int_t) modified));
+	return true;
+}
+
+static bool
+add_upload(void *context, const char *key, const char *upload_id, int64_t begun, Failure *failure)
+{
+	(void) failure;
+	json_array_append_new(context, json_pack("{s:s, s:s, s:I}", "key", key, "upload_id", upload_id, "begun",
+											 (json_int_t) begun));
+	return true;
+}
+
+static bool
+operate(Store *store, const char *operation, const char *key, const char *option, Failure *failure)
+{
+	ObjectStat stat = {0};
+	StoreAnswer answer;
+	char *bytes;
+	size_t length;
+	json_t *array;
+
+	if (strcmp(operation, "put") == 0)
+		return put(store, key, option, failure);
+	if (strcmp(operation, "get") == 0)
+		return get(store, key, option, failure);
+	if (strcmp(operation, "remove") == 0)
+		return store->remove(store, key, option, failure);
+	if (strcmp(operation, "abort") == 0)
+		return store->abort_left(store, key, option, failure);
+	if (strcmp(operation, "head") == 0)
+	{
+		answer = store->head(store, key, option, &stat, failure);
+		if (answer == STORE_FOUND)
+			say_stat(&stat);
+		object_stat_free(&stat);
+		return say_answer(answer);
+	}
+	if (strcmp(operation, "read") == 0)
+	{
+		answer = store->read_small(store, key, 1024, &bytes, &length, failure);
+		if (answer == STORE_FOUND)
+			json_object_set_new(result, "text", json_stringn(bytes, length));
+		free(bytes);
+		return say_answer(answer);
+	}
+	array = json_array();
+	json_object_set_new(result, operation, array);
+	if (strcmp(operation, "uploads") == 0)
+		return s3_list_uploads(store_s3_client(store), add_upload, array, failure);
+	return store->list(store, key ? key : "", add_key, array, failure);
+}
+
+int
+main(int argc, char **argv)
+{
+	Settings settings;
+	Failure failure = {0};
+	Store *store = NULL;
+	struct rusage usage;
+	bool good;
+
+	if (argc < 3)
+	{
+		fputs("usage: store_tool OPERATION URL [KEY [OPTION]]\n", stderr);
+		return 2;
+	}
+	result = json_object();
+	settings_defaults(&settings);
+	good = cancel_install(&failure) &&
+		   (!getenv("CUSTBACKUP_SETTINGS") ||
+			settings_read_file(&settings, getenv("CUSTBACKUP_SETTINGS"), &failure)) &&
+		   (store = store_open("test", argv[2], &settings, &failure)) != NULL &&
+		   operate(store, argv[1], argc > 3 ? argv[3] : NULL, argc > 4 ? argv[4] : NULL, &failure);
+	if (store)
+		store->close(store);
+	if (!good)
+	{
+		json_object_set_new(result, "reason", json_string(failure_reason_name(failure.reason)));
+		json_object_set_new(result, "detail", json_string(failure.detail));
+	}
+	getrusage(RUSAGE_SELF, &usage);
+	json_object_set_new(result, "max_rss_kib", json_integer(usage.ru_maxrss));
+	json_dumpf(result, stdout, JSON_COMPACT);
+	putchar('\n');
+	json_decref(result);
+	settings_free(&settings);
+	return good ? 0 : 1;
+}

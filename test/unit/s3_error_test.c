@@ -1,0 +1,144 @@
+/*
+ * s3_error_test.c
+ *	  What an answer means, and XML from a server that does not mean well.
+ */
+#include <stdlib.h>
+
+#include "stores/s3_error.h"
+#include "stores/s3_xml.h"
+#include "tap.h"
+
+static const S3ErrorRule *
+rule_of(int status, const char *headers, const char *body, S3Error *error)
+{
+	HttpAnswer answer = {.status = status,
+						 .headers = (char *) headers,
+						 .body = (char *) body,
+						 .body_length = body ? strlen(body) : 0};
+
+	return s3_error_read(&answer, error) ? s3_error_rule(&answer, error) : NULL;
+}
+
+static void
+judged(int status, const char *code, S3Verdict verdict, FailureReason reason)
+{
+	char body[256];
+	S3Error error;
+	const S3ErrorRule *rule;
+
+	snprintf(body, sizeof(body),
+			 "<?xml version=\"1.0\"?>\n<Error><Code>%s</Code><Message>m</Message><Region>r</Region></Error>",
+			 code);
+	rule = rule_of(status, NULL, code[0] ? body : NULL, &error);
+	ok(rule && rule->verdict == verdict && rule->reason == reason, "%d %s", status, code);
+}
+
+static void
+codes(void)
+{
+	S3Error error;
+	const S3ErrorRule *rule;
+
+	judged(400, "BadDigest", S3_AGAIN, REASON_NONE);
+	judged(400, "RequestTimeout", S3_AGAIN, REASON_NONE);
+	judged(400, "IncompleteBody", S3_AGAIN, REASON_NONE);
+	judged(400, "ExpiredToken", S3_NEW_CREDENTIALS, REASON_STORE);
+	judged(403, "RequestTimeTooSkewed", S3_FINAL, REASON_STORE);
+	judged(403, "SignatureDoesNotMatch", S3_FINAL, REASON_STORE);
+	judged(403, "", S3_FINAL, REASON_STORE);
+	judged(404, "NoSuchKey", S3_FINAL, REASON_INTEGRITY);
+	judged(404, "NoSuchBucket", S3_FINAL, REASON_STORE);
+	judged(409, "ConditionalRequestConflict", S3_AGAIN, REASON_NONE);
+	judged(412, "PreconditionFailed", S3_FINAL, REASON_NONE);
+	judged(418, "NeverHeardOf", S3_FINAL, REASON_STORE);
+	judged(500, "InternalError", S3_AGAIN, REASON_NONE);
+	judged(500, "NeverHeardOf", S3_AGAIN, REASON_NONE);
+	judged(503, "SlowDown", S3_AGAIN_SLOWLY, REASON_NONE);
+	judged(429, "", S3_AGAIN_SLOWLY, REASON_NONE);
+	judged(301, "PermanentRedirect", S3_FINAL, REASON_STORE);
+	judged(307, "", S3_FINAL, REASON_STORE);
+	judged(200, "InternalError", S3_AGAIN, REASON_NONE);
+	ok(rule_of(200, NULL, "<CompleteMultipartUploadResult/>", &error) == NULL,
+	   "200 without an error is none");
+	ok(rule_of(200, NULL, "  \n <Error><Code>SlowDown</Code></Error>", &error) != NULL,
+	   "200 with white space first");
+	rule = rule_of(404, NULL, "<html><body>Not found<br></body></html>", &error);
+	ok(rule && strstr(rule->advice, "does not speak S3"),
+	   "a web server's page is told from a store's answer");
+	rule_of(301, "HTTP/1.1 301 x\r\nX-Amz-Bucket-Region: eu-central-1\r\nx-amz-request-id:  R1 \r\n\r\n",
+			NULL, &error);
+	is_string(error.region, "eu-central-1", "the region from a header, in any case");
+	is_string(error.request_id, "R1", "the request's id");
+}
+
+static void
+waiting(void)
+{
+	HttpAnswer none = {0};
+	HttpAnswer asks = {.headers = "HTTP/1.1 503 x\r\nRetry-After: 3\r\n"};
+	HttpAnswer asks_too_much = {.headers = "Retry-After: 999999999999\r\n"};
+	bool within = true;
+	bool differs = false;
+	int64_t first = s3_backoff(S3_AGAIN, 5, &none);
+
+	for (int i = 0; i < 100; i++)
+	{
+		int64_t wait = s3_backoff(S3_AGAIN, 5, &none);
+
+		within = within && wait > 0 && wait <= INT64_C(1600000000);
+		differs = differs || wait != first;
+	}
+	ok(within && differs, "the fifth try waits up to 1.6 s, by chance");
+	ok(s3_backoff(S3_AGAIN, 100, &none) <= INT64_C(20000000001), "and never longer than 20 s");
+	ok(s3_backoff(S3_AGAIN, 1, &asks) >= INT64_C(3000000000), "Retry-After is honoured");
+	ok(s3_backoff(S3_AGAIN, 1, &asks_too_much) <= INT64_C(61000000000), "up to a minute");
+}
+
+static bool
+count(void *context, const char *path, const char *text)
+{
+	(void) path;
+	(void) text;
+	(*(int *) context)++;
+	return true;
+}
+
+static bool
+parses(const char *text)
+{
+	int elements = 0;
+
+	return s3_xml_parse(text, strlen(text), count, &elements);
+}
+
+static void
+hostile_xml(void)
+{
+	char deep[4096] = "";
+	char *fat = malloc(6000);
+
+	ok(parses("<a xmlns=\"x\"><b>1 &lt; 2</b></a>"), "plain XML is read");
+	ok(!parses("<!DOCTYPE a [<!ENTITY b \"bb\">]><a>&b;</a>"), "a document type is refused");
+	ok(!parses("<!DOCTYPE a SYSTEM \"file:///etc/passwd\"><a/>"), "also one from elsewhere");
+	ok(!parses("<a>&undefined;</a>"), "an entity that nobody defined is refused");
+	ok(!parses("<a><b></a>") && !parses("") && !parses("plain"), "what is not XML is refused");
+	for (int i = 0; i < 17; i++)
+		strcat(deep, "<a>");
+	for (int i = 0; i < 17; i++)
+		strcat(deep, "</a>");
+	ok(!parses(deep), "nesting deeper than 16 is refused");
+	memset(fat, 'x', 5999);
+	memcpy(fat, "<a>", 3);
+	strcpy(fat + 5000, "</a>");
+	ok(!parses(fat), "a text beyond 4 KiB is refused");
+	free(fat);
+}
+
+int
+main(void)
+{
+	codes();
+	waiting();
+	hostile_xml();
+	return done_testing();
+}
