@@ -16,7 +16,7 @@ static bool
 digest_entry(void *context, const RdbEntry *entry, Failure *failure)
 {
 	uint64_t *digest = context;
-	int64_t numbers[4] = {(int64_t) entry->database, entry->expires_at, entry->idle, entry->frequency};
+	int64_t	  numbers[4] = {(int64_t) entry->database, entry->expires_at, entry->idle, entry->frequency};
 
 	(void) failure;
 	*digest = crc64_update(*digest, entry->key, entry->key_length);
@@ -48,14 +48,14 @@ read_all(const uint8_t *data, size_t size, size_t chunk, uint64_t *digest)
 {
 	const RdbHandler handler = {
 		.cut_values = true, .entry = digest_entry, .aux = digest_aux, .function = digest_function};
-	Failure failure = {0};
+	Failure	   failure = {0};
 	RdbReader *reader = rdb_reader_open(&handler, digest, REASON_INTEGRITY, &failure);
-	bool passed = true;
+	bool	   passed = true;
 
 	for (size_t at = 0; passed && at < size; at += chunk)
 	{
 		size_t step = chunk < size - at ? chunk : size - at;
-		void *copy = malloc(step);
+		void  *copy = malloc(step);
 
 		memcpy(copy, data + at, step);
 		passed = rdb_reader_feed(reader, copy, step, &failure);

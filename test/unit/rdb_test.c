@@ -20,10 +20,10 @@
 typedef struct Seen
 {
 	RdbSummary summary;
-	char text[65536]; /* one line a key, as far as there is room */
-	size_t text_length;
-	uint64_t digest; /* over every payload */
-	Bytes last_payload;
+	char	   text[65536]; /* one line a key, as far as there is room */
+	size_t	   text_length;
+	uint64_t   digest; /* over every payload */
+	Bytes	   last_payload;
 } Seen;
 
 static bool
@@ -83,7 +83,7 @@ static bool
 read_chunked(const void *bytes, size_t length, size_t chunk, Seen *seen, Failure *failure)
 {
 	RdbReader *reader;
-	bool passed = true;
+	bool	   passed = true;
 
 	*failure = (Failure){0};
 	seen_free(seen);
@@ -91,7 +91,7 @@ read_chunked(const void *bytes, size_t length, size_t chunk, Seen *seen, Failure
 	for (size_t at = 0; passed && at < length; at += chunk)
 	{
 		size_t step = chunk < length - at ? chunk : length - at;
-		void *copy = malloc(step);
+		void  *copy = malloc(step);
 
 		memcpy(copy, (const char *) bytes + at, step);
 		passed = rdb_reader_feed(reader, copy, step, failure);
@@ -106,14 +106,14 @@ read_chunked(const void *bytes, size_t length, size_t chunk, Seen *seen, Failure
 static Bytes
 load(const char *name)
 {
-	char source[] = __FILE__;
-	char path[4096];
+	char		source[] = __FILE__;
+	char		path[4096];
 	const char *root = getenv("SOURCE_DIR");
-	Bytes bytes = {0};
-	Failure failure = {0};
-	char buffer[8192];
-	size_t length;
-	FILE *file;
+	Bytes		bytes = {0};
+	Failure		failure = {0};
+	char		buffer[8192];
+	size_t		length;
+	FILE	   *file;
 
 	if (root != NULL)
 		snprintf(path, sizeof(path), "%s/test/fuzz/corpus/rdb/%s", root, name);
@@ -229,10 +229,10 @@ put_layout(const char *layout)
 static void
 check_type(const char *header, unsigned type, const char *layout, const char *what)
 {
-	Seen *seen = calloc(1, sizeof(*seen));
+	Seen   *seen = calloc(1, sizeof(*seen));
 	Failure failure;
-	size_t value_at;
-	bool same = true;
+	size_t	value_at;
+	bool	same = true;
 
 	for (size_t chunk = 1; chunk < 40; chunk++)
 	{
@@ -306,7 +306,7 @@ static void
 check_cuts_and_flips(const char *name, const Bytes *whole, Seen *seen)
 {
 	Failure failure;
-	size_t accepted = 0;
+	size_t	accepted = 0;
 
 	for (size_t length = 0; length < whole->length; length++)
 		accepted += read_chunked(whole->data, length, 512, seen, &failure);
@@ -325,11 +325,11 @@ static void
 check_file(const char *name, int version, uint64_t keys, size_t databases, uint64_t functions)
 {
 	static const size_t chunks[] = {1, 2, 3, 7, 64, 1000, SIZE_MAX};
-	Bytes whole = load(name);
-	Seen *seen = calloc(1, sizeof(*seen));
-	Failure failure;
-	uint64_t digest = 0;
-	bool same = true;
+	Bytes				whole = load(name);
+	Seen			   *seen = calloc(1, sizeof(*seen));
+	Failure				failure;
+	uint64_t			digest = 0;
+	bool				same = true;
 
 	for (size_t i = 0; i < sizeof(chunks) / sizeof(chunks[0]); i++)
 	{
@@ -359,10 +359,10 @@ check_file(const char *name, int version, uint64_t keys, size_t databases, uint6
 static void
 check_keys(void)
 {
-	Seen *seen = calloc(1, sizeof(*seen));
+	Seen   *seen = calloc(1, sizeof(*seen));
 	Failure failure;
-	Bytes whole = load("redis-7.0-all.rdb");
-	char repeated[200] = "0 ";
+	Bytes	whole = load("redis-7.0-all.rdb");
+	char	repeated[200] = "0 ";
 
 	read_chunked(whole.data, whole.length, 11, seen, &failure);
 	ok(strstr(seen->text, "\n0 12345 type 0 expires -1 idle -1 freq -1\n") != NULL,
@@ -391,9 +391,9 @@ check_keys(void)
 static void
 check_refused(const char *what, const char *expected)
 {
-	Seen *seen = calloc(1, sizeof(*seen));
+	Seen   *seen = calloc(1, sizeof(*seen));
 	Failure failure;
-	bool passed = read_chunked(file.data, file.length, 5, seen, &failure);
+	bool	passed = read_chunked(file.data, file.length, 5, seen, &failure);
 
 	if (!ok(!passed && failure.reason == REASON_INTEGRITY && strstr(failure.detail, expected) != NULL, "%s",
 			what))
@@ -489,11 +489,11 @@ check_refusals(void)
 static void
 check_odds_and_ends(void)
 {
-	Seen *seen = calloc(1, sizeof(*seen));
-	Failure failure;
+	Seen		 *seen = calloc(1, sizeof(*seen));
+	Failure		  failure;
 	unsigned char footer[RDB_FOOTER_SIZE];
-	char payload[] = "\0\3abc..........";
-	int version = 0;
+	char		  payload[] = "\0\3abc..........";
+	int			  version = 0;
 
 	/* Slot hints, a module's own data, metadata of a key, expiry in seconds, no checksum. */
 	begin_file("REDIS0013");
@@ -531,7 +531,7 @@ static void
 check_crc_and_lzf(void)
 {
 	const char *digits = "123456789";
-	char out[300];
+	char		out[300];
 
 	for (size_t cut = 0; cut <= 9; cut++)
 		if (!ok(crc64_update(crc64_update(0, digits, cut), digits + cut, 9 - cut) == 0xe9c6d914c4b8d9caULL,

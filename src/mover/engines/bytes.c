@@ -7,8 +7,8 @@
 bool
 bytes_reserve(Bytes *bytes, size_t more, Failure *failure)
 {
-	size_t needed;
-	size_t capacity = bytes->capacity > 0 ? bytes->capacity : 256;
+	size_t		   needed;
+	size_t		   capacity = bytes->capacity > 0 ? bytes->capacity : 256;
 	unsigned char *data;
 
 	if (more > SIZE_MAX / 4 - bytes->length)

@@ -13,8 +13,8 @@
 typedef struct Bytes
 {
 	unsigned char *data; /* NULL: nothing yet */
-	size_t length;
-	size_t capacity;
+	size_t		   length;
+	size_t		   capacity;
 } Bytes;
 
 /* Makes room for `more` bytes behind the present ones. */

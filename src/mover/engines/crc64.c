@@ -46,7 +46,7 @@ build_tables(void)
 uint64_t
 crc64_update(uint64_t crc, const void *bytes, size_t length)
 {
-	static bool built = false;
+	static bool			 built = false;
 	const unsigned char *byte = bytes;
 
 	if (!built)

@@ -7,9 +7,9 @@ lzf_decompress(const void *input, size_t input_length, void *output, size_t outp
 {
 	const unsigned char *in = input;
 	const unsigned char *in_end = in + input_length;
-	unsigned char *begin = output;
-	unsigned char *out = output;
-	unsigned char *out_end = out + output_length;
+	unsigned char		*begin = output;
+	unsigned char		*out = output;
+	unsigned char		*out_end = out + output_length;
 
 	while (in < in_end)
 	{

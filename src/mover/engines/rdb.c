@@ -52,27 +52,27 @@ typedef enum State
 
 struct RdbReader
 {
-	RdbHandler handler;
-	void *context;
+	RdbHandler	  handler;
+	void		 *context;
 	FailureReason when;
-	State state;
-	int version;
-	bool valkey;
-	uint64_t offset; /* of what has been taken, for messages */
-	uint64_t crc;
+	State		  state;
+	int			  version;
+	bool		  valkey;
+	uint64_t	  offset; /* of what has been taken, for messages */
+	uint64_t	  crc;
 
-	RdbWalk walk;
+	RdbWalk	 walk;
 	unsigned opcode;
-	Bytes section;		/* the raw bytes of the present section, where they are kept */
-	size_t section_max; /* more are not kept; SIZE_MAX: all */
+	Bytes	 section;	  /* the raw bytes of the present section, where they are kept */
+	size_t	 section_max; /* more are not kept; SIZE_MAX: all */
 	uint64_t section_length;
 
-	RdbEntry entry; /* in the making */
-	Bytes key;
-	Bytes payload;
-	uint64_t meta_length;			  /* of modules' metadata in front of the key, opcode included */
+	RdbEntry	  entry; /* in the making */
+	Bytes		  key;
+	Bytes		  payload;
+	uint64_t	  meta_length;		  /* of modules' metadata in front of the key, opcode included */
 	unsigned char fixed[HEADER_SIZE]; /* header or checksum, coming together */
-	size_t fixed_length;
+	size_t		  fixed_length;
 };
 
 static bool
@@ -131,8 +131,8 @@ static bool
 read_header(RdbReader *reader, Failure *failure)
 {
 	const char *header = (const char *) reader->fixed;
-	size_t magic = 5;
-	int version = 0;
+	size_t		magic = 5;
+	int			version = 0;
 
 	if (memcmp(header, "VALKEY", 6) == 0)
 	{
@@ -276,11 +276,11 @@ static bool
 decode_string(RdbReader *reader, const unsigned char *raw, size_t length, size_t *used, Bytes *text,
 			  Failure *failure)
 {
-	bool special;
+	bool	 special;
 	uint64_t value;
 	uint64_t original;
-	size_t head = rdb_decode_length(raw, length, &value, &special);
-	int32_t number = 0;
+	size_t	 head = rdb_decode_length(raw, length, &value, &special);
+	int32_t	 number = 0;
 
 	if (!special)
 	{
@@ -290,9 +290,9 @@ decode_string(RdbReader *reader, const unsigned char *raw, size_t length, size_t
 	if (value <= 2)
 	{
 		/* Little endian, signed, of 1, 2 or 4 bytes. */
-		size_t width = (size_t) 1 << value;
+		size_t	 width = (size_t) 1 << value;
 		uint32_t bits = 0;
-		char digits[16];
+		char	 digits[16];
 
 		for (size_t i = 0; i < width; i++)
 			bits |= (uint32_t) raw[head + i] << (8 * i);
@@ -315,10 +315,10 @@ decode_string(RdbReader *reader, const unsigned char *raw, size_t length, size_t
 static bool
 finish_aux(RdbReader *reader, Failure *failure)
 {
-	Bytes text = {0};
+	Bytes  text = {0};
 	size_t used;
 	size_t name_length;
-	bool passed;
+	bool   passed;
 
 	if (reader->handler.aux == NULL || reader->section_length > AUX_MAX)
 		return true;
@@ -366,9 +366,9 @@ static bool
 finish_section(RdbReader *reader, Failure *failure)
 {
 	const unsigned char *raw = reader->section.data;
-	uint64_t number;
-	uint32_t seconds;
-	bool special;
+	uint64_t			 number;
+	uint32_t			 seconds;
+	bool				 special;
 
 	reader->state = STATE_OPCODE;
 	switch (reader->opcode)
@@ -406,7 +406,7 @@ finish_section(RdbReader *reader, Failure *failure)
 static bool
 finish_key(RdbReader *reader, Failure *failure)
 {
-	size_t used;
+	size_t		  used;
 	unsigned char type = (unsigned char) reader->entry.type;
 
 	if (!decode_string(reader, reader->section.data, reader->section.length, &used, &reader->key, failure))
@@ -421,7 +421,7 @@ static bool
 finish_value(RdbReader *reader, Failure *failure)
 {
 	RdbEntry *entry = &reader->entry;
-	bool passed;
+	bool	  passed;
 
 	entry->key = reader->key.data;
 	entry->key_length = reader->key.length;
@@ -500,7 +500,7 @@ rdb_reader_feed(RdbReader *reader, const void *bytes, size_t length, Failure *fa
 	while (at < end)
 	{
 		size_t taken = 0;
-		bool covered = reader->state != STATE_CHECKSUM;
+		bool   covered = reader->state != STATE_CHECKSUM;
 
 		if (!covered && summed < at)
 		{
@@ -544,7 +544,7 @@ bool
 rdb_footer_check(const void *payload, size_t length, int *version)
 {
 	const unsigned char *footer = (const unsigned char *) payload + length - RDB_FOOTER_SIZE;
-	unsigned char expected[RDB_FOOTER_SIZE];
+	unsigned char		 expected[RDB_FOOTER_SIZE];
 
 	if (length < RDB_FOOTER_SIZE)
 		return false;

@@ -43,14 +43,14 @@
 /* One key.  Borrowed: good until the callback returns. */
 typedef struct RdbEntry
 {
-	uint64_t database;
+	uint64_t			 database;
 	const unsigned char *key;
-	size_t key_length;
-	unsigned type;
-	int64_t expires_at; /* milliseconds since 1970; -1: never */
-	int64_t idle;		/* seconds since it was last used; -1: not recorded */
-	int frequency;		/* LFU's logarithmic counter; -1: not recorded */
-	uint64_t payload_length;
+	size_t				 key_length;
+	unsigned			 type;
+	int64_t				 expires_at; /* milliseconds since 1970; -1: never */
+	int64_t				 idle;		 /* seconds since it was last used; -1: not recorded */
+	int					 frequency;	 /* LFU's logarithmic counter; -1: not recorded */
+	uint64_t			 payload_length;
 	/* What DUMP gives, without its footer: metadata of modules if there is any, type, value.  NULL: not cut out. */
 	const unsigned char *payload;
 } RdbEntry;
@@ -72,7 +72,7 @@ typedef struct RdbReader RdbReader;
 /* when: what a broken file is called, REASON_DUMP or REASON_INTEGRITY.  *handler is copied. */
 extern RdbReader *rdb_reader_open(const RdbHandler *handler, void *context, FailureReason when,
 								  Failure *failure);
-extern bool rdb_reader_feed(RdbReader *reader, const void *bytes, size_t length, Failure *failure);
+extern bool		  rdb_reader_feed(RdbReader *reader, const void *bytes, size_t length, Failure *failure);
 
 /* The stream has ended: was the file whole? */
 extern bool rdb_reader_finish(RdbReader *reader, Failure *failure);

@@ -191,11 +191,11 @@ corrupt(RdbWalk *walk, const char *error)
 static size_t
 string_head(RdbWalk *walk, const unsigned char *head, size_t length)
 {
-	bool special;
+	bool	 special;
 	uint64_t value;
 	uint64_t original;
-	size_t used = rdb_decode_length(head, length, &value, &special);
-	size_t first;
+	size_t	 used = rdb_decode_length(head, length, &value, &special);
+	size_t	 first;
 
 	if (used == 0)
 		return 0;
@@ -231,7 +231,7 @@ string_head(RdbWalk *walk, const unsigned char *head, size_t length)
 static size_t
 integer_head(RdbWalk *walk, const unsigned char *head, size_t length, uint64_t *value)
 {
-	bool special;
+	bool   special;
 	size_t used = rdb_decode_length(head, length, value, &special);
 
 	if (used > 0 && special)
@@ -270,8 +270,8 @@ array_element(uint64_t tag)
 static size_t
 branch_head(RdbWalk *walk, char symbol, const unsigned char *head, size_t length)
 {
-	uint64_t value;
-	size_t used = integer_head(walk, head, length, &value);
+	uint64_t	value;
+	size_t		used = integer_head(walk, head, length, &value);
 	const char *follows = NULL;
 
 	if (used == 0)
@@ -301,9 +301,9 @@ branch_head(RdbWalk *walk, char symbol, const unsigned char *head, size_t length
 static size_t
 take_head(RdbWalk *walk, const unsigned char *head, size_t length)
 {
-	char symbol = *walk->frames[walk->depth - 1].at;
+	char	 symbol = *walk->frames[walk->depth - 1].at;
 	uint64_t value;
-	size_t used = 0;
+	size_t	 used = 0;
 
 	switch (symbol)
 	{

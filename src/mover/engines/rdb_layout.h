@@ -43,18 +43,18 @@ typedef struct RdbWalk
 	{
 		const char *at;	   /* the next symbol */
 		const char *group; /* where a repetition begins */
-		uint64_t left;	   /* repetitions, the present one included */
+		uint64_t	left;  /* repetitions, the present one included */
 	} frames[RDB_LAYOUT_DEPTH];
-	int depth;
-	uint64_t skip;	  /* bytes of the present part still to pass */
-	uint64_t repeats; /* what N read last */
+	int			  depth;
+	uint64_t	  skip;	   /* bytes of the present part still to pass */
+	uint64_t	  repeats; /* what N read last */
 	unsigned char head[RDB_HEAD_SIZE];
-	size_t head_length;
-	const char *error;
+	size_t		  head_length;
+	const char	 *error;
 } RdbWalk;
 
 /* layout must outlive the walk. */
-extern void rdb_walk_begin(RdbWalk *walk, const char *layout);
+extern void	   rdb_walk_begin(RdbWalk *walk, const char *layout);
 extern RdbStep rdb_walk(RdbWalk *walk, const unsigned char *bytes, size_t length, size_t *taken);
 
 /*

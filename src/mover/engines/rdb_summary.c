@@ -50,8 +50,8 @@ find_database(const RdbSummary *summary, uint64_t number)
 static bool
 count_entry(void *context, const RdbEntry *entry, Failure *failure)
 {
-	RdbSummary *summary = context;
-	size_t at = find_database(summary, entry->database);
+	RdbSummary	*summary = context;
+	size_t		 at = find_database(summary, entry->database);
 	RdbDatabase *database;
 
 	if ((at == summary->database_count || summary->databases[at].number != entry->database) &&
@@ -156,7 +156,7 @@ bool
 rdb_summary_counts(const RdbSummary *summary, json_t *counts, Failure *failure)
 {
 	uint64_t expires = 0;
-	bool stored;
+	bool	 stored;
 
 	for (size_t i = 0; i < summary->database_count; i++)
 		if (!summary->databases[i].leftover)

@@ -22,21 +22,21 @@ typedef struct RdbDatabase
 	uint64_t number;
 	uint64_t keys;
 	uint64_t expires; /* keys with an expiry */
-	bool leftover;
+	bool	 leftover;
 } RdbDatabase;
 
 typedef struct RdbSummary
 {
-	int version;
+	int			 version;
 	RdbDatabase *databases; /* by number, those with a key in them */
-	size_t database_count;
-	uint64_t largest_payload;
-	uint64_t largest_key;
-	uint64_t module_values;
-	uint64_t module_aux;
-	uint64_t functions;
-	uint64_t used_memory;	/* of the server that wrote it, when it did; 0: not recorded */
-	char redis_version[32]; /* of that server; empty: not recorded */
+	size_t		 database_count;
+	uint64_t	 largest_payload;
+	uint64_t	 largest_key;
+	uint64_t	 module_values;
+	uint64_t	 module_aux;
+	uint64_t	 functions;
+	uint64_t	 used_memory;		/* of the server that wrote it, when it did; 0: not recorded */
+	char		 redis_version[32]; /* of that server; empty: not recorded */
 } RdbSummary;
 
 /* For rdb_reader_open() with an RdbSummary as context: counts, cuts nothing out. */
@@ -49,7 +49,7 @@ extern const RdbDatabase *rdb_summary_database(const RdbSummary *summary, uint64
 
 /* Keys and databases without leftovers. */
 extern uint64_t rdb_summary_keys(const RdbSummary *summary);
-extern size_t rdb_summary_databases(const RdbSummary *summary);
+extern size_t	rdb_summary_databases(const RdbSummary *summary);
 
 /* {"keys": 12, "expires": 3, "databases": 2, ...} */
 extern bool rdb_summary_counts(const RdbSummary *summary, json_t *counts, Failure *failure);
