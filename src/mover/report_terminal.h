@@ -10,14 +10,11 @@
 
 #include <jansson.h>
 
-#include "human.h"
-
 typedef struct TerminalView
 {
-	int			fd;
-	ProgressBar bar;	   /* on a terminal alone: a log file wants none */
-	int64_t		raw_bytes; /* what is to be expected; 0: not known */
-	int64_t		stored_bytes;
+	int fd;
+	bool is_terminal;  /* else no progress line: a log file wants none */
+	bool line_is_open; /* a progress line stands there without its newline */
 } TerminalView;
 
 /* False when the descriptor no longer takes anything. */

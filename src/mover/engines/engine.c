@@ -7,10 +7,12 @@
 #include <string.h>
 
 #include "postgres.h"
+#include "redis.h"
 
 /* Ends with NULL. */
 static const Engine *const engines[] = {
 	&postgres_engine,
+	&redis_engine,
 	NULL,
 };
 

@@ -1,0 +1,349 @@
+#include "engines/redis_plan.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engines/redis_marker.h"
+#include "engines/redis_preflight.h"
+
+/* Looked for spare ones among these where CONFIG does not tell how many there are. */
+#define USUAL_DATABASES 16
+#define CLIENT_NAME		"custbackup-restore:"
+
+bool
+redis_left_alone(RestoreOutcome *outcome, Failure *failure, const char *format, ...)
+{
+	char	text[512];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	if (outcome->left_alone == NULL)
+		outcome->left_alone = json_array();
+	return (outcome->left_alone != NULL &&
+			json_array_append_new(outcome->left_alone, json_string(text)) == 0) ||
+		   failure_no_memory(failure);
+}
+
+/* ---- who else is there ---- */
+
+/* The value of " field=" in a line of CLIENT LIST, as a number; -1: none. */
+static long long
+client_number(const char *line, size_t length, const char *field)
+{
+	const char *found = memmem(line, length, field, strlen(field));
+
+	return found != NULL ? atoll(found + strlen(field)) : -1;
+}
+
+bool
+redis_database_is_in_use(const char *clients, int database)
+{
+	for (const char *line = clients; *line != '\0';)
+	{
+		size_t length = strcspn(line, "\n");
+
+		if (client_number(line, length, " db=") == database &&
+			memmem(line, length, CLIENT_NAME, strlen(CLIENT_NAME)) == NULL)
+			return true;
+		line += length + (line[length] == '\n');
+	}
+	return false;
+}
+
+/* Another connection by our resource's name is another restore, of a mover that somebody thinks dead. */
+static bool
+check_other_restores(const RedisPlanning *planning, const char *name, Failure *failure)
+{
+	char field[128];
+	int	 ours = 0;
+
+	snprintf(field, sizeof(field), " name=%s ", name);
+	for (const char *at = planning->clients; (at = strstr(at, field)) != NULL; at++)
+		ours++;
+	return ours <= 1 ||
+		   failure_set(failure, REASON_TARGET_BUSY,
+					   "another restore of this resource is connected to %s (CLIENT LIST names it %s)",
+					   resp_name(planning->resp), name);
+}
+
+static bool
+ask_clients(RedisPlanning *planning, Failure *failure)
+{
+	RespReply reply;
+	char	  name[96];
+	bool	  passed;
+
+	snprintf(name, sizeof(name), CLIENT_NAME "%s", planning->context->job->resource.id);
+	passed = resp_ask(planning->resp, &reply, failure, "CLIENT", "SETNAME", name, NULL);
+	resp_reply_free(&reply);
+	passed = passed && resp_ask(planning->resp, &reply, failure, "CLIENT", "LIST", NULL);
+	if (passed && reply.type == RESP_BULK)
+	{
+		planning->clients = reply.text;
+		reply.text = NULL;
+		passed = check_other_restores(planning, name, failure);
+	}
+	resp_reply_free(&reply);
+	return passed;
+}
+
+/* ---- leftovers ---- */
+
+static bool
+is_ours(const RedisPlanning *planning, const RedisDatabase *database)
+{
+	const char *id = planning->context->job->resource.id;
+
+	return strncmp(database->marker_value, id, strlen(id)) == 0 && database->marker_value[strlen(id)] == ' ';
+}
+
+static bool
+flush_database(Resp *resp, int number, Failure *failure)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d", number);
+	return resp_do(resp, REASON_RESTORE, failure, "SELECT", text, NULL) &&
+		   resp_do(resp, REASON_RESTORE, failure, "FLUSHDB", "ASYNC", NULL);
+}
+
+/* Spare databases that an earlier attempt marked go; the server is asked anew if there were any. */
+static bool
+sweep(RedisPlanning *planning, Failure *failure)
+{
+	bool swept = false;
+
+	for (size_t i = 0; i < planning->server.database_count; i++)
+	{
+		const RedisDatabase *database = &planning->server.databases[i];
+
+		if ((database->mark == REDIS_MARK_FILLING || database->mark == REDIS_MARK_REPLACED) &&
+			is_ours(planning, database))
+		{
+			if (!flush_database(planning->resp, database->number, failure))
+				return false;
+			swept = true;
+		}
+	}
+	if (!swept)
+		return true;
+	redis_server_free(&planning->server);
+	return redis_server_ask(planning->resp, &planning->server, failure);
+}
+
+/* ---- where to ---- */
+
+static bool
+add_pairs(const RedisPlanning *planning, RedisPlan *plan, Failure *failure)
+{
+	const RdbSummary *summary = planning->summary;
+
+	plan->pairs = calloc(summary->database_count + 1, sizeof(*plan->pairs));
+	if (plan->pairs == NULL)
+		return failure_no_memory(failure);
+	for (size_t i = 0; i < summary->database_count; i++)
+	{
+		const RdbDatabase *database = &summary->databases[i];
+		int				   target;
+
+		if (database->leftover &&
+			!redis_left_alone(planning->outcome, failure,
+							  "database %" PRIu64 " of the backup: leftovers of a restore that "
+							  "did not come to its end",
+							  database->number))
+			return false;
+		if (!redis_is_restored(database))
+			continue;
+		target = redis_target_of(planning, database->number);
+		plan->pairs[plan->pair_count++] =
+			(RedisPair){.source = database->number, .target = target, .spare = target};
+	}
+	return true;
+}
+
+static bool
+is_target(const RedisPlan *plan, int number)
+{
+	for (size_t i = 0; i < plan->pair_count; i++)
+		if (plan->pairs[i].target == number)
+			return true;
+	return false;
+}
+
+static bool
+add_emptied(const RedisPlanning *planning, RedisPlan *plan, Failure *failure)
+{
+	const RedisServer *server = &planning->server;
+
+	plan->emptied = calloc(server->database_count + 1, sizeof(*plan->emptied));
+	if (plan->emptied == NULL)
+		return failure_no_memory(failure);
+	for (size_t i = 0; i < server->database_count; i++)
+	{
+		const RedisDatabase *database = &server->databases[i];
+
+		if (planning->url->database != REDIS_ALL_DATABASES && planning->url->database != database->number)
+			continue;
+		/* A marker alone, without keys beside it, goes too. */
+		if (!is_target(plan, database->number) &&
+			(redis_database_is_live(database) || database->mark == REDIS_MARK_UNFINISHED))
+			plan->emptied[plan->emptied_count++] = database->number;
+	}
+	return true;
+}
+
+/* Exists, holds nothing, and no client has selected it. */
+static bool
+is_spare(RedisPlanning *planning, const RedisPlan *plan, int number, bool *spare, Failure *failure)
+{
+	RespReply reply;
+	char	  text[16];
+	bool	  passed;
+
+	*spare = false;
+	if (is_target(plan, number) || redis_server_database(&planning->server, number) != NULL ||
+		(planning->clients != NULL && redis_database_is_in_use(planning->clients, number)))
+		return true;
+	snprintf(text, sizeof(text), "%d", number);
+	passed = resp_ask(planning->resp, &reply, failure, "SELECT", text, NULL);
+	*spare = passed && reply.type == RESP_STATUS;
+	resp_reply_free(&reply);
+	return passed;
+}
+
+/* From the highest down: those that people hardly use.  *found false: there are too few. */
+static bool
+find_spares(RedisPlanning *planning, RedisPlan *plan, bool *found, Failure *failure)
+{
+	int	   number = planning->server.database_limit >= 0 ? planning->server.database_limit : USUAL_DATABASES;
+	size_t filled = 0;
+
+	while (filled < plan->pair_count && --number >= 0)
+	{
+		bool spare;
+
+		if (!is_spare(planning, plan, number, &spare, failure))
+			return false;
+		if (spare)
+			plan->pairs[filled++].spare = number;
+	}
+	*found = filled == plan->pair_count;
+	for (size_t i = 0; !*found && i < plan->pair_count; i++)
+		plan->pairs[i].spare = plan->pairs[i].target;
+	return true;
+}
+
+/* ---- is there room ---- */
+
+/* What the backup's data will take: what the server that wrote it took, or a guess that is rather too high. */
+static int64_t
+memory_needed(const RedisPlanning *planning)
+{
+	if (planning->summary->used_memory > 0)
+		return (int64_t) planning->summary->used_memory;
+	return planning->raw_bytes * 3 + (int64_t) rdb_summary_keys(planning->summary) * 128;
+}
+
+static bool
+has_room_beside(const RedisPlanning *planning, char *why, size_t capacity)
+{
+	const RedisServer *server = &planning->server;
+	int64_t			   needed = memory_needed(planning) / 10 * 11;
+	int64_t			   limit =
+		   server->maxmemory > 0 ? server->maxmemory / 20 * 19 : server->total_system_memory / 10 * 9;
+
+	if (limit == 0 || server->used_memory + needed <= limit)
+		return true;
+	snprintf(why, capacity,
+			 "about %" PRId64 " MiB have no room beside the %" PRId64 " MiB in use (%s %" PRId64 " MiB)",
+			 needed >> 20, server->used_memory >> 20, server->maxmemory > 0 ? "maxmemory" : "the machine has",
+			 (server->maxmemory > 0 ? server->maxmemory : server->total_system_memory) >> 20);
+	return false;
+}
+
+/* Emptied first, it has to fit alone: an evicting server would drop keys without a word. */
+static bool
+check_room_in_place(const RedisPlanning *planning, Failure *failure)
+{
+	int64_t maxmemory = planning->server.maxmemory;
+
+	if (maxmemory > 0 && planning->summary->used_memory > (uint64_t) maxmemory)
+		return failure_set(failure, REASON_NOT_RESTORABLE,
+						   "the backup's data took %" PRIu64
+						   " MiB of memory, and the target's maxmemory is %" PRId64 " MiB: raise it",
+						   planning->summary->used_memory >> 20, maxmemory >> 20);
+	return true;
+}
+
+static bool
+choose_way(RedisPlanning *planning, RedisPlan *plan, Failure *failure)
+{
+	bool others = planning->url->database != REDIS_ALL_DATABASES &&
+				  redis_server_has_others(&planning->server, planning->url->database);
+	bool  found = false;
+	char *why = plan->why_in_place;
+
+	if (!planning->may_swap)
+		snprintf(why, sizeof(plan->why_in_place), "this role may not SWAPDB, MOVE and RENAME");
+	else if (others && planning->clients == NULL)
+		snprintf(
+			why, sizeof(plan->why_in_place),
+			"others share this server, and CLIENT LIST is refused, which would tell what databases they use");
+	else if (has_room_beside(planning, why, sizeof(plan->why_in_place)))
+	{
+		if (!find_spares(planning, plan, &found, failure))
+			return false;
+		if (!found)
+			snprintf(why, sizeof(plan->why_in_place), "the server has no %zu databases to spare",
+					 plan->pair_count);
+	}
+	plan->swaps = found;
+	if (found)
+		return true;
+	if (planning->summary->module_values > 0)
+		return failure_set(
+			failure, REASON_NOT_RESTORABLE,
+			"the backup holds values of modules, of which nobody knows whether the target takes them, and "
+			"they cannot be tried first: %s",
+			why);
+	return check_room_in_place(planning, failure);
+}
+
+bool
+redis_plan(RedisPlanning *planning, RedisPlan *plan, Failure *failure)
+{
+	bool others = planning->url->database != REDIS_ALL_DATABASES;
+
+	*plan = (RedisPlan){0};
+	if (!redis_server_ask(planning->resp, &planning->server, failure) || !ask_clients(planning, failure) ||
+		!redis_preflight(planning, failure) || !sweep(planning, failure))
+		return false;
+	snprintf(plan->marker, sizeof(plan->marker), "%s %s", planning->context->job->resource.id,
+			 planning->context->job->attempt_id);
+	plan->evicted_at_start = planning->server.evicted_keys;
+	plan->maxmemory = planning->server.maxmemory;
+	others = others && redis_server_has_others(&planning->server, planning->url->database);
+	plan->restores_functions =
+		!others && (planning->summary->functions > 0 || planning->server.functions > 0);
+	if (others && planning->summary->functions > 0 &&
+		!redis_left_alone(planning->outcome, failure,
+						  "%" PRIu64
+						  " libraries of functions: they belong to the whole server, which others share",
+						  planning->summary->functions))
+		return false;
+	return add_pairs(planning, plan, failure) && add_emptied(planning, plan, failure) &&
+		   choose_way(planning, plan, failure);
+}
+
+void
+redis_plan_free(RedisPlan *plan)
+{
+	free(plan->pairs);
+	free(plan->emptied);
+	*plan = (RedisPlan){0};
+}

@@ -1,0 +1,256 @@
+#include "engines/redis_preflight.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "engines/redis_marker.h"
+
+/* RESTORE ABSTTL. */
+#define OLDEST_SERVER 50000
+
+bool
+redis_is_restored(const RdbDatabase *database)
+{
+	return database->keys > 0 && !database->leftover;
+}
+
+int
+redis_target_of(const RedisPlanning *planning, uint64_t source)
+{
+	return planning->url->database != REDIS_ALL_DATABASES ? planning->url->database : (int) source;
+}
+
+static bool refuse(Failure *failure, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static bool
+refuse(Failure *failure, const char *format, ...)
+{
+	char	text[1024];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	return failure_set(failure, REASON_NOT_RESTORABLE, "%s", text);
+}
+
+static bool
+check_server(const RedisPlanning *planning, Failure *failure)
+{
+	const RedisServer *server = &planning->server;
+	char			   name[64];
+
+	redis_server_describe(server, name, sizeof(name));
+	if (server->cluster)
+		return refuse(
+			failure,
+			"the target %s (%s) is part of a cluster, which has no databases to swap and holds only "
+			"its own slots: restore into a server that stands alone",
+			resp_name(planning->resp), name);
+	if (server->replica)
+		return refuse(failure, "the target %s (%s) is a replica: restore into its master",
+					  resp_name(planning->resp), name);
+	if (!server->valkey && server->version_number < OLDEST_SERVER)
+		return refuse(failure, "the target %s is %s: restoring needs 5.0 at least", resp_name(planning->resp),
+					  name);
+	return true;
+}
+
+/* The server's own word: an empty FUNCTION DUMP is ten bytes, two of them its RDB version. */
+static bool
+ask_rdb_version(RedisPlanning *planning, Failure *failure)
+{
+	RespReply reply;
+	bool	  passed = resp_ask(planning->resp, &reply, failure, "FUNCTION", "DUMP", NULL);
+
+	if (passed && (reply.type != RESP_BULK ||
+				   !rdb_footer_check(reply.text, reply.length, &planning->server_rdb_version)))
+		planning->server_rdb_version = redis_server_rdb_version(&planning->server);
+	resp_reply_free(&reply);
+	return passed;
+}
+
+static bool
+check_version(RedisPlanning *planning, Failure *failure)
+{
+	int	 ours = planning->summary->version;
+	int	 theirs;
+	bool taken;
+	char name[64];
+
+	if (!ask_rdb_version(planning, failure))
+		return false;
+	theirs = planning->server_rdb_version;
+	/* Valkey kept Redis' 11 and went on at 80; what Redis made of 12 to 79 it does not take. */
+	taken = theirs >= RDB_VERSION_VALKEY ? ours <= 11 || (ours >= RDB_VERSION_VALKEY && ours <= theirs)
+										 : ours <= theirs;
+	if (taken)
+		return true;
+	redis_server_describe(&planning->server, name, sizeof(name));
+	return refuse(failure,
+				  "the backup is of RDB version %d (%s %s), and the target, %s, takes RDB version %d at "
+				  "most: restore it "
+				  "into a server of the version that it came from",
+				  ours, ours >= RDB_VERSION_VALKEY ? "Valkey" : "Redis",
+				  planning->summary->redis_version[0] != '\0' ? planning->summary->redis_version
+															  : "of unknown version",
+				  name, theirs);
+}
+
+static bool
+check_sizes(const RedisPlanning *planning, Failure *failure)
+{
+	uint64_t limit = (uint64_t) planning->server.max_bulk_length;
+
+	if (planning->summary->largest_payload + RDB_FOOTER_SIZE > limit ||
+		planning->summary->largest_key > limit)
+		return refuse(failure,
+					  "the backup holds a value of %" PRIu64 " bytes, and the target takes %" PRIu64
+					  " at most at once (proto-max-bulk-len)",
+					  planning->summary->largest_payload, limit);
+	return true;
+}
+
+/* A URL with a database takes one, whichever it was; else each goes where it came from. */
+static bool
+check_databases(const RedisPlanning *planning, Failure *failure)
+{
+	const RdbSummary *summary = planning->summary;
+
+	if (planning->url->database != REDIS_ALL_DATABASES)
+	{
+		if (rdb_summary_databases(summary) > 1)
+			return refuse(failure,
+						  "the backup holds %zu databases, and the target's URL names database %d alone: "
+						  "restore it by a "
+						  "URL without a database",
+						  rdb_summary_databases(summary), planning->url->database);
+		if (planning->server.database_limit >= 0 &&
+			planning->url->database >= planning->server.database_limit)
+			return refuse(failure, "the target's URL names database %d, and the server has %d",
+						  planning->url->database, planning->server.database_limit);
+		return true;
+	}
+	for (size_t i = 0; i < summary->database_count; i++)
+		if (redis_is_restored(&summary->databases[i]) && planning->server.database_limit >= 0 &&
+			summary->databases[i].number >= (uint64_t) planning->server.database_limit)
+			return refuse(failure,
+						  "the backup holds keys in database %" PRIu64
+						  ", and the target has only %d databases",
+						  summary->databases[i].number, planning->server.database_limit);
+	return true;
+}
+
+static bool
+check_emptiness(const RedisPlanning *planning, Failure *failure)
+{
+	const RedisServer *server = &planning->server;
+
+	if (planning->context->job->mode != RESTORE_CLONE)
+		return true;
+	for (size_t i = 0; i < server->database_count; i++)
+	{
+		const RedisDatabase *database = &server->databases[i];
+
+		if (redis_database_is_live(database) &&
+			(planning->url->database == REDIS_ALL_DATABASES || planning->url->database == database->number))
+			return failure_set(failure, REASON_TARGET_NOT_EMPTY,
+							   "database %d of the target holds %" PRId64 " keys: a clone wants an empty one",
+							   database->number, database->keys);
+	}
+	if (planning->url->database == REDIS_ALL_DATABASES && server->functions > 0)
+		return failure_set(failure, REASON_TARGET_NOT_EMPTY,
+						   "the target holds %" PRId64 " libraries of functions: a clone wants an empty one",
+						   server->functions);
+	return true;
+}
+
+/* ---- rights: each command is queued in a transaction that is then dropped ---- */
+
+static bool
+may_queue(RedisPlanning *planning, bool *allowed, const char *command, const RespArgument *arguments,
+		  size_t count, FailureReason needed_for, Failure *failure)
+{
+	RespReply reply = {.type = RESP_NIL};
+	bool	  passed = resp_queue_arguments(planning->resp, arguments, count, failure) &&
+				  resp_flush(planning->resp, failure) && resp_receive(planning->resp, &reply, failure);
+
+	*allowed = passed && reply.type == RESP_STATUS;
+	if (passed && !*allowed && needed_for != REASON_NONE)
+		passed = resp_refused(planning->resp, &reply, command, needed_for, failure);
+	resp_reply_free(&reply);
+	return passed;
+}
+
+#define WORD(text)                                                                                           \
+	{                                                                                                        \
+		text, sizeof(text) - 1                                                                               \
+	}
+#define MAY(allowed, reason, command, ...)                                                                   \
+	may_queue(planning, allowed, command, (const RespArgument[]){__VA_ARGS__},                               \
+			  sizeof((const RespArgument[]){__VA_ARGS__}) / sizeof(RespArgument), reason, failure)
+
+static bool
+queue_everything(RedisPlanning *planning, Failure *failure)
+{
+	bool allowed;
+	bool moves;
+	bool renames;
+	bool swaps;
+	bool needs_functions = (planning->summary->functions > 0 || planning->server.functions > 0) &&
+						   (planning->url->database == REDIS_ALL_DATABASES ||
+							!redis_server_has_others(&planning->server, planning->url->database));
+
+	if (!MAY(&allowed, REASON_RESTORE, "SELECT", WORD("SELECT"), WORD("0")) ||
+		!MAY(&allowed, REASON_RESTORE, "RESTORE", WORD("RESTORE"), WORD(REDIS_MARKER_FILLING), WORD("0"),
+			 WORD("x"), WORD("REPLACE"), WORD("ABSTTL")) ||
+		!MAY(&allowed, REASON_RESTORE, "FLUSHDB", WORD("FLUSHDB"), WORD("ASYNC")) ||
+		!MAY(&allowed, REASON_RESTORE, "DBSIZE", WORD("DBSIZE")) ||
+		!MAY(&allowed, REASON_RESTORE, "GET", WORD("GET"), WORD(REDIS_MARKER_FILLING)) ||
+		!MAY(&allowed, REASON_RESTORE, "SET", WORD("SET"), WORD(REDIS_MARKER_FILLING), WORD("x")) ||
+		!MAY(&allowed, REASON_RESTORE, "DEL", WORD("DEL"), WORD(REDIS_MARKER_UNFINISHED)))
+		return false;
+	if (needs_functions && !MAY(&allowed, REASON_RESTORE, "FUNCTION RESTORE", WORD("FUNCTION"),
+								WORD("RESTORE"), WORD("x"), WORD("FLUSH")))
+		return false;
+	if (!MAY(&moves, REASON_NONE, "MOVE", WORD("MOVE"), WORD(REDIS_MARKER_FILLING), WORD("0")) ||
+		!MAY(&renames, REASON_NONE, "RENAME", WORD("RENAME"), WORD(REDIS_MARKER_FILLING),
+			 WORD(REDIS_MARKER_REPLACED)) ||
+		!MAY(&swaps, REASON_NONE, "SWAPDB", WORD("SWAPDB"), WORD("0"), WORD("1")))
+		return false;
+	planning->may_swap = moves && renames && swaps;
+	return true;
+}
+
+static bool
+check_rights(RedisPlanning *planning, Failure *failure)
+{
+	RespReply reply;
+	bool	  passed;
+
+	/* WATCH first: inside a transaction it is an error. */
+	if (!resp_do(planning->resp, REASON_RESTORE, failure, "WATCH", REDIS_MARKER_FILLING, NULL) ||
+		!resp_do(planning->resp, REASON_RESTORE, failure, "MULTI", NULL))
+		return false;
+	passed = queue_everything(planning, failure);
+	passed = resp_ask(planning->resp, &reply, failure, "DISCARD", NULL) && passed;
+	resp_reply_free(&reply);
+	return passed;
+}
+
+bool
+redis_preflight(RedisPlanning *planning, Failure *failure)
+{
+	if (!check_server(planning, failure) || !check_version(planning, failure) ||
+		!check_sizes(planning, failure) || !check_databases(planning, failure) ||
+		!check_emptiness(planning, failure) || !check_rights(planning, failure))
+		return false;
+	if (planning->summary->module_aux > 0 &&
+		!redis_left_alone(planning->outcome, failure,
+						  "%" PRIu64 " pieces of modules' own data (MODULE_AUX), which no command restores",
+						  planning->summary->module_aux))
+		return false;
+	return true;
+}

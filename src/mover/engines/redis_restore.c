@@ -1,0 +1,498 @@
+/*
+ * redis_restore.c
+ *	  An RDB file into a server, from outside and exactly.
+ *
+ * Opening reads the whole file once, counting (rdb_summary.h), and settles what is to be
+ * done (redis_plan.h).  Then the bytes pass a second time and become pipelined
+ * RESTOREs (rdb_restore.h) into the spare databases, each of which was marked first.
+ * The commit is one transaction (redis_commit.h).  Every few megabytes the server is looked
+ * at: it must not begin to evict its customer's keys, and its replicas must keep up.
+ *
+ * Keys that have expired meanwhile are left out, by the server's clock; those that
+ * expire while the restore runs may be missing when the databases are counted.
+ */
+#include "engines/redis_restore.h"
+
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "cancel.h"
+#include "engines/bytes.h"
+#include "engines/rdb_restore.h"
+#include "engines/redis_commit.h"
+#include "engines/redis_marker.h"
+#include "engines/redis_plan.h"
+
+/* How often the server is looked at, in bytes sent. */
+#define LOOK_EVERY (4 * 1024 * 1024)
+/* Short of maxmemory, so that eviction never begins. */
+#define FULL_PERCENT	97
+#define REPLICA_LAG_MAX (64 * 1024 * 1024)
+#define REPLICA_WAIT_MS 30000
+
+/* Expiries of the coming hours are counted by the second, to know how many keys may be gone at the end. */
+#define EXPIRY_SECONDS (6 * 3600)
+
+typedef struct Restore
+{
+	Sink				 sink;
+	const EngineContext *context;
+	RestoreOutcome		*outcome;
+	RedisUrl			 url;
+	Resp				*resp;
+	RdbSummary			 summary;
+	RedisPlan			 plan;
+	RdbReader			*reader;
+	RdbRestore			*feed;
+	Bytes				 functions; /* a FUNCTION RESTORE payload in the making */
+	bool				 begun;
+	bool				 committed;
+	int					 selected;		  /* database; -1: none yet */
+	size_t				 pair;			  /* the one whose keys come now */
+	int64_t				 clock_ahead;	  /* the server's clock minus ours, milliseconds */
+	int64_t				 began_at;		  /* by the server's clock */
+	uint32_t			*expiring;		  /* a second's keys */
+	uint64_t			 expired;		  /* left out */
+	uint64_t			 volatile_hashes; /* whose fields may all expire, and the key with them */
+	uint64_t			 looked_at;		  /* bytes sent when the server was last looked at */
+} Restore;
+
+static int64_t
+server_now(const Restore *restore)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000 + restore->clock_ahead;
+}
+
+static bool
+select_database(Restore *restore, int number, Failure *failure)
+{
+	char text[16];
+
+	if (restore->selected == number)
+		return true;
+	restore->selected = number;
+	snprintf(text, sizeof(text), "%d", number);
+	return resp_do(restore->resp, REASON_RESTORE, failure, "SELECT", text, NULL);
+}
+
+/* ---- keeping an eye on the server ---- */
+
+/* How many bytes the slowest replica is behind. */
+static int64_t
+replica_lag(const char *info)
+{
+	int64_t master = redis_info_number(info, "master_repl_offset", 0);
+	int64_t worst = 0;
+	char	line[256];
+
+	for (int i = 0; i < 64; i++)
+	{
+		char		field[16];
+		const char *offset;
+
+		snprintf(field, sizeof(field), "slave%d", i);
+		if (!redis_info_text(info, field, line, sizeof(line)))
+			break;
+		offset = strstr(line, "state=online") != NULL ? strstr(line, "offset=") : NULL;
+		if (offset != NULL && master - strtoll(offset + 7, NULL, 10) > worst)
+			worst = master - strtoll(offset + 7, NULL, 10);
+	}
+	return worst;
+}
+
+static bool
+judge_memory(Restore *restore, const char *info, Failure *failure)
+{
+	int64_t evicted = redis_info_number(info, "evicted_keys", 0) - restore->plan.evicted_at_start;
+	int64_t used = redis_info_number(info, "used_memory", 0);
+	int64_t maxmemory = redis_info_number(info, "maxmemory", 0);
+
+	if (evicted > 0)
+	{
+		/* Whoever's keys they were, the server is not as it was. */
+		restore->outcome->target_modified = true;
+		return failure_set(
+			failure, REASON_RESTORE,
+			"the target has begun to evict keys (%" PRId64 " so far): its maxmemory is too small", evicted);
+	}
+	if (restore->plan.swaps && maxmemory > 0 && used > maxmemory / 100 * FULL_PERCENT)
+		return failure_set(failure, REASON_NOT_RESTORABLE,
+						   "the backup does not fit beside the target's live data: %" PRId64 " of %" PRId64
+						   " MiB are in use; what was live is untouched",
+						   used >> 20, maxmemory >> 20);
+	return true;
+}
+
+static bool
+look(Restore *restore, int64_t *lag, Failure *failure)
+{
+	RespReply reply;
+	bool	  passed = resp_ask(restore->resp, &reply, failure, "INFO", NULL);
+
+	if (passed && reply.type == RESP_BULK)
+	{
+		*lag = replica_lag(reply.text);
+		passed = judge_memory(restore, reply.text, failure);
+	}
+	else if (passed)
+		passed =
+			reply.type == RESP_ERROR && resp_refused(restore->resp, &reply, "INFO", REASON_RESTORE, failure);
+	resp_reply_free(&reply);
+	return passed;
+}
+
+static bool
+look_at_server(Restore *restore, Failure *failure)
+{
+	int64_t lag = 0;
+
+	if (!rdb_restore_drain(restore->feed, failure))
+		return false;
+	restore->looked_at = rdb_restore_bytes(restore->feed);
+	for (int waited = 0; waited < REPLICA_WAIT_MS; waited += 50)
+	{
+		if (!look(restore, &lag, failure))
+			return false;
+		if (lag <= REPLICA_LAG_MAX)
+			return true;
+		report_alive(restore->context->report, "waiting for the target's replicas");
+		poll(&(struct pollfd){.fd = cancel_fd(), .events = POLLIN}, 1, 50);
+		if (cancel_requested())
+			return cancel_failure(failure);
+	}
+	return true;
+}
+
+/* ---- keys ---- */
+
+/* False: not to be restored.  *pair is where it goes. */
+static bool
+find_pair(Restore *restore, const RdbEntry *entry)
+{
+	RedisPlan *plan = &restore->plan;
+
+	if (restore->pair < plan->pair_count && plan->pairs[restore->pair].source == entry->database)
+		return true;
+	for (restore->pair = 0; restore->pair < plan->pair_count; restore->pair++)
+		if (plan->pairs[restore->pair].source == entry->database)
+			return true;
+	return false;
+}
+
+static void
+note_expiry(Restore *restore, const RdbEntry *entry)
+{
+	int64_t second = (entry->expires_at - restore->began_at) / 1000;
+
+	if (entry->expires_at >= 0)
+		restore->expiring[second < 0 ? 0 : second >= EXPIRY_SECONDS ? EXPIRY_SECONDS - 1 : second]++;
+	else if (entry->type >= 22 && entry->type <= 25)
+		restore->volatile_hashes++;
+}
+
+static bool
+restore_entry(void *context, const RdbEntry *entry, Failure *failure)
+{
+	Restore	  *restore = context;
+	RedisPair *pair;
+
+	if (!find_pair(restore, entry) || redis_marker_is(REDIS_MARKER_UNFINISHED, entry->key, entry->key_length))
+		return true;
+	if (entry->expires_at >= 0 && entry->expires_at <= server_now(restore))
+	{
+		restore->expired++;
+		return true;
+	}
+	pair = &restore->plan.pairs[restore->pair];
+	if (restore->selected != pair->spare &&
+		(!rdb_restore_drain(restore->feed, failure) || !select_database(restore, pair->spare, failure)))
+		return false;
+	note_expiry(restore, entry);
+	pair->sent++;
+	if (!rdb_restore_entry(restore->feed, entry, failure))
+		return false;
+	return rdb_restore_bytes(restore->feed) - restore->looked_at < LOOK_EVERY ||
+		   look_at_server(restore, failure);
+}
+
+static bool
+gather_function(void *context, const unsigned char *bytes, size_t length, Failure *failure)
+{
+	return bytes_append(&((Restore *) context)->functions, bytes, length, failure);
+}
+
+/* ---- the beginning ---- */
+
+static bool
+ask_clock(Restore *restore, Failure *failure)
+{
+	RespReply reply;
+	bool	  passed = resp_ask(restore->resp, &reply, failure, "TIME", NULL);
+
+	restore->clock_ahead = 0;
+	if (passed && reply.type == RESP_ARRAY && reply.count == 2 && reply.elements[0].type == RESP_BULK &&
+		reply.elements[1].type == RESP_BULK)
+		restore->clock_ahead = strtoll(reply.elements[0].text, NULL, 10) * 1000 +
+							   strtoll(reply.elements[1].text, NULL, 10) / 1000 - server_now(restore);
+	resp_reply_free(&reply);
+	restore->began_at = server_now(restore);
+	return passed;
+}
+
+/* A spare is empty and unmarked when it is taken: SET NX and a count of one say so. */
+static bool
+mark_spare(Restore *restore, const RedisPair *pair, Failure *failure)
+{
+	RespReply reply;
+	bool	  passed;
+
+	if (!select_database(restore, pair->spare, failure))
+		return false;
+	passed = resp_ask(restore->resp, &reply, failure, "SET", REDIS_MARKER_FILLING, restore->plan.marker, "NX",
+					  NULL);
+	if (passed && reply.type == RESP_ERROR)
+		passed = resp_refused(restore->resp, &reply, "SET", REASON_RESTORE, failure);
+	else if (passed && reply.type == RESP_NIL)
+		passed = failure_set(failure, REASON_TARGET_BUSY, "another restore has just taken database %d",
+							 pair->spare);
+	resp_reply_free(&reply);
+	return passed;
+}
+
+static bool
+empty_in_place(Restore *restore, int number, bool will_be_filled, Failure *failure)
+{
+	if (!select_database(restore, number, failure))
+		return false;
+	restore->outcome->target_modified = true;
+	return resp_do(restore->resp, REASON_RESTORE, failure, "FLUSHDB", "ASYNC", NULL) &&
+		   (!will_be_filled || resp_do(restore->resp, REASON_RESTORE, failure, "SET", REDIS_MARKER_UNFINISHED,
+									   restore->plan.marker, NULL));
+}
+
+static bool
+begin(Restore *restore, Failure *failure)
+{
+	const RedisPlan *plan = &restore->plan;
+
+	restore->begun = true;
+	if (plan->swaps)
+	{
+		for (size_t i = 0; i < plan->pair_count; i++)
+			if (!mark_spare(restore, &plan->pairs[i], failure))
+				return false;
+		return true;
+	}
+	if (!redis_left_alone(restore->outcome, failure,
+						  "restored in place, so that readers saw the databases empty and filling: %s",
+						  plan->why_in_place))
+		return false;
+	for (size_t i = 0; i < plan->emptied_count; i++)
+		if (!empty_in_place(restore, plan->emptied[i], false, failure))
+			return false;
+	for (size_t i = 0; i < plan->pair_count; i++)
+		if (!empty_in_place(restore, plan->pairs[i].target, true, failure))
+			return false;
+	return true;
+}
+
+static bool
+restore_write(Sink *sink, const void *bytes, size_t length, Failure *failure)
+{
+	Restore *restore = (Restore *) sink;
+
+	if (!restore->begun && !begin(restore, failure))
+		return false;
+	return rdb_reader_feed(restore->reader, bytes, length, failure);
+}
+
+/* ---- the end ---- */
+
+/* Keys that may have expired since they were sent. */
+static uint64_t
+may_be_gone(const Restore *restore)
+{
+	int64_t	 seconds = (server_now(restore) - restore->began_at) / 1000 + 2;
+	uint64_t gone = restore->volatile_hashes;
+
+	for (int64_t i = 0; i < seconds && i < EXPIRY_SECONDS; i++)
+		gone += restore->expiring[i];
+	return gone;
+}
+
+static bool
+check_count(Restore *restore, const RedisPair *pair, Failure *failure)
+{
+	RespReply reply;
+	uint64_t  keys = 0;
+	uint64_t  gone;
+	bool	  passed = select_database(restore, pair->spare, failure) &&
+				  resp_ask(restore->resp, &reply, failure, "DBSIZE", NULL);
+
+	if (!passed)
+		return false;
+	if (reply.type == RESP_INTEGER && reply.integer > 0)
+		keys = (uint64_t) reply.integer - 1; /* the marker */
+	resp_reply_free(&reply);
+	gone = may_be_gone(restore);
+	if (keys <= pair->sent && keys + gone >= pair->sent)
+		return true;
+	/* In place the application may have written meanwhile. */
+	if (!restore->plan.swaps && keys > pair->sent)
+		return true;
+	return failure_set(failure, REASON_RESTORE,
+					   "%" PRIu64 " keys of database %" PRIu64
+					   " were restored, and the target counts %" PRIu64 " (at most %" PRIu64
+					   " can have expired)",
+					   pair->sent, pair->source, keys, gone);
+}
+
+static bool
+add_counts(Restore *restore, Failure *failure)
+{
+	json_t *counts = restore->outcome->counts;
+
+	if (counts == NULL)
+		return true;
+	return json_object_set_new(counts, "expired", json_integer((json_int_t) restore->expired)) == 0 ||
+		   failure_no_memory(failure);
+}
+
+static bool
+restore_commit(Sink *sink, Failure *failure)
+{
+	Restore		 *restore = (Restore *) sink;
+	unsigned char footer[RDB_FOOTER_SIZE];
+	RedisCommit	  commit = {.context = restore->context,
+							.url = &restore->url,
+							.resp = &restore->resp,
+							.plan = &restore->plan,
+							.outcome = restore->outcome};
+
+	/* An empty file has brought no bytes that would have begun it; it was begun by its header. */
+	if (!rdb_reader_finish(restore->reader, failure) || !look_at_server(restore, failure))
+		return false;
+	for (size_t i = 0; i < restore->plan.pair_count; i++)
+		if (!check_count(restore, &restore->plan.pairs[i], failure))
+			return false;
+	rdb_footer(footer, restore->summary.version, restore->functions.data, restore->functions.length);
+	if (!bytes_append(&restore->functions, footer, sizeof(footer), failure))
+		return false;
+	commit.functions = restore->functions.data;
+	commit.functions_length = restore->functions.length;
+	if (!redis_commit(&commit, failure))
+		return false;
+	restore->committed = true;
+	return add_counts(restore, failure);
+}
+
+/* What was put into spare databases goes; a connection in the middle of a reply is of no more use. */
+static void
+undo(Restore *restore)
+{
+	Failure ignored = {0};
+	Resp   *resp = resp_open(&restore->url, restore->context->settings, REDIS_FINISHES, &ignored);
+
+	if (resp == NULL)
+		return;
+	redis_sweep_spares(resp, &restore->plan);
+	resp_close(resp);
+}
+
+static void
+restore_close(Sink *sink)
+{
+	Restore *restore = (Restore *) sink;
+
+	resp_close(restore->resp);
+	if (restore->begun && !restore->committed && restore->plan.swaps)
+		undo(restore);
+	rdb_reader_close(restore->reader);
+	rdb_restore_close(restore->feed);
+	rdb_summary_free(&restore->summary);
+	redis_plan_free(&restore->plan);
+	redis_url_free(&restore->url);
+	bytes_free(&restore->functions);
+	free(restore->expiring);
+	free(restore);
+}
+
+/* ---- opening ---- */
+
+static bool
+look_inside(Restore *restore, const Dump *dump, Failure *failure)
+{
+	DumpStream *stream = dump_open(dump, failure);
+	RdbReader  *reader = rdb_reader_open(&rdb_summary_handler, &restore->summary, REASON_INTEGRITY, failure);
+	char	   *buffer = malloc(LOOK_EVERY / 16);
+	size_t		length = 1;
+	bool		passed = stream != NULL && reader != NULL && (buffer != NULL || failure_no_memory(failure));
+
+	while (passed && length > 0)
+	{
+		passed = dump_read(stream, buffer, LOOK_EVERY / 16, &length, failure) &&
+				 rdb_reader_feed(reader, buffer, length, failure);
+		report_alive(restore->context->report, "looking into the backup");
+		if (passed && cancel_requested())
+			passed = cancel_failure(failure);
+	}
+	passed = passed && rdb_reader_finish(reader, failure);
+	if (passed)
+		restore->summary.version = rdb_reader_version(reader);
+	rdb_reader_close(reader);
+	if (stream != NULL)
+		dump_close(stream);
+	free(buffer);
+	return passed;
+}
+
+static bool
+settle(Restore *restore, int64_t raw_bytes, Failure *failure)
+{
+	RedisPlanning planning = {.context = restore->context,
+							  .url = &restore->url,
+							  .resp = restore->resp,
+							  .summary = &restore->summary,
+							  .raw_bytes = raw_bytes,
+							  .outcome = restore->outcome};
+	bool		  settled = redis_plan(&planning, &restore->plan, failure);
+
+	redis_server_free(&planning.server);
+	free(planning.clients);
+	return settled;
+}
+
+Sink *
+redis_restore_open(const EngineContext *context, const Dump *dump, RestoreOutcome *outcome, Failure *failure)
+{
+	const RdbHandler handler = {.cut_values = true, .entry = restore_entry, .function = gather_function};
+	Restore			*restore = calloc(1, sizeof(*restore));
+
+	if (restore == NULL)
+	{
+		failure_no_memory(failure);
+		return NULL;
+	}
+	restore->sink = (Sink){.write = restore_write, .commit = restore_commit, .close = restore_close};
+	restore->context = context;
+	restore->outcome = outcome;
+	restore->selected = -1;
+	restore->expiring = calloc(EXPIRY_SECONDS, sizeof(*restore->expiring));
+	if ((restore->expiring != NULL || failure_no_memory(failure)) &&
+		redis_url_parse(context->url->text, context->url->length, &restore->url, failure) &&
+		look_inside(restore, dump, failure) &&
+		(restore->resp = resp_open(&restore->url, context->settings, REDIS_HEEDS_CANCEL, failure)) != NULL &&
+		settle(restore, dump->raw_bytes, failure) && ask_clock(restore, failure) &&
+		(restore->reader = rdb_reader_open(&handler, restore, REASON_INTEGRITY, failure)) != NULL &&
+		(restore->feed = rdb_restore_open(restore->resp, restore->summary.version, failure)) != NULL)
+		return &restore->sink;
+	restore_close(&restore->sink);
+	return NULL;
+}
