@@ -55,7 +55,7 @@ as_user pg_ctl -D "$control" -l "$workspace/run/latency.log" -w start >/dev/null
 query() { psql -X -q -At -h "$workspace/run" -p "$control_port" -U postgres -d postgres -v ON_ERROR_STOP=1 "$@"; }
 
 resource=11111111-1111-4111-8111-111111111111
-url=$(printf 'postgresql://postgres@127.0.0.1:%s/template1' "$customer_port" | custbackup encrypt-url --key-file "$workspace/run/latency-key")
+url=$(printf 'postgresql://postgres@127.0.0.1:%s/postgres' "$customer_port" | as_user custbackup encrypt-url --key-file "$workspace/run/latency-key")
 query -c 'CREATE EXTENSION custbackup' \
     -c "INSERT INTO custbackup.stores (name, url, is_default) VALUES ('default', 'file://$workspace/run/latency-store', true)" \
     -c "INSERT INTO custbackup.resources (id, token, tier, resource_type, connection_url) VALUES ('$resource', 'bench', 'pro', 'postgres', '$url')"

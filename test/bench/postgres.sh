@@ -28,9 +28,9 @@ sql() { psql -X -q -At -h 127.0.0.1 -p "$pg_port" -U "${role:-admin}" -v ON_ERRO
 role=admin sql -d postgres -c "CREATE ROLE app LOGIN PASSWORD 'app'" -c 'CREATE DATABASE shop OWNER app'
 # About 210 bytes a row as COPY text: numbers, times, words, half of it hard to compress.
 rows=$((size_mb * 1000000 / 208))
-role=app sql -d shop <<SQL
+role=app sql -d shop <<SQL || return 1
 CREATE TABLE orders AS
-SELECT g AS id, (g * 7919) % 100003 AS customer, now() - g * interval '1 second' AS placed, (random() * 10000)::numeric(10, 2) AS amount,
+SELECT g AS id, (g::bigint * 7919) % 100003 AS customer, now() - g * interval '1 second' AS placed, (random() * 10000)::numeric(10, 2) AS amount,
        (ARRAY['new', 'paid', 'sent', 'returned'])[1 + g % 4] AS state, 'customer note number ' || g % 1000 || ' of the usual kind' AS note,
        md5(g::text) || md5((g + 1)::text) AS token
   FROM generate_series(1, $rows) g;
