@@ -117,38 +117,44 @@ check_characters(const Secret *text, Failure *failure)
 	return true;
 }
 
-/* Names a parameter that libpq does not know, where its name cannot be a piece of anything else. */
+static bool
+keyword_known(const char *keyword)
+{
+	PQconninfoOption *known = PQconndefaults();
+	bool			  found = strcmp(keyword, "ssl") == 0;
+
+	for (PQconninfoOption *option = known; option != NULL && option->keyword != NULL && !found; option++)
+		found = strcmp(option->keyword, keyword) == 0;
+	PQconninfoFree(known);
+	return found;
+}
+
+/*
+ * libpq's own message may repeat a password.  A parameter is named only where its
+ * name cannot be a piece of one: nothing but letters, after the one '@'.
+ */
 static bool
 refuse_malformed(const char *after_scheme, Failure *failure)
 {
-	const char		 *query = strchr(after_scheme, '?');
-	PQconninfoOption *known = PQconndefaults();
-	char			  name[64];
+	const char *query = strchr(after_scheme, '?');
+	const char *at = strchr(after_scheme, '@');
+	char		name[32];
 
-	while (known != NULL && query != NULL && strchr(query, '@') == NULL)
+	while (query != NULL && at != NULL && at < query && strchr(query, '@') == NULL)
 	{
 		const char *start = query + 1;
-		size_t		length = strcspn(start, "=&");
-		bool		found = strspn(start, "abcdefghijklmnopqrstuvwxyz_") < length || length >= sizeof(name);
+		size_t		length = strspn(start, "abcdefghijklmnopqrstuvwxyz_");
 
-		if (!found)
-		{
-			memcpy(name, start, length);
-			name[length] = '\0';
-			for (PQconninfoOption *option = known; option->keyword != NULL && !found; option++)
-				found = strcmp(option->keyword, name) == 0;
-			found = found || (strcmp(name, "ssl") == 0 && strncmp(start, "ssl=true", 8) == 0);
-		}
-		if (!found && length > 0)
-		{
-			PQconninfoFree(known);
-			return failure_set(failure, REASON_BAD_URL,
-							   "the URL has the parameter \"%s\", which libpq does not know: remove it",
-							   name);
-		}
+		snprintf(name, sizeof(name), "%.*s", (int) length, start);
 		query = strchr(start, '&');
+		if (length == 0 || start[length] != '=' || length >= sizeof(name) || keyword_allowed(name))
+			continue;
+		return failure_set(failure, REASON_BAD_URL,
+						   keyword_known(name)
+							   ? "the URL sets \"%s\", which a customer's URL may not: remove it"
+							   : "the URL has the parameter \"%s\", which libpq does not know: remove it",
+						   name);
 	}
-	PQconninfoFree(known);
 	return failure_set(
 		failure, REASON_BAD_URL,
 		"the URL is not of the form postgresql://user:password@host:port/database?parameter=value "
