@@ -221,13 +221,15 @@ sub restore_job
 sub start_mover
 {
     my ($settings, $job) = @_;
-    my $run = { stdin => ref $job ? $json->encode($job) : $job, stdout => '', stderr => '' };
+    my $run = { stdout => '', stderr => '' };
     my $settings_text = ref $settings ? $json->encode({ %$settings, parent_pid => $$ }) : $settings;
     my $directory = PostgreSQL::Test::Utils::tempdir();
     my $file = "$directory/settings";
     append_to_file($file, $settings_text);
+    # From a file: a pipe would be closed only by finish(), and the mover reads to the end.
+    append_to_file("$directory/job", ref $job ? $json->encode($job) : $job);
     $run->{harness} = IPC::Run::start(
-        [ $mover, 'run', '--settings-fd=3' ], '<', \$run->{stdin}, '>', \$run->{stdout}, '2>', \$run->{stderr},
+        [ $mover, 'run', '--settings-fd=3' ], '<', "$directory/job", '>', \$run->{stdout}, '2>', \$run->{stderr},
         '3<', $file, IPC::Run::timeout(300));
     $run->{pid} = $run->{harness}{KIDS}[0]{PID};
     return $run;

@@ -60,6 +60,22 @@ postgres_watch_backend(PostgresSession *session, const char *pid, Report *report
 	PQclear(result);
 }
 
+void
+postgres_watch_dump(PostgresSession *session, Report *report)
+{
+	PGresult *result = ask_quietly(
+		session,
+		"SELECT 'pg_dump works: ' || COALESCE(wait_event, 'reading') FROM pg_catalog.pg_stat_activity"
+		" WHERE application_name = $1 AND usename = SESSION_USER AND datname = pg_catalog.current_database()"
+		" AND pid <> pg_catalog.pg_backend_pid() AND state = 'active'"
+		" AND COALESCE(wait_event_type, '') NOT IN ('Lock', 'Client') LIMIT 1",
+		POSTGRES_APPLICATION_NAME);
+
+	if (result != NULL && PQntuples(result) == 1)
+		report_alive(report, PQgetvalue(result, 0, 0));
+	PQclear(result);
+}
+
 /* NULL: the server does not say. */
 static const char *
 ask_status(PostgresSession *session, const char *transaction, char *buffer, size_t size)
@@ -105,10 +121,11 @@ postgres_end_backend(PostgresSession *session, const char *pid)
 	PGresult *result;
 	bool	  gone = false;
 
-	result = ask_quietly(session,
-						 "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity"
-						 " WHERE pid = $1::pg_catalog.int4 AND application_name = 'custbackup'",
-						 pid);
+	result =
+		ask_quietly(session,
+					"SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity"
+					" WHERE pid = $1::pg_catalog.int4 AND application_name = '" POSTGRES_APPLICATION_NAME "'",
+					pid);
 	PQclear(result);
 	for (int i = 0; i < END_TRIES && result != NULL && !gone; i++)
 	{

@@ -23,6 +23,9 @@ typedef struct PostgresBlockers
 extern void postgres_watch_backend(PostgresSession *session, const char *pid, Report *report,
 								   PostgresBlockers *blockers);
 
+/* The same for pg_dump, whose backend is known by role and application_name. */
+extern void postgres_watch_dump(PostgresSession *session, Report *report);
+
 typedef enum PostgresFate
 {
 	POSTGRES_FATE_UNKNOWN, /* nobody can tell */

@@ -95,7 +95,7 @@ fill_parameters(Parameters *parameters, const PostgresSession *session, const Po
 	add_parameter(parameters, "sslrootcert",
 				  mode != NULL && strncmp(mode, "verify", 6) == 0 ? postgres_ca_file(settings) : NO_FILE);
 	add_parameter(parameters, "gssencmode", "disable");
-	add_parameter(parameters, "application_name", "custbackup");
+	add_parameter(parameters, "application_name", POSTGRES_APPLICATION_NAME);
 	add_parameter(parameters, "client_encoding", "UTF8");
 	add_parameter(parameters, "keepalives_idle", "30");
 	add_parameter(parameters, "keepalives_interval", "10");

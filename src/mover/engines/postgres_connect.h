@@ -30,6 +30,9 @@
 #define POSTGRES_CONNECT_SECONDS 10
 #define POSTGRES_ASK_SECONDS	 60
 
+/* Under which we and the tools appear in pg_stat_activity. */
+#define POSTGRES_APPLICATION_NAME "custbackup"
+
 typedef struct PostgresSession
 {
 	PGconn	   *connection;					 /* NULL: none */

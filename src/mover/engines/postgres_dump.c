@@ -14,11 +14,15 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "postgres_backend.h"
 #include "postgres_connect.h"
 #include "postgres_rights.h"
 #include "postgres_tools.h"
 #include "postgres_url.h"
 #include "process.h"
+
+#define SAID_MAX	  1500 /* bytes of pg_dump's words in a detail */
+#define QUIET_SECONDS 10   /* without a byte, after which the server is asked what pg_dump does */
 
 /* A table that an ALTER holds for longer than this fails the dump with a sentence, rather than as stalled. */
 #define LOCK_WAIT "--lock-wait-timeout=60s"
@@ -32,6 +36,8 @@ typedef struct DumpSource
 	PostgresTools		 tools;
 	PostgresEnvironment	 environment;
 	Child				 pg_dump;
+	int64_t				 quiet_since; /* bytes that had been read when it became quiet */
+	int					 quiet_seconds;
 } DumpSource;
 
 static bool
@@ -46,9 +52,12 @@ dump_source_read(Source *source, void *buffer, size_t capacity, size_t *length, 
 static bool
 explain_dump_failure(DumpSource *dump, Failure *failure)
 {
-	char said[FAILURE_DETAIL_SIZE];
+	char   said[SAID_MAX + 1];
+	size_t length = strlen(child_stderr(&dump->pg_dump));
 
-	snprintf(said, sizeof(said), "%s", child_stderr(&dump->pg_dump));
+	/* The last words, where there are many: the cause is mostly there. */
+	snprintf(said, sizeof(said), "%s",
+			 child_stderr(&dump->pg_dump) + (length > SAID_MAX ? length - SAID_MAX : 0));
 	if (WIFSIGNALED(dump->pg_dump.status))
 		return failure_set(failure, REASON_DUMP, "pg_dump %s %s: %s", dump->tools.version_text,
 						   child_status_text(&dump->pg_dump), said);
@@ -103,6 +112,23 @@ ask_facts(DumpSource *dump, SourceFacts *facts, Failure *failure)
 	return true;
 }
 
+/* Once a second: a database of many tables, or a bloated one, gives no byte for minutes. */
+static bool
+look_at_pg_dump(void *context, Failure *failure)
+{
+	DumpSource *dump = context;
+
+	(void) failure;
+	if (dump->pg_dump.bytes_read != dump->quiet_since)
+	{
+		dump->quiet_since = dump->pg_dump.bytes_read;
+		dump->quiet_seconds = 0;
+	}
+	else if (++dump->quiet_seconds % QUIET_SECONDS == 0)
+		postgres_watch_dump(&dump->session, dump->context->report);
+	return true;
+}
+
 static bool
 start_pg_dump(DumpSource *dump, Failure *failure)
 {
@@ -115,6 +141,8 @@ start_pg_dump(DumpSource *dump, Failure *failure)
 	if (!postgres_environment_make(&dump->environment, &dump->url, &dump->session, dump->context->settings,
 								   failure))
 		return false;
+	spec.idle = look_at_pg_dump;
+	spec.idle_context = dump;
 	spec.envp = dump->environment.variables;
 	if (dump->environment.password_fd >= 0)
 		spec.kept_fds[0] = dump->environment.password_fd;

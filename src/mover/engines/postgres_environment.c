@@ -54,6 +54,7 @@ make_password_file(PostgresEnvironment *environment, const PostgresUrl *url, con
 				  6;
 	char *line = malloc(size);
 	char *at = line;
+	char *password;
 
 	if (line == NULL)
 		return failure_no_memory(failure);
@@ -61,8 +62,10 @@ make_password_file(PostgresEnvironment *environment, const PostgresUrl *url, con
 	at = append_escaped(at, session->port, ':');
 	at = append_escaped(at, url->database, ':');
 	at = append_escaped(at, url->user, ':');
+	password = at;
 	at = append_escaped(at, url->password.text, '\n');
-	/* The escaped form is a secret too: libpq never shows it, but a debugger's file might. */
+	/* As it is escaped here, it is another spelling of the secret. */
+	secret_register(password, (size_t) (at - 1 - password));
 	environment->password_fd = secret_memfd("custbackup-pgpass", line, (size_t) (at - line), failure);
 	explicit_bzero(line, size);
 	free(line);
@@ -76,7 +79,7 @@ add_basics(PostgresEnvironment *environment)
 	return add_variable(environment, "PATH=/usr/bin:/bin") && add_variable(environment, "LC_ALL=C") &&
 		   add_variable(environment, "HOME=/nonexistent") &&
 		   add_variable(environment, "PGSYSCONFDIR=/nonexistent") &&
-		   add_variable(environment, "PGAPPNAME=custbackup") &&
+		   add_variable(environment, "PGAPPNAME=" POSTGRES_APPLICATION_NAME) &&
 		   add_variable(environment, "PGGSSENCMODE=disable") &&
 		   add_variable(environment, "PGCONNECT_TIMEOUT=%d", POSTGRES_CONNECT_SECONDS);
 }

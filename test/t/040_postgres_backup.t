@@ -1,0 +1,224 @@
+# Backups of a real Postgres by the mover alone: what is asked first, which tools are
+# taken, and what each failure is called.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use CustbackupTest;
+use IO::Socket::INET;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+my $node = start_customer();
+my ($settings, $store, $directory) = mover_settings();
+my $url = customer_url($node);
+
+sub admin { return $node->safe_psql($_[1] // 'shop', $_[0]) }
+
+# One backup; returns 'ok' or the reason, with the detail.
+sub backup
+{
+    my ($customer_url, %option) = @_;
+    my $with = { %$settings, %{ $option{settings} // {} } };
+    my $result = run_mover($with, backup_job($settings, $store, $customer_url));
+    my $event = last_event($result);
+    is($result->{exit} == 0 ? 'done' : 'failed', $event->{event}, 'exit status and last word agree');
+    unlike($result->{stdout} . $result->{stderr}, qr/s3cret/, 'no password in what was said');
+    return ($event->{event} eq 'done' ? 'ok' : $event->{reason}, $event->{detail} // '', $event, $result);
+}
+
+sub fails
+{
+    my ($name, $customer_url, $reason, $detail, %option) = @_;
+    my ($got, $said) = backup($customer_url, %option);
+    is($got, $reason, "$name: $reason");
+    like($said, $detail, "$name: says why");
+    return;
+}
+
+# ---- it works --------------------------------------------------------------------------------------
+
+admin(q{CREATE TABLE public.t AS SELECT i, md5(i::text) AS v FROM generate_series(1, 1000) i; ALTER TABLE t OWNER TO app});
+{
+    my ($got, $detail, $event, $result) = backup($url);
+    is($got, 'ok', "a backup $detail");
+    is($event->{counts}{tables}, 1, 'one table');
+    is($event->{counts}{rows}, 1000, 'all rows counted');
+    is($event->{consistency}, 'snapshot', 'a snapshot');
+    like($event->{server}, qr/^PostgreSQL \d+/, 'the server is named');
+    like($event->{tool}, qr/^pg_dump \d+\.\d+/, 'the tool is named');
+    my ($started) = grep { $_->{event} eq 'started' } @{ $result->{events} };
+    like($started->{tool}, qr/^pg_dump /, 'from the start');
+    my $file = "$directory/store/$event->{key}";
+    is(system("gzip -dc $file | pg_restore -l >/dev/null"), 0, 'plain tools read it');
+}
+admin('CREATE DATABASE nothing OWNER app', 'postgres');
+is((backup(customer_url($node, database => 'nothing')))[0], 'ok', 'an empty database is a good backup');
+
+# ---- who refuses, and how ----------------------------------------------------------------------------
+
+my $closed = free_port();
+my $silent = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1') or die $!;
+fails('wrong password', customer_url($node, password => 'wrong'), 'auth', qr/28P01/);
+fails('no such role', customer_url($node, role => 'nobody_here'), 'auth', qr/28P01|28000/);
+fails('no password', "postgresql://app\@127.0.0.1:" . $node->port . '/shop', 'auth', qr/password/);
+fails('no such database', customer_url($node, database => 'missing'), 'unreachable', qr/no database "missing" \(3D000\)/);
+fails('refused', customer_url($node, port => $closed), 'unreachable', qr/could not reach 127\.0\.0\.1/);
+fails('no such host', customer_url($node, host => 'no-such-host.invalid'), 'unreachable', qr/no-such-host\.invalid/);
+fails('no TLS', "$url?sslmode=require", 'unreachable', qr/TLS.*SSL/);
+{
+    my $port = $node->port;
+    my $list = $url =~ s/\@127\.0\.0\.1:$port/\@127.0.0.1:$closed,127.0.0.1:$port/r;
+    is((backup($list))[0], 'ok', 'the second host of a list answers');
+}
+admin('REVOKE CONNECT ON DATABASE nothing FROM PUBLIC; ALTER DATABASE nothing OWNER TO CURRENT_USER', 'postgres');
+fails('no CONNECT', customer_url($node, database => 'nothing'), 'auth', qr/may not CONNECT/);
+admin(q{ALTER ROLE app CONNECTION LIMIT 0}, 'postgres');
+fails('no connection left', $url, 'unreachable', qr/no connection left.*53300/);
+admin(q{ALTER ROLE app CONNECTION LIMIT -1}, 'postgres');
+{
+    my $begun = time;
+    fails('silence', customer_url($node, port => $silent->sockport), 'unreachable', qr/within 10 s/);
+    cmp_ok(time - $begun, '<', 20, 'silence is not waited for long');
+}
+fails('this host, not allowed', $url, 'bad_url', qr/127\.0\.0\.1/, settings => { allow_local_targets => JSON::PP::false });
+fails('a list with this host in it', $url =~ s/\@/\@192.0.2.1,/r, 'bad_url', qr/127\.0\.0\.1/,
+    settings => { allow_local_targets => JSON::PP::false });
+fails('a socket', 'postgresql://app@%2Ftmp/shop', 'bad_url', qr/Unix socket/);
+fails('options', "$url?options=-cx", 'bad_url', qr/"options"/);
+
+# ---- rights --------------------------------------------------------------------------------------------
+
+admin(q{CREATE SCHEMA hidden; CREATE TABLE hidden.x (i int)});
+fails('a schema that we may not use', $url, 'auth', qr/may not use schema hidden.*GRANT USAGE ON SCHEMA hidden/);
+admin(q{DROP SCHEMA hidden CASCADE; CREATE TABLE "odd ""name" (i int); CREATE TABLE another (i int)});
+fails('tables that we may not read', $url, 'auth', qr/may not read table public\.(another|"odd ""name") \(and 1 more\): GRANT SELECT ON table public\./);
+admin(q{DROP TABLE "odd ""name", another; CREATE SEQUENCE s});
+fails('a sequence that we may not read', $url, 'auth', qr/may not read sequence public\.s/);
+admin(q{DROP SEQUENCE s; ALTER TABLE t ENABLE ROW LEVEL SECURITY});
+is((backup($url))[0], 'ok', 'row level security does not apply to the owner');
+admin(q{ALTER TABLE t FORCE ROW LEVEL SECURITY});
+fails('forced row level security', $url, 'auth', qr/row level security hides rows of public\.t.*NO FORCE ROW LEVEL SECURITY/);
+admin(q{ALTER TABLE t NO FORCE ROW LEVEL SECURITY; SELECT lo_create(4711)});
+fails('a large object that we may not read', $url, 'auth', qr/may not read large object 4711/);
+admin(q{SELECT lo_unlink(4711)});
+
+# ---- the customer's own settings do not decide ------------------------------------------------------------
+
+admin(q{ALTER ROLE app SET statement_timeout = '1ms'; ALTER ROLE app SET search_path = 'nowhere';
+    ALTER ROLE app SET default_transaction_read_only = on; ALTER ROLE app SET datestyle = 'German'});
+{
+    my ($got, $detail) = backup($url);
+    is($got, 'ok', "odd settings of the role $detail");
+}
+admin(q{ALTER ROLE app RESET ALL});
+{
+    local $ENV{PGHOST} = '/nowhere'; local $ENV{PGSERVICE} = 'none'; local $ENV{PGOPTIONS} = '-c x=y'; local $ENV{PGSSLMODE} = 'verify-full';
+    is((backup($url))[0], 'ok', 'variables of our environment do not decide either');
+}
+
+# ---- tools -------------------------------------------------------------------------------------------------
+
+sub fake_tool
+{
+    my ($name, $script) = @_;
+    my $dir = "$directory/tools-" . ($name =~ s/\W/-/gr);
+    mkdir $dir or die $!;
+    my $file = "$dir/pg_dump";
+    open my $fh, '>', $file or die $!;
+    print $fh $script;
+    close $fh;
+    chmod 0755, $file;
+    return { settings => { tool_path => $dir } };
+}
+my $version = `pg_dump --version`;
+chomp $version;
+my $major = $node->pg_version->major;
+my ($pg_dump) = grep { -x } map { "$_/pg_dump" } split /:/, $ENV{PATH};
+my $head = "#!/bin/sh\n[ \"\$1\" = --version ] && { echo '$version'; exit 0; }\n";
+
+fails('exit 0 with nothing', $url, 'too_small', qr/./, %{ fake_tool('nothing', "${head}exit 0\n") });
+fails('exit 0, cut off', $url, 'dump', qr/./, %{ fake_tool('cut', "${head}$pg_dump \"\$@\" | head -c 20000\nexit 0\n") });
+fails('exit 0, with more behind', $url, 'dump', qr/./, %{ fake_tool('more', "${head}$pg_dump \"\$@\"\necho more\nexit 0\n") });
+fails('exit 1 after all bytes', $url, 'dump', qr/exited with 1: it broke/,
+    %{ fake_tool('late', "${head}$pg_dump \"\$@\"\necho it broke >&2\nexit 1\n") });
+fails('killed', $url, 'dump', qr/killed by signal 9/, %{ fake_tool('killed', "${head}kill -9 \$\$\n") });
+fails('a flood of stderr', $url, 'dump', qr/the last words$/,
+    %{ fake_tool('flood', "${head}yes 'pg_dump: warning: something' | head -c 20000000 >&2\necho 'the last words' >&2\nexit 1\n") });
+{
+    my ($got, $detail) = backup($url, %{ fake_tool('warns', "${head}yes warning | head -c 3000000 >&2\nexec $pg_dump \"\$@\"\n") });
+    is($got, 'ok', "a flood of warnings does no harm $detail");
+}
+{
+    my ($got, $detail) = backup($url, %{ fake_tool('echo', "${head}cat \$PGPASSFILE >&2\nexit 1\n") });
+    is($got, 'dump', 'a tool that shouts its password file');
+    unlike($detail, qr/p\@ss/, 'is quoted without it');
+}
+{
+    # An older one alone is passed over for what the machine has.
+    my $old = fake_tool('old', "#!/bin/sh\necho 'pg_dump (PostgreSQL) 9.6.24'\n");
+    my ($got, $detail, $event) = backup($url, %$old);
+    is($got, 'ok', "an older pg_dump in tool_path is passed over $detail");
+    unlike($event->{tool} // '', qr/9\.6/, 'and not said to have been used');
+}
+{
+    # A directory without the tool, and one whose tool does not run.
+    my ($got) = backup($url, %{ fake_tool('broken', "#!/nowhere/sh\n") });
+    is($got, 'ok', 'a pg_dump that does not run is passed over');
+}
+
+# ---- secrets: argv and environment of every process, while a dump hangs -----------------------------------------
+
+{
+    my $hang = fake_tool('hang', "${head}sleep 1000 & wait\n");
+    my $run = start_mover({ %$settings, %{ $hang->{settings} } }, backup_job($settings, $store, $url));
+    my @tools = wait_for(sub { $run->{harness}->pump_nb; my @p = processes_matching(qr{tools-hang/pg_dump}); @p ? \@p : undef }, 10, 'pg_dump runs');
+    my %seen;
+    for my $pid (grep { /^\d+$/ } map { m{(\d+)$} ? $1 : () } glob '/proc/[0-9]*')
+    {
+        for my $what ('cmdline', 'environ')
+        {
+            open my $fh, '<', "/proc/$pid/$what" or next;
+            local $/;
+            my $text = <$fh> // '';
+            $seen{$what}++;
+            ok(0, "pid $pid has the password in its $what") if $text =~ /s3cret/;
+        }
+    }
+    cmp_ok($seen{environ}, '>', 2, 'environments were looked at');
+    kill 'TERM', $run->{pid};
+    my $result = run_mover($run);
+    is(last_event($result)->{reason}, 'cancelled', 'cancelled while pg_dump hangs');
+    is_deeply([ processes_matching(qr{tools-hang/pg_dump}) ], [], 'and pg_dump is gone');
+}
+
+# ---- passwords with any bytes -------------------------------------------------------------------------------------
+
+for my $password (':', '\\', 'a:b\\c:', "tab\there", q{quote'"$}, 'ключ', ' spaces ', '%41', 'x' x 400)
+{
+    my $literal = $password =~ s/'/''/gr;
+    $node->safe_psql('postgres', "SET standard_conforming_strings = on; ALTER ROLE app PASSWORD '$literal'");
+    my ($got, $detail) = backup(customer_url($node, password => $password));
+    is($got, 'ok', 'password ' . substr($password, 0, 20) . " $detail");
+}
+
+# ---- a server lost in the middle -----------------------------------------------------------------------------------
+
+admin(q{ALTER ROLE app PASSWORD 'plain'}, 'postgres');
+$url = customer_url($node, password => 'plain');
+{
+    my $stops = fake_tool('stops', "${head}( cat '$directory/never' ) 2>/dev/null; $pg_dump \"\$@\" > $directory/dumped; touch $directory/at-it; sleep 3; head -c 20000 $directory/dumped; exit 1\n");
+    my $run = start_mover({ %$settings, %{ $stops->{settings} } }, backup_job($settings, $store, $url));
+    wait_for(sub { $run->{harness}->pump_nb; -e "$directory/at-it" }, 20, 'the dump has begun');
+    $node->stop('immediate');
+    my $result = run_mover($run);
+    is(last_event($result)->{reason}, 'unreachable', 'a server that went away is named as such');
+    $node->start;
+}
+is((backup($url))[0], 'ok', 'and the same job succeeds afterwards');
+
+my @left = grep { !/\.(gz|json)$/ } map { chomp; $_ } `find $directory/store $directory/spool -type f`;
+is_deeply(\@left, [], 'nothing half-finished is left in store and spool');
+done_testing();
