@@ -20,8 +20,8 @@
 typedef struct Embedding
 {
 	unsigned char prefix[16];
-	int prefix_bytes;
-	int offset;
+	int			  prefix_bytes;
+	int			  offset;
 } Embedding;
 
 static const Embedding embeddings[] = {
@@ -47,7 +47,7 @@ static bool
 is_own(int family, const void *bytes, size_t length)
 {
 	struct ifaddrs *list;
-	bool own = false;
+	bool			own = false;
 
 	/* If the system will not tell, the rest of the judgement stands. */
 	if (getifaddrs(&list) < 0)
@@ -141,7 +141,7 @@ judge_all(const char *host, const struct addrinfo *list, bool allow_local, Addre
 static bool
 is_port(const char *port)
 {
-	char *end;
+	char		 *end;
 	unsigned long number;
 
 	if (*port < '0' || *port > '9')
@@ -172,8 +172,8 @@ address_resolve(const char *host, const char *port, bool allow_local, Address **
 				Failure *failure)
 {
 	struct addrinfo *list;
-	size_t entries = 0;
-	bool good;
+	size_t			 entries = 0;
+	bool			 good;
 
 	*addresses = NULL;
 	*count = 0;

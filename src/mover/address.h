@@ -26,8 +26,8 @@
 typedef struct Address
 {
 	struct sockaddr_storage sockaddr; /* with the port in it */
-	socklen_t length;
-	char text[ADDRESS_TEXT_SIZE]; /* numeric, without brackets or port */
+	socklen_t				length;
+	char					text[ADDRESS_TEXT_SIZE]; /* numeric, without brackets or port */
 } Address;
 
 /*

@@ -23,32 +23,32 @@
 
 typedef struct Backup
 {
-	const Job *job;
+	const Job	   *job;
 	const Settings *settings;
-	const Secret *url;
-	Report *report;
+	const Secret   *url;
+	Report		   *report;
 
 	const Engine *engine;
-	Store *store;
+	Store		 *store;
 	AdoptedBackup adopted;
 
-	Source *source;
+	Source	   *source;
 	SourceFacts facts;
-	Inspector *inspector;
-	json_t *counts;
-	int64_t raw_bytes;
-	char *buffer;
+	Inspector  *inspector;
+	json_t	   *counts;
+	int64_t		raw_bytes;
+	char	   *buffer;
 
 	GzipWriter *gzip;
-	Digest *digest;
-	char sha256[DIGEST_TEXT_SIZE];
-	Upload *upload;
-	int64_t stored_bytes;
-	ObjectStat object;
-	char manifest_key[OBJECT_KEY_SIZE];
-	bool object_is_stored;
-	bool manifest_is_begun;
-	int64_t started_at;
+	Digest	   *digest;
+	char		sha256[DIGEST_TEXT_SIZE];
+	Upload	   *upload;
+	int64_t		stored_bytes;
+	ObjectStat	object;
+	char		manifest_key[OBJECT_KEY_SIZE];
+	bool		object_is_stored;
+	bool		manifest_is_begun;
+	int64_t		started_at;
 } Backup;
 
 static bool
@@ -215,16 +215,16 @@ static bool
 store_manifest(Backup *backup, Failure *failure)
 {
 	BackupResult result = result_of(backup);
-	char *text = manifest_write(backup->job, &result, backup->started_at, time(NULL), failure);
-	ObjectInfo info = {.key = backup->manifest_key,
-					   .content_type = "application/json",
-					   .attempt_id = backup->job->attempt_id,
-					   .backup_id = backup->job->job_id,
-					   .resource_type = backup->job->resource.type,
-					   .expected_bytes = text ? (int64_t) strlen(text) : -1};
-	ObjectStat stored = {0};
-	Upload *upload;
-	bool good;
+	char		*text = manifest_write(backup->job, &result, backup->started_at, time(NULL), failure);
+	ObjectInfo	 info = {.key = backup->manifest_key,
+						 .content_type = "application/json",
+						 .attempt_id = backup->job->attempt_id,
+						 .backup_id = backup->job->job_id,
+						 .resource_type = backup->job->resource.type,
+						 .expected_bytes = text ? (int64_t) strlen(text) : -1};
+	ObjectStat	 stored = {0};
+	Upload		*upload;
+	bool		 good;
 
 	if (!text)
 		return false;
@@ -302,7 +302,7 @@ bool
 backup_run(const Job *job, const Settings *settings, const Secret *url, Report *report, Failure *failure)
 {
 	Backup backup = {.job = job, .settings = settings, .url = url, .report = report};
-	bool good;
+	bool   good;
 
 	good =
 		open_store(&backup, failure) && previous_attempts_settle(job, backup.store, &backup.adopted, failure);

@@ -27,11 +27,11 @@ static bool
 try_to_adopt(const Job *job, Store *store, const char *key, const char *manifest_key, AdoptedBackup *adopted,
 			 Failure *failure)
 {
-	char *text = NULL;
-	size_t length = 0;
-	Failure unreadable = {0};
+	char	   *text = NULL;
+	size_t		length = 0;
+	Failure		unreadable = {0};
 	StoreAnswer answer = store->read_small(store, manifest_key, MANIFEST_MAX_BYTES, &text, &length, failure);
-	bool whole;
+	bool		whole;
 
 	if (answer != STORE_FOUND)
 		return answer == STORE_MISSING;
@@ -66,7 +66,7 @@ previous_attempts_settle(const Job *job, Store *store, AdoptedBackup *adopted, F
 	for (int i = 0; i < job->previous_count && !adopted->found; i++)
 	{
 		const PreviousAttempt *attempt = &job->previous[i];
-		char manifest_key[OBJECT_KEY_SIZE];
+		char				   manifest_key[OBJECT_KEY_SIZE];
 
 		if (!is_of_this_backup(job, attempt->key) ||
 			!object_manifest_key(attempt->key, manifest_key, sizeof(manifest_key)))

@@ -19,8 +19,8 @@
 /* A finished backup of an earlier attempt; empty where there is none. */
 typedef struct AdoptedBackup
 {
-	bool found;
-	Manifest manifest;
+	bool	   found;
+	Manifest   manifest;
 	ObjectStat object;
 } AdoptedBackup;
 

@@ -27,10 +27,10 @@ digit_value(char c)
 char *
 base64url_encode(const unsigned char *bytes, size_t length)
 {
-	char *text = malloc(length / 3 * 4 + 4);
-	char *to = text;
+	char	*text = malloc(length / 3 * 4 + 4);
+	char	*to = text;
 	uint32_t bits = 0;
-	int held = 0;
+	int		 held = 0;
 
 	if (text == NULL)
 		return NULL;
@@ -72,10 +72,10 @@ without_padding(const char *text, size_t characters)
 bool
 base64url_decode(const char *text, size_t characters, unsigned char *bytes, size_t *length)
 {
-	size_t digits = without_padding(text, characters);
-	size_t decoded = 0;
+	size_t	 digits = without_padding(text, characters);
+	size_t	 decoded = 0;
 	uint32_t bits = 0;
-	int held = 0;
+	int		 held = 0;
 
 	for (size_t i = 0; i < digits; i++)
 	{

@@ -12,7 +12,7 @@
 #define SECONDS_TO_UNWIND 10
 
 static volatile sig_atomic_t requested;
-static int pipe_fds[2] = {-1, -1};
+static int					 pipe_fds[2] = {-1, -1};
 
 /*
  * Children that are alive when the process ends here are killed by the kernel

@@ -48,7 +48,7 @@ bool
 digest_finish(Digest *digest, char text[DIGEST_TEXT_SIZE], Failure *failure)
 {
 	unsigned char hash[EVP_MAX_MD_SIZE];
-	unsigned int length = 0;
+	unsigned int  length = 0;
 
 	if (EVP_DigestFinal_ex(context_of(digest), hash, &length) != 1 || length != SHA256_BYTES)
 		return failure_set(failure, REASON_INTERNAL, "SHA-256 failed in OpenSSL");

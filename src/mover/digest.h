@@ -15,7 +15,7 @@
 typedef struct Digest Digest;
 
 extern Digest *digest_open(Failure *failure);
-extern bool digest_add(Digest *digest, const void *bytes, size_t length, Failure *failure);
+extern bool	   digest_add(Digest *digest, const void *bytes, size_t length, Failure *failure);
 
 /* Lower case, NUL-terminated.  Nothing can be added afterwards. */
 extern bool digest_finish(Digest *digest, char text[DIGEST_TEXT_SIZE], Failure *failure);

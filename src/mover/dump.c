@@ -11,8 +11,8 @@
 struct DumpStream
 {
 	GzipReader *reader;
-	int64_t raw_bytes; /* -1: not recorded */
-	int64_t given;
+	int64_t		raw_bytes; /* -1: not recorded */
+	int64_t		given;
 };
 
 DumpStream *

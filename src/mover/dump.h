@@ -19,9 +19,9 @@
 
 typedef struct Dump
 {
-	int			fd;			  /* owned by restore.c */
-	int64_t		stored_bytes;
-	int64_t		raw_bytes;	  /* -1: not recorded anywhere */
+	int		fd; /* owned by restore.c */
+	int64_t stored_bytes;
+	int64_t raw_bytes; /* -1: not recorded anywhere */
 } Dump;
 
 typedef struct DumpStream DumpStream;

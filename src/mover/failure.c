@@ -25,7 +25,7 @@ set_detail(Failure *failure, FailureReason reason, const char *format, va_list a
 {
 	char *text = NULL;
 	char *whole = NULL;
-	char buffer[128];
+	char  buffer[128];
 
 	failure->reason = reason;
 	if (vasprintf(&text, format, args) < 0)
@@ -61,7 +61,7 @@ failure_set(Failure *failure, FailureReason reason, const char *format, ...)
 bool
 failure_set_errno(Failure *failure, FailureReason reason, const char *format, ...)
 {
-	int error = errno;
+	int		error = errno;
 	va_list args;
 
 	if (failure == NULL || failure->reason != REASON_NONE)

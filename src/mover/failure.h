@@ -58,8 +58,8 @@ typedef enum FailureReason
 
 typedef struct Failure
 {
-	FailureReason reason;			  /* REASON_NONE while all is well */
-	char detail[FAILURE_DETAIL_SIZE]; /* one line, scrubbed, UTF-8 */
+	FailureReason reason;					   /* REASON_NONE while all is well */
+	char		  detail[FAILURE_DETAIL_SIZE]; /* one line, scrubbed, UTF-8 */
 } Failure;
 
 /* Records the first failure; always returns false. */

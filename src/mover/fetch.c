@@ -12,10 +12,10 @@
 
 typedef struct Fetch
 {
-	Digest *digest;
-	int64_t fetched;
+	Digest		 *digest;
+	int64_t		  fetched;
 	FetchProgress progress;
-	void *context;
+	void		 *context;
 } Fetch;
 
 static bool
@@ -50,9 +50,9 @@ bool
 fetch_verified(Store *store, const StoredObject *object, FetchProgress progress, void *context, Dump *dump,
 			   Failure *failure)
 {
-	Fetch fetch = {.digest = digest_open(failure), .progress = progress, .context = context};
+	Fetch		fetch = {.digest = digest_open(failure), .progress = progress, .context = context};
 	StoreAnswer answer;
-	bool good;
+	bool		good;
 
 	*dump = (Dump){.fd = -1, .raw_bytes = object->raw_bytes};
 	if (!fetch.digest)

@@ -18,8 +18,8 @@ typedef struct StoredObject
 	const char *key;
 	const char *version; /* NULL: the store has none */
 	const char *sha256;	 /* 64 hex digits */
-	int64_t stored_bytes;
-	int64_t raw_bytes;
+	int64_t		stored_bytes;
+	int64_t		raw_bytes;
 } StoredObject;
 
 /* Bytes so far.  False, with the failure set, stops it. */

@@ -30,22 +30,22 @@
 struct GzipWriter
 {
 	GzipEncoder *encoder;
-	GzipOutput output;
-	void *context;
-	size_t used; /* of the buffer */
-	uint8_t buffer[BUFFER_SIZE];
+	GzipOutput	 output;
+	void		*context;
+	size_t		 used; /* of the buffer */
+	uint8_t		 buffer[BUFFER_SIZE];
 };
 
 struct GzipReader
 {
-	GzipDecoder *decoder;
-	int fd;
-	int64_t offset; /* of the next byte to fetch from fd */
-	int64_t stored_bytes;
+	GzipDecoder	  *decoder;
+	int			   fd;
+	int64_t		   offset; /* of the next byte to fetch from fd */
+	int64_t		   stored_bytes;
 	const uint8_t *next; /* fetched, not decoded */
-	size_t left;
-	bool ended;
-	uint8_t buffer[BUFFER_SIZE];
+	size_t		   left;
+	bool		   ended;
+	uint8_t		   buffer[BUFFER_SIZE];
 };
 
 static GzipEncoder *
@@ -104,7 +104,7 @@ static bool
 encode(GzipWriter *writer, const void *bytes, size_t length, bool last, Failure *failure)
 {
 	CodecBuffers buffers = {.in = bytes, .in_length = length};
-	bool ended = false;
+	bool		 ended = false;
 
 	while (last ? !ended : buffers.in_length > 0)
 	{
@@ -182,7 +182,7 @@ static bool
 refill(GzipReader *reader, Failure *failure)
 {
 	int64_t unread = reader->stored_bytes - reader->offset;
-	size_t capacity = unread < BUFFER_SIZE ? (size_t) unread : BUFFER_SIZE;
+	size_t	capacity = unread < BUFFER_SIZE ? (size_t) unread : BUFFER_SIZE;
 
 	reader->next = reader->buffer;
 	if (capacity > 0 &&
@@ -241,10 +241,10 @@ gzip_reader_close(GzipReader *reader)
 bool
 gzip_check_ends(int fd, int64_t stored_bytes, int64_t raw_bytes, Failure *failure)
 {
-	uint8_t header[GZIP_HEADER_SIZE];
-	uint8_t trailer[GZIP_LENGTH_SIZE];
-	size_t header_length = 0;
-	size_t trailer_length = 0;
+	uint8_t	 header[GZIP_HEADER_SIZE];
+	uint8_t	 trailer[GZIP_LENGTH_SIZE];
+	size_t	 header_length = 0;
+	size_t	 trailer_length = 0;
 	uint32_t recorded;
 
 	if (stored_bytes < GZIP_SMALLEST)

@@ -21,9 +21,9 @@ typedef bool (*GzipOutput)(void *context, const void *bytes, size_t length, Fail
 
 extern GzipWriter *gzip_writer_open(Compression compression, GzipOutput output, void *context,
 									Failure *failure);
-extern bool gzip_write(GzipWriter *writer, const void *bytes, size_t length, Failure *failure);
-extern bool gzip_writer_finish(GzipWriter *writer, Failure *failure); /* trailer written */
-extern void gzip_writer_close(GzipWriter *writer);
+extern bool		   gzip_write(GzipWriter *writer, const void *bytes, size_t length, Failure *failure);
+extern bool		   gzip_writer_finish(GzipWriter *writer, Failure *failure); /* trailer written */
+extern void		   gzip_writer_close(GzipWriter *writer);
 
 /*
  * Reads stored bytes from a descriptor at its own offset (pread: several readers

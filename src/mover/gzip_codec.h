@@ -17,9 +17,9 @@
 typedef struct CodecBuffers
 {
 	const uint8_t *in;
-	size_t in_length;
-	uint8_t *out;
-	size_t out_length;
+	size_t		   in_length;
+	uint8_t		  *out;
+	size_t		   out_length;
 } CodecBuffers;
 
 typedef struct GzipEncoder GzipEncoder;

@@ -17,14 +17,14 @@
 
 typedef struct IsalEncoder
 {
-	GzipEncoder base;
+	GzipEncoder			 base;
 	struct isal_zstream *stream;
-	uint8_t *level_buffer;
+	uint8_t				*level_buffer;
 } IsalEncoder;
 
 typedef struct IsalDecoder
 {
-	GzipDecoder base;
+	GzipDecoder			 base;
 	struct inflate_state state;
 } IsalDecoder;
 
@@ -38,8 +38,8 @@ static bool
 isal_encode(GzipEncoder *encoder, CodecBuffers *buffers, bool last, bool *ended, Failure *failure)
 {
 	struct isal_zstream *stream = ((IsalEncoder *) encoder)->stream;
-	uint32_t in = one_run(buffers->in_length);
-	uint32_t out = one_run(buffers->out_length);
+	uint32_t			 in = one_run(buffers->in_length);
+	uint32_t			 out = one_run(buffers->out_length);
 
 	stream->next_in = (uint8_t *) buffers->in;
 	stream->avail_in = in;
@@ -72,9 +72,9 @@ GzipEncoder *
 gzip_isal_encoder(Compression compression, Failure *failure)
 {
 	IsalEncoder *isal = calloc(1, sizeof(*isal));
-	int level = compression == COMPRESSION_FAST ? 1 : 3;
-	uint32_t level_size = level == 1 ? ISAL_DEF_LVL1_DEFAULT : ISAL_DEF_LVL3_DEFAULT;
-	size_t stream_size = (sizeof(struct isal_zstream) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
+	int			 level = compression == COMPRESSION_FAST ? 1 : 3;
+	uint32_t	 level_size = level == 1 ? ISAL_DEF_LVL1_DEFAULT : ISAL_DEF_LVL3_DEFAULT;
+	size_t		 stream_size = (sizeof(struct isal_zstream) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
 
 	if (!isal || !(isal->stream = aligned_alloc(CACHE_LINE, stream_size)) ||
 		!(isal->level_buffer = malloc(level_size)))
@@ -113,9 +113,9 @@ static bool
 isal_decode(GzipDecoder *decoder, CodecBuffers *buffers, bool *ended, Failure *failure)
 {
 	struct inflate_state *state = &((IsalDecoder *) decoder)->state;
-	uint32_t in = one_run(buffers->in_length);
-	uint32_t out = one_run(buffers->out_length);
-	int code;
+	uint32_t			  in = one_run(buffers->in_length);
+	uint32_t			  out = one_run(buffers->out_length);
+	int					  code;
 
 	state->next_in = (uint8_t *) buffers->in;
 	state->avail_in = in;

@@ -18,13 +18,13 @@
 typedef struct ZlibEncoder
 {
 	GzipEncoder base;
-	z_stream stream;
+	z_stream	stream;
 } ZlibEncoder;
 
 typedef struct ZlibDecoder
 {
 	GzipDecoder base;
-	z_stream stream;
+	z_stream	stream;
 } ZlibDecoder;
 
 static void
@@ -49,7 +49,7 @@ static bool
 zlib_encode(GzipEncoder *encoder, CodecBuffers *buffers, bool last, bool *ended, Failure *failure)
 {
 	z_stream *stream = &((ZlibEncoder *) encoder)->stream;
-	int code;
+	int		  code;
 
 	lend_buffers(stream, buffers);
 	code = deflate(stream, last && stream->avail_in == buffers->in_length ? Z_FINISH : Z_NO_FLUSH);
@@ -72,7 +72,7 @@ GzipEncoder *
 gzip_zlib_encoder(Compression compression, Failure *failure)
 {
 	ZlibEncoder *zlib = calloc(1, sizeof(*zlib));
-	int level = compression == COMPRESSION_FAST ? 1 : compression == COMPRESSION_BALANCED ? 4 : 9;
+	int			 level = compression == COMPRESSION_FAST ? 1 : compression == COMPRESSION_BALANCED ? 4 : 9;
 
 	if (!zlib || deflateInit2(&zlib->stream, level, Z_DEFLATED, GZIP_WINDOW_BITS, MEMORY_LEVEL,
 							  Z_DEFAULT_STRATEGY) != Z_OK)
@@ -89,7 +89,7 @@ static bool
 zlib_decode(GzipDecoder *decoder, CodecBuffers *buffers, bool *ended, Failure *failure)
 {
 	z_stream *stream = &((ZlibDecoder *) decoder)->stream;
-	int code;
+	int		  code;
 
 	lend_buffers(stream, buffers);
 	code = inflate(stream, Z_NO_FLUSH);

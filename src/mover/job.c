@@ -45,8 +45,8 @@ typedef enum FieldType
 typedef struct Field
 {
 	const char *name;
-	FieldType type;
-	void *target;
+	FieldType	type;
+	void	   *target;
 } Field;
 
 #define FIELDS(table) (table), sizeof(table) / sizeof((table)[0])
@@ -174,7 +174,7 @@ static bool
 take_fields(json_t *object, const char *path, const Field *fields, size_t count, Failure *failure)
 {
 	const char *name;
-	json_t *value;
+	json_t	   *value;
 
 	json_object_foreach(object, name, value)
 	{
@@ -248,12 +248,12 @@ take_previous(Job *job, const json_t *array, Failure *failure)
 	for (size_t i = 0; i < count; i++)
 	{
 		PreviousAttempt *previous = &job->previous[i];
-		json_t *entry = json_array_get(array, i);
-		const Field fields[] = {
-			{"attempt_id", FIELD_UUID, &previous->attempt_id},
-			{"key", FIELD_KEY, &previous->key},
-			{"upload_id", FIELD_TEXT_OR_NULL, &previous->upload_id},
-		};
+		json_t			*entry = json_array_get(array, i);
+		const Field		 fields[] = {
+				 {"attempt_id", FIELD_UUID, &previous->attempt_id},
+				 {"key", FIELD_KEY, &previous->key},
+				 {"upload_id", FIELD_TEXT_OR_NULL, &previous->upload_id},
+		 };
 
 		if (!json_is_object(entry))
 			return failure_set(failure, REASON_CONFIG, "the job's field \"previous\" must hold objects");
@@ -311,7 +311,7 @@ take_restore(Job *job, json_t *object, const char *mode, Failure *failure)
 static bool
 take_kind(Job *job, json_t *root, Failure *failure)
 {
-	json_t *version = json_object_get(root, "version");
+	json_t	   *version = json_object_get(root, "version");
 	const char *kind = json_string_value(json_object_get(root, "kind"));
 
 	if (!json_is_integer(version) || json_integer_value(version) != JOB_VERSION)
@@ -329,18 +329,18 @@ take_kind(Job *job, json_t *root, Failure *failure)
 static bool
 take_all(Job *job, json_t *root, char **kind, char **mode, Failure *failure)
 {
-	int version;
+	int		version;
 	json_t *resource = NULL;
 	json_t *store = NULL;
 	json_t *object = NULL;
 	json_t *previous = NULL;
-	Field fields[] = {
-		{"version", FIELD_COUNT, &version},		 {"kind", FIELD_NAME, kind},
-		{"job_id", FIELD_UUID, &job->job_id},	 {"attempt_id", FIELD_UUID, &job->attempt_id},
-		{"attempt", FIELD_COUNT, &job->attempt}, {"engine", FIELD_NAME, &job->engine},
-		{"resource", FIELD_OBJECT, &resource},	 {"store", FIELD_OBJECT, &store},
-		{"object", FIELD_OBJECT, &object},		 {"previous", FIELD_ARRAY_OR_NULL, &previous},
-	};
+	Field	fields[] = {
+		  {"version", FIELD_COUNT, &version},	   {"kind", FIELD_NAME, kind},
+		  {"job_id", FIELD_UUID, &job->job_id},	   {"attempt_id", FIELD_UUID, &job->attempt_id},
+		  {"attempt", FIELD_COUNT, &job->attempt}, {"engine", FIELD_NAME, &job->engine},
+		  {"resource", FIELD_OBJECT, &resource},   {"store", FIELD_OBJECT, &store},
+		  {"object", FIELD_OBJECT, &object},	   {"previous", FIELD_ARRAY_OR_NULL, &previous},
+	  };
 
 	if (!take_kind(job, root, failure))
 		return false;
@@ -357,10 +357,10 @@ bool
 job_parse(Job *job, const char *json, size_t length, Failure *failure)
 {
 	json_error_t error;
-	json_t *root;
-	char *kind = NULL;
-	char *mode = NULL;
-	bool taken = false;
+	json_t		*root;
+	char		*kind = NULL;
+	char		*mode = NULL;
+	bool		 taken = false;
 
 	*job = (Job){0};
 	if (length > JOB_MAX_BYTES)
@@ -390,7 +390,7 @@ read_all(int fd, char *buffer, size_t capacity, Failure *failure)
 	while (length < capacity)
 	{
 		struct pollfd fds[2] = {{.fd = fd, .events = POLLIN}, {.fd = cancel_fd(), .events = POLLIN}};
-		ssize_t got;
+		ssize_t		  got;
 
 		if (cancel_requested())
 		{
@@ -416,9 +416,9 @@ read_all(int fd, char *buffer, size_t capacity, Failure *failure)
 bool
 job_read_fd(Job *job, int fd, Failure *failure)
 {
-	char *buffer = malloc(JOB_MAX_BYTES + 1);
+	char   *buffer = malloc(JOB_MAX_BYTES + 1);
 	ssize_t length;
-	bool parsed = false;
+	bool	parsed = false;
 
 	*job = (Job){0};
 	if (buffer == NULL)

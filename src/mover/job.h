@@ -49,30 +49,30 @@ typedef struct PreviousAttempt
 
 typedef struct Job
 {
-	JobKind kind;
-	char *job_id;		  /* of a backup: the backup's id */
-	char *attempt_id;	  /* uuid, new with every attempt: the fence */
-	int attempt;		  /* from 1 */
-	char *engine;		  /* what the mover dispatches on: engines.engine */
-	JobResource resource; /* what is dumped, or the restore's target */
-	char *store_name;	  /* credentials' profile */
-	char *store_url;
+	JobKind		kind;
+	char	   *job_id;		/* of a backup: the backup's id */
+	char	   *attempt_id; /* uuid, new with every attempt: the fence */
+	int			attempt;	/* from 1 */
+	char	   *engine;		/* what the mover dispatches on: engines.engine */
+	JobResource resource;	/* what is dumped, or the restore's target */
+	char	   *store_name; /* credentials' profile */
+	char	   *store_url;
 
 	/* backup */
-	char *object_key;		/* '<token>/<backup-id>.dump.gz', '-2' from the second attempt */
-	int64_t expected_bytes; /* stored size of the last backup; -1: unknown */
+	char			*object_key;	 /* '<token>/<backup-id>.dump.gz', '-2' from the second attempt */
+	int64_t			 expected_bytes; /* stored size of the last backup; -1: unknown */
 	PreviousAttempt *previous;
-	int previous_count;
+	int				 previous_count;
 
 	/* restore: what the catalogue says about the object */
 	RestoreMode mode;
-	char *backup_id;
-	char *version;	   /* the store's version id; NULL: none */
-	char *sha256;	   /* 64 hex digits, of the stored bytes */
-	int64_t raw_bytes; /* exact size after gunzip */
-	int64_t stored_bytes;
-	char *source_resource_id;
-	char *source_token;
+	char	   *backup_id;
+	char	   *version;   /* the store's version id; NULL: none */
+	char	   *sha256;	   /* 64 hex digits, of the stored bytes */
+	int64_t		raw_bytes; /* exact size after gunzip */
+	int64_t		stored_bytes;
+	char	   *source_resource_id;
+	char	   *source_token;
 } Job;
 
 /* Reads to end of file.  On failure the job is empty and needs no free. */

@@ -64,8 +64,8 @@ static bool
 read_key_file(const char *path, Secret *content, Failure *failure)
 {
 	struct stat st;
-	size_t length = 0;
-	ssize_t got = 0;
+	size_t		length = 0;
+	ssize_t		got = 0;
 
 	/* A FIFO must not hang us before it is refused. */
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
@@ -166,8 +166,8 @@ KeyRing *
 key_ring_load(const char *path, Failure *failure)
 {
 	KeyRing *ring;
-	Secret content = {0};
-	bool parsed;
+	Secret	 content = {0};
+	bool	 parsed;
 
 	if (path == NULL)
 	{
@@ -209,12 +209,12 @@ ring_key(const KeyRing *ring, size_t number)
 static bool
 open_sealed(const unsigned char *key, const unsigned char *sealed, size_t length, Secret *plaintext)
 {
-	EVP_CIPHER_CTX *context = EVP_CIPHER_CTX_new();
+	EVP_CIPHER_CTX		*context = EVP_CIPHER_CTX_new();
 	const unsigned char *body = sealed + NONCE_BYTES;
-	int body_length = (int) (length - NONCE_BYTES - TAG_BYTES);
-	unsigned char *to = (unsigned char *) plaintext->text;
-	int written;
-	bool right;
+	int					 body_length = (int) (length - NONCE_BYTES - TAG_BYTES);
+	unsigned char		*to = (unsigned char *) plaintext->text;
+	int					 written;
+	bool				 right;
 
 	right =
 		context != NULL && EVP_DecryptInit_ex(context, EVP_aes_256_gcm(), NULL, key, sealed) == 1 &&
@@ -255,10 +255,10 @@ decrypt_sealed(const KeyRing *ring, const unsigned char *sealed, size_t length, 
 bool
 secret_decrypt(const KeyRing *ring, const char *ciphertext, Secret *plaintext, Failure *failure)
 {
-	size_t characters = strlen(ciphertext);
-	size_t length;
+	size_t		   characters = strlen(ciphertext);
+	size_t		   length;
 	unsigned char *sealed = malloc(base64url_decoded_size(characters));
-	bool decrypted;
+	bool		   decrypted;
 
 	*plaintext = (Secret){0};
 	if (sealed == NULL)
@@ -279,9 +279,9 @@ static bool
 seal(const unsigned char *key, const char *plaintext, size_t length, unsigned char *sealed)
 {
 	EVP_CIPHER_CTX *context = EVP_CIPHER_CTX_new();
-	unsigned char *body = sealed + NONCE_BYTES;
-	int written;
-	bool done;
+	unsigned char  *body = sealed + NONCE_BYTES;
+	int				written;
+	bool			done;
 
 	done = context != NULL && RAND_bytes(sealed, NONCE_BYTES) == 1 &&
 		   EVP_EncryptInit_ex(context, EVP_aes_256_gcm(), NULL, key, sealed) == 1 &&
@@ -295,9 +295,9 @@ seal(const unsigned char *key, const char *plaintext, size_t length, unsigned ch
 char *
 secret_encrypt(const KeyRing *ring, const char *plaintext, size_t length, Failure *failure)
 {
-	size_t sealed_length = NONCE_BYTES + length + TAG_BYTES;
+	size_t		   sealed_length = NONCE_BYTES + length + TAG_BYTES;
 	unsigned char *sealed = malloc(sealed_length);
-	char *text = NULL;
+	char		  *text = NULL;
 
 	if (sealed == NULL)
 		failure_no_memory(failure);

@@ -24,6 +24,10 @@ static const Command commands[] = {
 	{"run", command_run, "do one job: JSON in, events out (the worker starts this)"},
 	{"keygen", command_keygen, "make a key for connection URLs"},
 	{"encrypt-url", command_encrypt_url, "encrypt a connection URL for the column connection_url"},
+	{"list", command_list, "what lies in a store: no control database needed"},
+	{"verify", command_verify, "are a store's backups still what was stored?"},
+	{"get", command_get, "fetch a backup to a file or to standard output"},
+	{"restore", command_restore, "put a backup from a store into a database"},
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
@@ -35,6 +39,8 @@ static const char examples[] = "\n"
 							   "  custbackup keygen --output=/etc/custbackup/key\n"
 							   "  custbackup encrypt-url --key-file=/etc/custbackup/key < url.txt\n"
 							   "  custbackup run --settings-fd=3 3< settings.json < job.json\n"
+							   "  custbackup list --store=file:///var/backups/custbackup --since=2d\n"
+							   "  custbackup restore --store=s3://bucket/prefix 0b9c71e2 < url.txt\n"
 							   "  custbackup --version\n";
 
 static void

@@ -19,7 +19,7 @@
 static const char *
 time_text(int64_t seconds, char buffer[TIME_TEXT_SIZE])
 {
-	time_t when = (time_t) seconds;
+	time_t	  when = (time_t) seconds;
 	struct tm parts;
 
 	if (gmtime_r(&when, &parts) == NULL ||
@@ -32,11 +32,11 @@ char *
 manifest_write(const Job *job, const BackupResult *result, int64_t started_at, int64_t finished_at,
 			   Failure *failure)
 {
-	char started[TIME_TEXT_SIZE];
-	char finished[TIME_TEXT_SIZE];
+	char	started[TIME_TEXT_SIZE];
+	char	finished[TIME_TEXT_SIZE];
 	json_t *object;
-	char *text = NULL;
-	char *line = NULL;
+	char   *text = NULL;
+	char   *line = NULL;
 
 	object = json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s?, s:s, s:s, s:s, s:s?, s:s?, s:s?, s:s, s:I, s:I, "
 					   "s:s, s:s, s:s, s:o, s:o}",
@@ -132,8 +132,8 @@ take_fields(Manifest *manifest, json_t *object, Failure *failure)
 	const struct
 	{
 		const char *name;
-		FieldRule rule;
-		char **target;
+		FieldRule	rule;
+		char	  **target;
 	} fields[] = {
 		{"backup_id", FIELD_UUID, &manifest->backup_id},
 		{"attempt_id", FIELD_UUID, &manifest->attempt_id},
@@ -202,9 +202,9 @@ manifest_parse(Manifest *manifest, const char *expected_key, const char *json, s
 			   Failure *failure)
 {
 	json_error_t error;
-	json_t *object;
-	json_t *format;
-	bool good = false;
+	json_t		*object;
+	json_t		*format;
+	bool		 good = false;
 
 	memset(manifest, 0, sizeof(*manifest));
 	if (length > MANIFEST_MAX_BYTES)

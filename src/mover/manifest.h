@@ -22,24 +22,24 @@
 
 typedef struct Manifest
 {
-	int format;
-	char *backup_id;
-	char *attempt_id;
-	char *key; /* of the object, relative to the store */
-	char *resource_id;
-	char *token;
-	char *team_id; /* NULL: none */
-	char *tier;
-	char *type;
-	char *engine;
-	char *server_version;
-	char *tool_version;
-	char *consistency;
-	char *sha256;
+	int		format;
+	char   *backup_id;
+	char   *attempt_id;
+	char   *key; /* of the object, relative to the store */
+	char   *resource_id;
+	char   *token;
+	char   *team_id; /* NULL: none */
+	char   *tier;
+	char   *type;
+	char   *engine;
+	char   *server_version;
+	char   *tool_version;
+	char   *consistency;
+	char   *sha256;
 	int64_t raw_bytes;
 	int64_t stored_bytes;
-	char *started_at; /* RFC 3339, UTC */
-	char *finished_at;
+	char   *started_at; /* RFC 3339, UTC */
+	char   *finished_at;
 	json_t *counts;
 	json_t *notes; /* NULL: none */
 } Manifest;
@@ -47,8 +47,8 @@ typedef struct Manifest
 /* malloc'ed JSON text with a newline at its end; NULL: failure. */
 extern char *manifest_write(const Job *job, const BackupResult *result, int64_t started_at,
 							int64_t finished_at, Failure *failure);
-extern bool manifest_parse(Manifest *manifest, const char *expected_key, const char *json, size_t length,
-						   Failure *failure);
-extern void manifest_free(Manifest *manifest);
+extern bool	 manifest_parse(Manifest *manifest, const char *expected_key, const char *json, size_t length,
+							Failure *failure);
+extern void	 manifest_free(Manifest *manifest);
 
 #endif

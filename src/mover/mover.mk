@@ -40,7 +40,7 @@ $(MOVER_OBJECTS): $(BUILD)/%.o: $(SOURCE)src/%.c
 UNIT_TESTS := $(patsubst $(SOURCE)test/unit/%.c,$(BUILD)/unit/%,$(sort $(wildcard $(SOURCE)test/unit/*_test.c)))
 
 .PHONY: unit-tests
-unit-tests: $(UNIT_TESTS)
+unit-tests: $(UNIT_TESTS) $(BUILD)/unit/archive_dump
 
 $(BUILD)/unit/%: $(SOURCE)test/unit/%.c $(SOURCE)test/unit/tap.h $(MOVER_LIBRARY)
 	@mkdir -p $(@D)

@@ -75,7 +75,7 @@ bool
 object_manifest_key(const char *object_key, char *buffer, size_t capacity)
 {
 	const char *suffix = find_suffix(object_key);
-	int length;
+	int			length;
 
 	if (suffix == NULL || strcmp(suffix, DUMP_SUFFIX) != 0)
 		return false;

@@ -44,20 +44,20 @@ typedef enum Step
 typedef struct StepReport
 {
 	Step step;
-	int error;
+	int	 error;
 } StepReport;
 
 /* What the child needs, all computed before the fork. */
 typedef struct Launch
 {
 	const char *path;
-	char **argv;
-	char **envp;
-	int standard[3];
-	int status_fd;
-	pid_t parent;
-	int kept[CHILD_MAX_KEPT_FDS + 1]; /* with status_fd; ascending */
-	int kept_count;
+	char	  **argv;
+	char	  **envp;
+	int			standard[3];
+	int			status_fd;
+	pid_t		parent;
+	int			kept[CHILD_MAX_KEPT_FDS + 1]; /* with status_fd; ascending */
+	int			kept_count;
 } Launch;
 
 /* A directory's link count: two, and one for each thread. */
@@ -213,7 +213,7 @@ static void
 reset_signals(void)
 {
 	struct sigaction standard = {.sa_handler = SIG_DFL};
-	sigset_t none;
+	sigset_t		 none;
 
 	/* A few cannot be set; they are as they should be. */
 	for (int i = 1; i < NSIG; i++)
@@ -246,7 +246,7 @@ static bool
 read_status(const ChildSpec *spec, int fd, Failure *failure)
 {
 	StepReport report;
-	ssize_t got;
+	ssize_t	   got;
 
 	while ((got = read(fd, &report, sizeof(report))) < 0 && errno == EINTR)
 		;
@@ -274,7 +274,7 @@ fork_tool(const Launch *launch)
 {
 	sigset_t all;
 	sigset_t before;
-	pid_t pid;
+	pid_t	 pid;
 
 	/* No handler of ours may run in the child, which shares our pipes. */
 	sigfillset(&all);
@@ -308,7 +308,7 @@ static bool
 start(const ChildSpec *spec, Pipes *pipes, Child *child, Failure *failure)
 {
 	Launch launch;
-	pid_t pid;
+	pid_t  pid;
 
 	if (!check_single_thread(failure))
 		return false;
@@ -340,7 +340,7 @@ bool
 child_start(const ChildSpec *spec, Child *child, Failure *failure)
 {
 	Pipes pipes = {{-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}};
-	bool started;
+	bool  started;
 
 	*child = (Child){.stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1};
 	started = start(spec, &pipes, child, failure);

@@ -31,14 +31,14 @@
 
 typedef struct ChildSpec
 {
-	const char *path;				  /* absolute */
-	char **argv;					  /* argv[0] is the tool's plain name; NULL-terminated */
-	char **envp;					  /* NULL-terminated; NULL: PATH, LC_ALL=C and nothing else */
-	bool stdin_pipe;				  /* else /dev/null */
-	bool stdout_pipe;				  /* else /dev/null */
-	int stdin_fd;					  /* use this instead of a pipe when > 0; stays the caller's */
-	int stdout_fd;					  /* likewise: joins two children without bytes passing through us */
-	int kept_fds[CHILD_MAX_KEPT_FDS]; /* the same number in the child (memfds); 0 ends the list */
+	const char *path;		 /* absolute */
+	char	  **argv;		 /* argv[0] is the tool's plain name; NULL-terminated */
+	char	  **envp;		 /* NULL-terminated; NULL: PATH, LC_ALL=C and nothing else */
+	bool		stdin_pipe;	 /* else /dev/null */
+	bool		stdout_pipe; /* else /dev/null */
+	int			stdin_fd;	 /* use this instead of a pipe when > 0; stays the caller's */
+	int			stdout_fd;	 /* likewise: joins two children without bytes passing through us */
+	int			kept_fds[CHILD_MAX_KEPT_FDS]; /* the same number in the child (memfds); 0 ends the list */
 
 	/*
 	 * Called about once a second while child_read(), child_write() or
@@ -51,21 +51,21 @@ typedef struct ChildSpec
 
 typedef struct Child
 {
-	pid_t pid;		  /* 0: none */
-	const char *name; /* argv[0], for messages */
-	int stdin_fd;	  /* ours to write, non-blocking; -1: none or closed */
-	int stdout_fd;	  /* ours to read, non-blocking; -1: none or at its end */
-	int stderr_fd;	  /* drained by every function that waits, never by the caller */
+	pid_t		pid;	   /* 0: none */
+	const char *name;	   /* argv[0], for messages */
+	int			stdin_fd;  /* ours to write, non-blocking; -1: none or closed */
+	int			stdout_fd; /* ours to read, non-blocking; -1: none or at its end */
+	int			stderr_fd; /* drained by every function that waits, never by the caller */
 	char
 		stderr_tail[CHILD_STDERR_TAIL + 1]; /* the last bytes that it wrote, raw: read it by child_stderr() */
 	size_t stderr_length;
-	bool stderr_cut; /* it wrote more than the tail holds */
+	bool   stderr_cut; /* it wrote more than the tail holds */
 	bool (*idle)(void *context, Failure *failure);
-	void *idle_context;
+	void   *idle_context;
 	int64_t idle_at;	/* milliseconds of the monotonic clock: when idle is due */
 	int64_t bytes_read; /* from stdout */
-	bool reaped;
-	int status; /* of waitpid, once reaped */
+	bool	reaped;
+	int		status; /* of waitpid, once reaped */
 } Child;
 
 extern bool child_start(const ChildSpec *spec, Child *child, Failure *failure);

@@ -81,7 +81,7 @@ remember_stderr(Child *child, const char *bytes, size_t length)
 void
 child_drain_stderr(Child *child)
 {
-	char buffer[16 * 1024];
+	char	buffer[16 * 1024];
 	ssize_t got;
 
 	if (child->stderr_fd < 0)
@@ -250,7 +250,7 @@ wait_for_end(Child *child, int pidfd, int64_t deadline, bool cancellable, Failur
 								{.fd = child->stderr_fd, .events = POLLIN},
 								{.fd = child->stdout_fd, .events = POLLIN},
 								{.fd = cancellable ? cancel_fd() : -1, .events = POLLIN}};
-		int timeout = pidfd < 0 ? WITHOUT_PIDFD_INTERVAL : IDLE_INTERVAL;
+		int			  timeout = pidfd < 0 ? WITHOUT_PIDFD_INTERVAL : IDLE_INTERVAL;
 
 		if (cancellable && cancel_requested())
 			return cancel_failure(failure);
@@ -276,7 +276,7 @@ wait_for_end(Child *child, int pidfd, int64_t deadline, bool cancellable, Failur
 bool
 child_wait(Child *child, Failure *failure)
 {
-	int pidfd;
+	int	 pidfd;
 	bool ended;
 
 	if (child->pid == 0 || child->reaped)
@@ -338,7 +338,7 @@ whole_tail(const Child *child)
 {
 	const char *tail = child->stderr_tail;
 	const char *newline;
-	size_t secret;
+	size_t		secret;
 
 	if (!child->stderr_cut)
 		return tail;
@@ -353,10 +353,10 @@ const char *
 child_stderr(Child *child)
 {
 	static char text[2 * CHILD_STDERR_TAIL + 1];
-	char scrubbed[CHILD_STDERR_TAIL + 1];
+	char		scrubbed[CHILD_STDERR_TAIL + 1];
 	const char *tail = whole_tail(child);
-	size_t length = child->stderr_length - (size_t) (tail - child->stderr_tail);
-	char *to = text;
+	size_t		length = child->stderr_length - (size_t) (tail - child->stderr_tail);
+	char	   *to = text;
 
 	for (size_t i = 0; i < length; i++)
 		scrubbed[i] = tail[i] != '\0' ? tail[i] : '?';

@@ -27,19 +27,19 @@
 
 struct Report
 {
-	int fd;
-	bool for_people;
+	int			 fd;
+	bool		 for_people;
 	TerminalView view;
-	bool started;
-	bool upload_told;
-	bool ended;
-	bool done;
-	bool heard;
-	bool has_phase;
-	Phase phase;
-	int64_t bytes_read;
-	int64_t bytes_stored;
-	int64_t told_at; /* of the last progress line, monotonic ms */
+	bool		 started;
+	bool		 upload_told;
+	bool		 ended;
+	bool		 done;
+	bool		 heard;
+	bool		 has_phase;
+	Phase		 phase;
+	int64_t		 bytes_read;
+	int64_t		 bytes_stored;
+	int64_t		 told_at; /* of the last progress line, monotonic ms */
 };
 
 static const char *const phase_names[] = {
@@ -66,7 +66,7 @@ report_new(int fd, bool for_people)
 	report->fd = fd;
 	report->for_people = for_people;
 	report->view.fd = fd;
-	report->view.is_terminal = isatty(fd) == 1;
+	progress_bar_begin(&report->view.bar, fd);
 	report->heard = true;
 	report->told_at = -PROGRESS_INTERVAL_MS;
 	return report;
@@ -90,6 +90,13 @@ report_free(Report *report)
 	free(report);
 }
 
+void
+report_expect(Report *report, int64_t raw_bytes, int64_t stored_bytes)
+{
+	report->view.raw_bytes = raw_bytes;
+	report->view.stored_bytes = stored_bytes;
+}
+
 bool
 report_said_done(const Report *report)
 {
@@ -109,7 +116,7 @@ write_all(int fd, const char *bytes, size_t length)
 	while (length > 0)
 	{
 		struct pollfd writable = {.fd = fd, .events = POLLOUT};
-		ssize_t written = write(fd, bytes, length);
+		ssize_t		  written = write(fd, bytes, length);
 
 		if (written >= 0)
 		{
@@ -128,7 +135,7 @@ write_all(int fd, const char *bytes, size_t length)
 static json_t *
 clean_text(const char *text, size_t bytes)
 {
-	char *copy;
+	char   *copy;
 	json_t *value;
 
 	if (text == NULL)
@@ -152,8 +159,8 @@ static json_t *
 clean_list(const json_t *list)
 {
 	json_t *clean = json_array();
-	size_t size = json_array_size(list);
-	char more[64];
+	size_t	size = json_array_size(list);
+	char	more[64];
 
 	for (size_t i = 0; i < size && i < LIST_MAX_ENTRIES; i++)
 		json_array_append_new(clean, clean_text(json_string_value(json_array_get(list, i)), LIST_MAX_TEXT));
@@ -188,9 +195,9 @@ line_of(json_t *event, size_t *length)
 static bool
 say(Report *report, json_t *event)
 {
-	char *line = NULL;
+	char  *line = NULL;
 	size_t length;
-	bool said = false;
+	bool   said = false;
 
 	if (event != NULL && report->for_people)
 		said = report_terminal_show(&report->view, event);
@@ -320,7 +327,7 @@ void
 report_failed(Report *report, const Failure *failure, const RestoreOutcome *outcome)
 {
 	FailureReason reason = failure->reason != REASON_NONE ? failure->reason : REASON_INTERNAL;
-	json_t *event;
+	json_t		 *event;
 
 	if (out_of_order(report, "failed", true))
 		return;

@@ -37,27 +37,30 @@ typedef struct BackupResult
 {
 	const char *key;
 	const char *version; /* NULL: none */
-	int64_t raw_bytes;
-	int64_t stored_bytes;
+	int64_t		raw_bytes;
+	int64_t		stored_bytes;
 	const char *sha256;
 	const char *consistency; /* "snapshot", "per collection", "per key" */
 	const char *server_version;
 	const char *tool_version;
-	json_t *counts; /* {"tables": 3, ...}: borrowed */
-	json_t *notes;	/* ["..."]: what the operator should know; borrowed; NULL: nothing */
-	bool adopted;	/* an earlier attempt had already finished it */
+	json_t	   *counts;	 /* {"tables": 3, ...}: borrowed */
+	json_t	   *notes;	 /* ["..."]: what the operator should know; borrowed; NULL: nothing */
+	bool		adopted; /* an earlier attempt had already finished it */
 } BackupResult;
 
 /* What a restore did to its target, told in `done` and in `failed`. */
 typedef struct RestoreOutcome
 {
-	bool target_modified; /* true from the moment a change is or may be visible to others */
-	json_t *left_alone;	  /* ["extension postgis: another owner's", ...]; owned; NULL: nothing */
-	json_t *counts;		  /* owned; NULL: none */
+	bool	target_modified; /* true from the moment a change is or may be visible to others */
+	json_t *left_alone;		 /* ["extension postgis: another owner's", ...]; owned; NULL: nothing */
+	json_t *counts;			 /* owned; NULL: none */
 } RestoreOutcome;
 
 extern Report *report_to_runner(int fd);   /* JSON lines */
 extern Report *report_to_terminal(int fd); /* sentences and a progress bar */
+
+/* How much is to come, where that is known: for a terminal's progress bar. */
+extern void report_expect(Report *report, int64_t raw_bytes, int64_t stored_bytes);
 
 extern void report_started(Report *report, const char *attempt_id, const char *tool_version,
 						   const char *server_version);

@@ -4,27 +4,11 @@
  */
 #include "report_terminal.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#define SIZE_TEXT 32
-
-static const char *
-size_text(json_int_t bytes, char buffer[SIZE_TEXT])
-{
-	static const char *const units[] = {"bytes", "kB", "MB", "GB", "TB"};
-	double value = (double) bytes;
-	size_t unit = 0;
-
-	while (value >= 10000 && unit + 1 < sizeof(units) / sizeof(units[0]))
-	{
-		value /= 1024;
-		unit++;
-	}
-	snprintf(buffer, SIZE_TEXT, unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
-	return buffer;
-}
+#include "failure.h"
+#include "text.h"
 
 static json_int_t
 integer_of(const json_t *event, const char *key)
@@ -40,42 +24,68 @@ text_of(const json_t *event, const char *key)
 	return text ? text : "";
 }
 
+/* A server's own words may hold anything: a terminal gets one clean line. */
 static bool
+print_line(const TerminalView *view, const char *before, const char *text)
+{
+	char line[FAILURE_DETAIL_SIZE];
+
+	snprintf(line, sizeof(line), "%s", text);
+	text_make_line(line);
+	return dprintf(view->fd, "%s%s\n", before, line) >= 0;
+}
+
+static void
 show_progress(TerminalView *view, const json_t *event)
 {
-	char read_text[SIZE_TEXT];
-	char stored_text[SIZE_TEXT];
+	const char *phase = text_of(event, "phase");
 	const char *alive = text_of(event, "alive");
+	int64_t		read = integer_of(event, "bytes_read");
+	int64_t		stored = integer_of(event, "bytes_stored");
 
-	if (!view->is_terminal)
-		return true;
-	view->line_is_open = true;
-	return dprintf(view->fd, "\r\033[K%s: %s raw, %s stored%s%s", text_of(event, "phase"),
-				   size_text(integer_of(event, "bytes_read"), read_text),
-				   size_text(integer_of(event, "bytes_stored"), stored_text), *alive ? "; " : "", alive) >= 0;
+	if (*alive != '\0')
+		progress_bar_say(&view->bar, "%s: %s", phase, alive);
+	else if (strcmp(phase, "downloading") == 0 || strcmp(phase, "storing") == 0)
+		progress_bar_move(&view->bar, phase, stored, view->stored_bytes);
+	else
+		progress_bar_move(&view->bar, phase, read, view->raw_bytes);
 }
 
 static bool
 show_done(TerminalView *view, const json_t *event)
 {
-	char raw[SIZE_TEXT];
-	char stored[SIZE_TEXT];
+	char		  raw[HUMAN_SIZE_TEXT];
+	char		  stored[HUMAN_SIZE_TEXT];
 	const json_t *left_alone = json_object_get(event, "left_alone");
-	size_t i;
-	json_t *item;
+	size_t		  i;
+	json_t		 *item;
 
 	if (json_object_get(event, "sha256") != NULL)
 		return dprintf(view->fd, "stored %s: %s raw, %s stored, sha256 %s\n", text_of(event, "key"),
-					   size_text(integer_of(event, "raw_bytes"), raw),
-					   size_text(integer_of(event, "stored_bytes"), stored), text_of(event, "sha256")) >= 0;
+					   human_size(integer_of(event, "raw_bytes"), raw),
+					   human_size(integer_of(event, "stored_bytes"), stored), text_of(event, "sha256")) >= 0;
 	if (dprintf(view->fd, "restored\n") < 0)
 		return false;
 	json_array_foreach(left_alone, i, item)
 	{
-		if (dprintf(view->fd, "left alone: %s\n", json_string_value(item)) < 0)
+		if (!print_line(view, "left alone: ", json_string_value(item)))
 			return false;
 	}
 	return true;
+}
+
+static bool
+show_failed(TerminalView *view, const json_t *event)
+{
+	const json_t *modified = json_object_get(event, "target_modified");
+
+	if (dprintf(view->fd, "failed (%s): ", text_of(event, "reason")) < 0 ||
+		!print_line(view, "", text_of(event, "detail")))
+		return false;
+	if (modified == NULL)
+		return true;
+	return print_line(view, "",
+					  json_is_true(modified) ? "The target was modified." : "The target is as it was.");
 }
 
 bool
@@ -84,19 +94,15 @@ report_terminal_show(TerminalView *view, const json_t *event)
 	const char *name = text_of(event, "event");
 
 	if (strcmp(name, "progress") == 0)
-		return show_progress(view, event);
-	if (view->line_is_open)
 	{
-		view->line_is_open = false;
-		if (dprintf(view->fd, "\n") < 0)
-			return false;
+		show_progress(view, event);
+		return true;
 	}
+	progress_bar_clear(&view->bar);
 	if (strcmp(name, "done") == 0)
 		return show_done(view, event);
 	if (strcmp(name, "failed") == 0)
-		return dprintf(view->fd, "failed (%s): %s\n%s", text_of(event, "reason"), text_of(event, "detail"),
-					   json_is_true(json_object_get(event, "target_modified")) ? "The target was modified.\n"
-																			   : "") >= 0;
+		return show_failed(view, event);
 	if (strcmp(name, "started") == 0 && *text_of(event, "server"))
 		return dprintf(view->fd, "server %s, %s\n", text_of(event, "server"), text_of(event, "tool")) >= 0;
 	return true;

@@ -10,11 +10,14 @@
 
 #include <jansson.h>
 
+#include "human.h"
+
 typedef struct TerminalView
 {
-	int fd;
-	bool is_terminal;  /* else no progress line: a log file wants none */
-	bool line_is_open; /* a progress line stands there without its newline */
+	int			fd;
+	ProgressBar bar;	   /* on a terminal alone: a log file wants none */
+	int64_t		raw_bytes; /* what is to be expected; 0: not known */
+	int64_t		stored_bytes;
 } TerminalView;
 
 /* False when the descriptor no longer takes anything. */

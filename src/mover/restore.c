@@ -17,22 +17,22 @@
 
 typedef struct Restore
 {
-	const Job *job;
+	const Job	   *job;
 	const Settings *settings;
-	const Secret *url;
-	Report *report;
+	const Secret   *url;
+	Report		   *report;
 	RestoreOutcome *outcome;
 
 	const Engine *engine;
-	Store *store;
-	int64_t fetched;
-	Dump dump;
+	Store		 *store;
+	int64_t		  fetched;
+	Dump		  dump;
 
 	DumpStream *stream;
-	Inspector *inspector;
-	Sink *sink;
-	char *buffer;
-	int64_t written;
+	Inspector  *inspector;
+	Sink	   *sink;
+	char	   *buffer;
+	int64_t		written;
 } Restore;
 
 static bool
@@ -72,7 +72,7 @@ tell_fetched(void *context, int64_t fetched, Failure *failure)
 static bool
 fetch_and_verify(Restore *restore, Failure *failure)
 {
-	const Job *job = restore->job;
+	const Job	*job = restore->job;
 	StoredObject object = {.key = job->object_key,
 						   .version = job->version,
 						   .sha256 = job->sha256,
@@ -165,7 +165,7 @@ restore_run(const Job *job, const Settings *settings, const Secret *url, Report 
 					   .report = report,
 					   .outcome = outcome,
 					   .dump = {.fd = -1}};
-	bool good;
+	bool	good;
 
 	good = open_store(&restore, failure) && fetch_and_verify(&restore, failure) &&
 		   open_sink(&restore, failure) && pump_dump(&restore, failure) && commit(&restore, failure);

@@ -31,9 +31,9 @@
 static struct
 {
 	pthread_mutex_t mutex;
-	Secret *values;
-	size_t count;
-	bool incomplete; /* a value could not be remembered: nothing can be vouched for */
+	Secret		   *values;
+	size_t			count;
+	bool			incomplete; /* a value could not be remembered: nothing can be vouched for */
 } registry = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 bool
@@ -78,8 +78,8 @@ static bool
 insert_by_length(const char *value, size_t length)
 {
 	Secret *values = realloc(registry.values, (registry.count + 1) * sizeof(Secret));
-	Secret secret;
-	size_t at = 0;
+	Secret	secret;
+	size_t	at = 0;
 
 	if (values == NULL)
 		return false;
@@ -109,7 +109,7 @@ static void
 scrub_value(char *text, const Secret *secret)
 {
 	const size_t replacement = strlen(REPLACEMENT);
-	size_t left = strlen(text);
+	size_t		 left = strlen(text);
 
 	for (;;)
 	{
@@ -180,7 +180,7 @@ int
 secret_memfd(const char *name, const char *text, size_t length, Failure *failure)
 {
 	const int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
-	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
+	int		  fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
 
 	/* Kernels before 6.3 do not know the flag. */
 	if (fd < 0 && errno == EINVAL)

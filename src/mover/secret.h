@@ -25,14 +25,14 @@
 
 typedef struct Secret
 {
-	char *text; /* NUL-terminated; may be NULL */
+	char  *text; /* NUL-terminated; may be NULL */
 	size_t length;
 } Secret;
 
 typedef struct KeyRing KeyRing;
 
 extern KeyRing *key_ring_load(const char *path, Failure *failure); /* NULL: failure, REASON_CONFIG */
-extern void key_ring_free(KeyRing *ring);
+extern void		key_ring_free(KeyRing *ring);
 
 /* REASON_DECRYPT: not base64url, too short, changed, or under a key that is not in the ring. */
 extern bool secret_decrypt(const KeyRing *ring, const char *ciphertext, Secret *plaintext, Failure *failure);

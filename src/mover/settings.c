@@ -30,7 +30,7 @@ typedef struct SettingRow
 {
 	const char *name;
 	SettingType type;
-	size_t offset;
+	size_t		offset;
 } SettingRow;
 
 static const SettingRow setting_table[] = {
@@ -76,7 +76,7 @@ static bool
 set_text(char **target, const json_t *value, const char *name, Failure *failure)
 {
 	const char *text = json_string_value(value);
-	char *copy = NULL;
+	char	   *copy = NULL;
 
 	if (text == NULL)
 		return failure_set(failure, REASON_CONFIG, "setting \"%s\" must be a text", name);
@@ -147,7 +147,7 @@ static bool
 set_all(Settings *settings, json_t *object, Failure *failure)
 {
 	const char *name;
-	json_t *value;
+	json_t	   *value;
 
 	json_object_foreach(object, name, value)
 	{
@@ -173,12 +173,12 @@ set_all(Settings *settings, json_t *object, Failure *failure)
 bool
 settings_read_fd(Settings *settings, int fd, Failure *failure)
 {
-	char buffer[SETTINGS_MAX_BYTES + 1];
-	size_t length = 0;
-	ssize_t got;
+	char		 buffer[SETTINGS_MAX_BYTES + 1];
+	size_t		 length = 0;
+	ssize_t		 got;
 	json_error_t error;
-	json_t *object;
-	bool good;
+	json_t		*object;
+	bool		 good;
 
 	while (length < sizeof(buffer))
 	{
@@ -210,7 +210,7 @@ settings_read_fd(Settings *settings, int fd, Failure *failure)
 bool
 settings_read_file(Settings *settings, const char *path, Failure *failure)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int	 fd = open(path, O_RDONLY | O_CLOEXEC);
 	bool good;
 
 	if (fd < 0)

@@ -32,11 +32,11 @@ typedef struct Settings
 	char *ca_file;			/* NULL: the system's */
 	char *proxy;			/* NULL: none, whatever the environment says */
 	Compression compression;
-	bool allow_local_targets; /* customers' URLs may name this host */
-	bool allow_http;		  /* object stores without TLS beyond loopback */
-	int64_t memory_budget;	  /* bytes for parts in flight; 64 MiB by default */
-	int64_t max_bandwidth;	  /* bytes a second, all movers of the host; 0: unlimited */
-	pid_t parent_pid;		  /* who started us: we die with it; 0: nobody */
+	bool		allow_local_targets; /* customers' URLs may name this host */
+	bool		allow_http;			 /* object stores without TLS beyond loopback */
+	int64_t		memory_budget;		 /* bytes for parts in flight; 64 MiB by default */
+	int64_t		max_bandwidth;		 /* bytes a second, all movers of the host; 0: unlimited */
+	pid_t		parent_pid;			 /* who started us: we die with it; 0: nobody */
 } Settings;
 
 extern void settings_defaults(Settings *settings);

@@ -14,7 +14,7 @@ static int
 create_and_unlink(const char *directory)
 {
 	char *path;
-	int fd;
+	int	  fd;
 
 	if (asprintf(&path, "%s/custbackup-spool.XXXXXX", directory) < 0)
 	{
@@ -48,7 +48,7 @@ int
 spool_open(const char *configured, Failure *failure)
 {
 	const char *directory = spool_directory(configured);
-	int fd;
+	int			fd;
 
 	/* O_EXCL: nobody can give it a name later. */
 	fd = open(directory, O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, 0600);

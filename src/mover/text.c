@@ -42,7 +42,7 @@ character_length(const unsigned char *bytes)
 {
 	unsigned char lowest = 0x80;
 	unsigned char highest = 0xBF;
-	size_t length;
+	size_t		  length;
 
 	if (bytes[0] < 0x80)
 		return 1;
@@ -72,7 +72,7 @@ void
 text_make_line(char *text)
 {
 	const unsigned char *from = (const unsigned char *) text;
-	char *to = text;
+	char				*to = text;
 
 	while (*from != '\0')
 	{

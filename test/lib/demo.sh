@@ -19,8 +19,8 @@ port_of() { cat "$workspace/$1.port"; }
 # start_server NAME [SETTINGS]: administrators by socket, customers by TCP with a password.
 start_server() {
     local data=$workspace/$1 port
-    as_user initdb -D "$data" -U postgres --auth=trust --no-sync -E UTF8 --locale=C.UTF-8 >"$data.log" 2>&1 || {
-        cat "$data.log" >&2
+    as_user initdb -D "$data" -U postgres --auth=trust --no-sync -E UTF8 --locale=C.UTF-8 >"$data.initdb" 2>&1 || {
+        cat "$data.initdb" >&2
         exit 1
     }
     port=$(free_port)
@@ -89,7 +89,7 @@ sql() {
     # Ciphertext is long and teaches nothing.
     printf '%s\n' "$text" | sed -E "s/'([A-Za-z0-9_-]{24})[A-Za-z0-9_-]{60,}'/'\1…'/" |
         sed "1s/^/   $database=> /; 2,\$s/^/   $database-> /"
-    printf '%s\n' "$text" | psql_on "$server" "$database" "$user" -q -P footer=off -P null=- | sed 's/^/     /'
+    printf '%s\n' "$text" | psql_on "$server" "$database" "$user" -q -P footer=off -P null=- | sed '/^ *$/d; s/^/     /'
 }
 
 # ask SERVER DATABASE ROLE QUERY: shown (on stderr, so that the value can be taken); prints the value.

@@ -12,7 +12,7 @@
 typedef struct Bytes
 {
 	unsigned char at[16384];
-	size_t length;
+	size_t		  length;
 } Bytes;
 
 static inline void
@@ -69,14 +69,14 @@ put_header(Bytes *to, int minor, int compression)
 
 typedef struct BuiltEntry
 {
-	int dump_id;
-	int has_data;
+	int			dump_id;
+	int			has_data;
 	const char *desc;
 	const char *tag;
 	const char *definition;
 	const char *copy_statement;
 	const char *owner;
-	int dependency; /* 0: none */
+	int			dependency; /* 0: none */
 } BuiltEntry;
 
 static inline void

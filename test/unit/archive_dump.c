@@ -36,7 +36,7 @@ static void
 print_list(const PostgresArchive *archive)
 {
 	Failure failure = {0};
-	bool *chosen = calloc(archive->entry_count + 1, sizeof *chosen);
+	bool   *chosen = calloc(archive->entry_count + 1, sizeof *chosen);
 
 	for (size_t i = 0; i < archive->entry_count; i++)
 	{
@@ -71,7 +71,7 @@ print_entries(const PostgresArchive *archive)
 	for (size_t i = 0; i < archive->entry_count; i++)
 	{
 		const TocEntry *entry = &archive->entries[i];
-		json_t *array =
+		json_t		   *array =
 			json_pack("[i s i b s? s? s? s? s? s? s? s?]", entry->dump_id, toc_class_desc(entry->class),
 					  (int) entry->section, entry->has_data, entry->tag, entry->namespace, entry->owner,
 					  entry->tablespace, entry->table_access_method, entry->definition, entry->drop_statement,
@@ -107,10 +107,10 @@ static bool
 prove(int fd, Failure *failure)
 {
 	static char buffer[1 << 18];
-	Inspector *inspector = postgres_archive_inspector(REASON_DUMP, failure);
-	json_t *counts = json_object();
-	size_t length = 1;
-	bool good = inspector != NULL;
+	Inspector  *inspector = postgres_archive_inspector(REASON_DUMP, failure);
+	json_t	   *counts = json_object();
+	size_t		length = 1;
+	bool		good = inspector != NULL;
 
 	while (good && length > 0)
 		good = read_file(&fd, buffer, sizeof buffer, &length, failure) &&
@@ -131,8 +131,8 @@ int
 main(int argc, char **argv)
 {
 	Failure failure = {0};
-	int fd;
-	bool good;
+	int		fd;
+	bool	good;
 
 	if (argc != 3)
 	{

@@ -18,8 +18,8 @@
 typedef struct Bytes
 {
 	uint8_t *data;
-	size_t length;
-	size_t capacity;
+	size_t	 length;
+	size_t	 capacity;
 } Bytes;
 
 static void
@@ -54,7 +54,7 @@ collect(void *context, const void *data, size_t length, Failure *failure)
 static Bytes
 sample(size_t length)
 {
-	Bytes bytes = {.data = malloc(length + 1), .length = length, .capacity = length + 1};
+	Bytes	 bytes = {.data = malloc(length + 1), .length = length, .capacity = length + 1};
 	uint32_t state = 12345;
 
 	for (size_t i = 0; i < length; i++)
@@ -69,10 +69,10 @@ sample(size_t length)
 static Bytes
 compress_pieces(Compression compression, const Bytes *raw, size_t piece)
 {
-	Bytes out = {0};
-	Failure failure = {0};
+	Bytes		out = {0};
+	Failure		failure = {0};
 	GzipWriter *writer = gzip_writer_open(compression, collect, &out, &failure);
-	bool good = true;
+	bool		good = true;
 
 	for (size_t at = 0; good && at < raw->length; at += piece)
 		good =
@@ -87,7 +87,7 @@ static int
 file_of(const Bytes *bytes)
 {
 	char name[] = "/tmp/gzip_test.XXXXXX";
-	int fd = mkstemp(name);
+	int	 fd = mkstemp(name);
 
 	unlink(name);
 	if (write(fd, bytes->data, bytes->length) != (ssize_t) bytes->length)
@@ -99,12 +99,12 @@ file_of(const Bytes *bytes)
 static FailureReason
 read_back(const Bytes *stored, int64_t raw_bytes, size_t piece, Bytes *out)
 {
-	int fd = file_of(stored);
-	Failure failure = {0};
-	Dump dump = {.fd = fd, .stored_bytes = (int64_t) stored->length, .raw_bytes = raw_bytes};
+	int			fd = file_of(stored);
+	Failure		failure = {0};
+	Dump		dump = {.fd = fd, .stored_bytes = (int64_t) stored->length, .raw_bytes = raw_bytes};
 	DumpStream *stream = dump_open(&dump, &failure);
-	char *buffer = malloc(piece);
-	size_t length;
+	char	   *buffer = malloc(piece);
+	size_t		length;
 
 	while (dump_read(stream, buffer, piece, &length, &failure) && length > 0)
 		append(out, buffer, length);
@@ -120,7 +120,7 @@ zlib_agrees(const Bytes *stored, const Bytes *raw)
 {
 	z_stream stream = {.next_in = stored->data, .avail_in = (uInt) stored->length};
 	uint8_t *out = malloc(raw->length + 1);
-	bool same;
+	bool	 same;
 
 	stream.next_out = out;
 	stream.avail_out = (uInt) raw->length + 1;
@@ -136,9 +136,9 @@ zlib_agrees(const Bytes *stored, const Bytes *raw)
 static bool
 zlib_codec_agrees(const Bytes *stored, const Bytes *raw)
 {
-	Failure failure = {0};
+	Failure		 failure = {0};
 	GzipDecoder *decoder = gzip_zlib_decoder(&failure);
-	uint8_t *out = malloc(raw->length + 1);
+	uint8_t		*out = malloc(raw->length + 1);
 	CodecBuffers buffers = {
 		.in = stored->data, .in_length = stored->length, .out = out, .out_length = raw->length + 1};
 	bool ended = false;
@@ -154,9 +154,9 @@ zlib_codec_agrees(const Bytes *stored, const Bytes *raw)
 static void
 round_trip(Compression compression, size_t length, size_t write_piece, size_t read_piece)
 {
-	Bytes raw = sample(length);
-	Bytes stored = compress_pieces(compression, &raw, write_piece);
-	Bytes back = {0};
+	Bytes		  raw = sample(length);
+	Bytes		  stored = compress_pieces(compression, &raw, write_piece);
+	Bytes		  back = {0};
 	FailureReason reason = read_back(&stored, (int64_t) length, read_piece, &back);
 
 	ok(stored.length > 0 && reason == REASON_NONE && back.length == length &&
@@ -221,7 +221,7 @@ test_flipped_bits(const Bytes *raw, const Bytes *stored)
 	for (size_t offset = 0; offset < stored->length;
 		 offset += offset < 64 || stored->length - offset < 64 ? 1 : 991)
 	{
-		Bytes back = {0};
+		Bytes		  back = {0};
 		FailureReason reason;
 
 		stored->data[offset] ^= (uint8_t) (1 << (offset % 8));
@@ -290,7 +290,7 @@ test_bomb(void)
 static void
 test_ends(const Bytes *raw, const Bytes *stored)
 {
-	int fd = file_of(stored);
+	int		fd = file_of(stored);
 	int64_t length = (int64_t) stored->length;
 	Failure failure = {0};
 
@@ -322,9 +322,9 @@ refuse(void *context, const void *data, size_t length, Failure *failure)
 static void
 test_refused_output(void)
 {
-	Failure failure = {0};
+	Failure		failure = {0};
 	GzipWriter *writer = gzip_writer_open(COMPRESSION_FAST, refuse, NULL, &failure);
-	Bytes raw = sample(4000 * KIB);
+	Bytes		raw = sample(4000 * KIB);
 
 	ok(!gzip_write(writer, raw.data, raw.length, &failure), "a failing output stops the writer");
 	is_int(failure.reason, REASON_STORE, "with the output's own reason");
@@ -337,9 +337,9 @@ static void
 test_header_with_fields(const Bytes *raw)
 {
 	gz_header header = {.name = (Bytef *) "dump", .comment = (Bytef *) "by hand", .hcrc = 1};
-	Bytes stored = {.data = malloc(2 * raw->length), .length = 0};
-	Bytes back = {0};
-	z_stream stream = {.next_in = raw->data, .avail_in = (uInt) raw->length};
+	Bytes	  stored = {.data = malloc(2 * raw->length), .length = 0};
+	Bytes	  back = {0};
+	z_stream  stream = {.next_in = raw->data, .avail_in = (uInt) raw->length};
 
 	stream.next_out = stored.data;
 	stream.avail_out = (uInt) (2 * raw->length);

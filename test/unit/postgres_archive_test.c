@@ -19,14 +19,14 @@
 static bool
 prove(const unsigned char *bytes, size_t length, size_t piece, json_t *counts, Failure *failure)
 {
-	Inspector *inspector = postgres_archive_inspector(REASON_DUMP, failure);
+	Inspector	*inspector = postgres_archive_inspector(REASON_DUMP, failure);
 	unsigned int seed = 1;
-	size_t at = 0;
-	bool good = inspector != NULL;
+	size_t		 at = 0;
+	bool		 good = inspector != NULL;
 
 	while (good && at < length)
 	{
-		size_t size = piece ? piece : (seed = seed * 1103515245 + 12345) >> 16 & 63;
+		size_t		   size = piece ? piece : (seed = seed * 1103515245 + 12345) >> 16 & 63;
 		unsigned char *copy;
 
 		/* A copy of its own, so that the sanitizer sees any byte read too far. */
@@ -50,7 +50,7 @@ refused(const Bytes *bytes, FailureReason reason, const char *detail)
 {
 	Failure failure = {0};
 	json_t *counts = json_object();
-	bool good = prove(bytes->at, bytes->length, 0, counts, &failure);
+	bool	good = prove(bytes->at, bytes->length, 0, counts, &failure);
 
 	if (!ok(!good && failure.reason == reason && strstr(failure.detail, detail) &&
 				json_object_size(counts) == 0,
@@ -62,9 +62,9 @@ refused(const Bytes *bytes, FailureReason reason, const char *detail)
 typedef struct MemoryReader
 {
 	const unsigned char *bytes;
-	size_t length;
-	size_t piece;
-	size_t given;
+	size_t				 length;
+	size_t				 piece;
+	size_t				 given;
 } MemoryReader;
 
 static bool
@@ -87,7 +87,7 @@ read_memory(void *context, void *buffer, size_t capacity, size_t *length, Failur
 static PostgresArchive *
 read_toc(const unsigned char *bytes, size_t length, size_t piece, Failure *failure)
 {
-	MemoryReader reader = {bytes, length, piece, 0};
+	MemoryReader	 reader = {bytes, length, piece, 0};
 	PostgresArchive *archive;
 
 	postgres_archive_read_toc(read_memory, &reader, REASON_INTEGRITY, &archive, failure);
@@ -98,14 +98,14 @@ static void
 test_whole(int minor)
 {
 	static const size_t pieces[] = {1, 2, 3, 5, 7, 64, 4096, 0};
-	Bytes bytes = {.length = 0};
+	Bytes				bytes = {.length = 0};
 
 	put_sample(&bytes, minor);
 	for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++)
 	{
 		Failure failure = {0};
 		json_t *counts = json_object();
-		bool good = prove(bytes.at, bytes.length, pieces[i], counts, &failure);
+		bool	good = prove(bytes.at, bytes.length, pieces[i], counts, &failure);
 
 		ok(good && json_integer_value(json_object_get(counts, "entries")) == 7 &&
 			   json_integer_value(json_object_get(counts, "data_entries")) == 2 &&
@@ -122,9 +122,9 @@ test_whole(int minor)
 static void
 test_every_length(const unsigned char *whole, size_t length, const char *name)
 {
-	size_t cut;
-	int more = 0;
-	json_t *counts = json_object();
+	size_t		   cut;
+	int			   more = 0;
+	json_t		  *counts = json_object();
 	unsigned char *longer = malloc(length + 1);
 
 	for (cut = 0; cut < length; cut++)
@@ -165,8 +165,8 @@ begun(int entries)
 static void
 test_contradictions(void)
 {
-	Bytes two = begun(2);
-	Bytes bytes;
+	Bytes	two = begun(2);
+	Bytes	bytes;
 	json_t *counts;
 
 	put_entry(&two, 15, TABLE_DATA_ENTRY(5));
@@ -230,7 +230,7 @@ test_lengths(void)
 {
 	static const struct
 	{
-		int64_t length;
+		int64_t		length;
 		const char *detail;
 	} texts[] = {
 		{-2, "an entry's name has a length of -2"},
@@ -240,7 +240,7 @@ test_lengths(void)
 		{2147483647, "it ends in its table of contents, entry 1 of 1, in an entry's name"},
 	};
 	static const int64_t chunks[] = {-1, -2147483648LL, 2147483648LL, 4294967295LL};
-	Bytes bytes;
+	Bytes				 bytes;
 
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
 	{
@@ -279,9 +279,9 @@ test_fields(void)
 {
 	static const struct
 	{
-		int entries;
-		int dump_id;
-		int has_data;
+		int			entries;
+		int			dump_id;
+		int			has_data;
 		const char *detail;
 	} entries[] = {
 		{-1, 1, 0, "it announces -1 entries"},
@@ -332,10 +332,10 @@ test_headers(void)
 {
 	static const struct
 	{
-		size_t at;
-		int byte;
+		size_t		  at;
+		int			  byte;
 		FailureReason reason;
-		const char *detail;
+		const char	 *detail;
 	} headers[] = {
 		{0, 'p', REASON_DUMP, "it does not begin with PGDMP"},
 		{5, 2, REASON_DUMP, "version 2.15 of pg_dump's format"},
@@ -346,8 +346,8 @@ test_headers(void)
 		{8, 8, REASON_DUMP, "integers of 8 bytes"},
 		{9, 0, REASON_DUMP, "offsets of 0 bytes"},
 		{9, 16, REASON_DUMP, "offsets of 16 bytes"},
-		{10, 3, REASON_DUMP, "this is the toc.dat of a dump in tar format"},
-		{10, 5, REASON_DUMP, "this is the toc.dat of a dump in directory format"},
+		{10, 3, REASON_DUMP, "this is the toc.dat of a dump in directory or tar format"},
+		{10, 5, REASON_DUMP, "this is the toc.dat of a dump in directory or tar format"},
 		{10, 2, REASON_DUMP, "an unknown format 2"},
 		{11, 4, REASON_DUMP, "an unknown compression 4"},
 		{13, 200, REASON_DUMP, "its creation time is impossible"},
@@ -387,18 +387,18 @@ static void
 test_toc(void)
 {
 	static const size_t pieces[] = {1, 13, 100000};
-	Bytes bytes = {.length = 0};
+	Bytes				bytes = {.length = 0};
 
 	put_sample(&bytes, 16);
 	for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++)
 	{
-		Failure failure = {0};
+		Failure			 failure = {0};
 		PostgresArchive *archive = read_toc(bytes.at, bytes.length, pieces[i], &failure);
-		const TocEntry *table;
-		bool chosen[7] = {[3] = true, [6] = true};
-		char *list = NULL;
-		size_t size;
-		FILE *stream = open_memstream(&list, &size);
+		const TocEntry	*table;
+		bool			 chosen[7] = {[3] = true, [6] = true};
+		char			*list = NULL;
+		size_t			 size;
+		FILE			*stream = open_memstream(&list, &size);
 
 		if (!ok(archive && archive->entry_count == 7, "the TOC is read in pieces of %zu: %s", pieces[i],
 				failure.detail))
@@ -437,11 +437,11 @@ test_toc(void)
 static void
 test_toc_end(void)
 {
-	Bytes bytes = {.length = 0};
-	MemoryReader reader = {bytes.at, 0, 50, 0};
-	Failure failure = {0};
+	Bytes			 bytes = {.length = 0};
+	MemoryReader	 reader = {bytes.at, 0, 50, 0};
+	Failure			 failure = {0};
 	PostgresArchive *archive;
-	FILE *full = fopen("/dev/full", "w");
+	FILE			*full = fopen("/dev/full", "w");
 
 	put_sample(&bytes, 14);
 	memset(bytes.at + bytes.length - 60, 0xff, 60); /* the data is somebody else's to judge */
@@ -468,7 +468,7 @@ test_toc_end(void)
 static bool
 read_endless(void *context, void *buffer, size_t capacity, size_t *length, Failure *failure)
 {
-	size_t *given = context;
+	size_t		*given = context;
 	static Bytes head;
 
 	(void) failure;
@@ -495,8 +495,8 @@ read_endless(void *context, void *buffer, size_t capacity, size_t *length, Failu
 static void
 test_limits(void)
 {
-	size_t given = 0;
-	Failure failure = {0};
+	size_t			 given = 0;
+	Failure			 failure = {0};
 	PostgresArchive *archive;
 
 	ok(!postgres_archive_read_toc(read_endless, &given, REASON_INTEGRITY, &archive, &failure) && !archive &&
@@ -509,8 +509,8 @@ static void
 test_classes(void)
 {
 	const char *before = "";
-	bool sorted = true;
-	bool found = true;
+	bool		sorted = true;
+	bool		found = true;
 
 	for (int class = TOC_OTHER + 1; class < TOC_CLASS_COUNT; class ++)
 	{
@@ -528,7 +528,7 @@ test_classes(void)
 static void
 test_compressed(void)
 {
-	Bytes bytes = {.length = 0};
+	Bytes	bytes = {.length = 0};
 	Failure failure = {0};
 	json_t *counts = json_object();
 
@@ -554,12 +554,12 @@ static void
 test_real(const char *path, const char *name)
 {
 	static unsigned char bytes[1 << 18];
-	FILE *file = fopen(path, "rb");
-	size_t length = file ? fread(bytes, 1, sizeof bytes, file) : 0;
-	Failure failure = {0};
-	json_t *counts = json_object();
-	PostgresArchive *archive;
-	size_t other = 0;
+	FILE				*file = fopen(path, "rb");
+	size_t				 length = file ? fread(bytes, 1, sizeof bytes, file) : 0;
+	Failure				 failure = {0};
+	json_t				*counts = json_object();
+	PostgresArchive		*archive;
+	size_t				 other = 0;
 
 	if (file)
 		fclose(file);
@@ -583,7 +583,7 @@ test_all_real(void)
 {
 	char directory[512];
 	char path[1024];
-	int seen = 0;
+	int	 seen = 0;
 	DIR *corpus;
 
 	snprintf(directory, sizeof directory, "%s/test/fuzz/corpus/postgres_archive",

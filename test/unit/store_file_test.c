@@ -53,9 +53,9 @@ put_file(const char *name, const char *text)
 static int
 entries_in(const char *name)
 {
-	DIR *entries = opendir(path_of(name));
+	DIR			  *entries = opendir(path_of(name));
 	struct dirent *entry;
-	int count = 0;
+	int			   count = 0;
 
 	while (entries && (entry = readdir(entries)))
 		count += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
@@ -68,7 +68,7 @@ static Store *
 open_it(void)
 {
 	Failure failure = {0};
-	Store *store = store_open("default", url, NULL, &failure);
+	Store  *store = store_open("default", url, NULL, &failure);
 
 	if (!store)
 		printf("# %s\n", failure.detail);
@@ -145,7 +145,7 @@ test_urls(void)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 	{
 		Failure failure = {0};
-		char *got = file_url_directory(cases[i].url, &failure);
+		char   *got = file_url_directory(cases[i].url, &failure);
 
 		is_string(got, cases[i].directory, cases[i].url);
 		if (!cases[i].directory)
@@ -158,7 +158,7 @@ static void
 test_opening(void)
 {
 	Failure failure = {0};
-	char missing[256];
+	char	missing[256];
 
 	snprintf(missing, sizeof(missing), "%s/missing", url);
 	ok(!store_open("default", missing, NULL, &failure), "a missing directory is refused");
@@ -177,11 +177,11 @@ test_opening(void)
 static void
 test_upload(void)
 {
-	Store *store = open_it();
-	Failure failure = {0};
-	ObjectStat object = {0};
+	Store	   *store = open_it();
+	Failure		failure = {0};
+	ObjectStat	object = {0};
 	struct stat info;
-	Upload *upload = begin(store, KEY, &failure);
+	Upload	   *upload = begin(store, KEY, &failure);
 
 	ok(upload != NULL, "an upload begins");
 	is_string(announced, PARTIAL, "and announces its temporary name");
@@ -221,14 +221,14 @@ add_up(void *context, const void *bytes, size_t length, Failure *failure)
 static void
 test_reading(void)
 {
-	Store *store = open_it();
-	Failure failure = {0};
+	Store	  *store = open_it();
+	Failure	   failure = {0};
 	ObjectStat object = {0};
-	size_t seen = 0;
-	int64_t bytes = 0;
-	char *text = NULL;
-	size_t length = 0;
-	int fd = -1;
+	size_t	   seen = 0;
+	int64_t	   bytes = 0;
+	char	  *text = NULL;
+	size_t	   length = 0;
+	int		   fd = -1;
 
 	is_int(store->head(store, KEY, NULL, &object, &failure), STORE_FOUND, "head finds it");
 	is_int(object.bytes, 11, "with its size");
@@ -271,11 +271,11 @@ stop_at_once(void *context, const char *key, int64_t bytes, int64_t modified, Fa
 static void
 test_listing(void)
 {
-	Store *store = open_it();
-	Failure failure = {0};
+	Store	  *store = open_it();
+	Failure	   failure = {0};
 	ObjectStat object = {0};
-	char keys[1024] = "";
-	int count = 0;
+	char	   keys[1024] = "";
+	int		   count = 0;
 
 	put_object(store, MANIFEST_KEY, "{}", &object, &failure);
 	put_object(store, "acme-2/" BACKUP ".json", "{}", &object, &failure);
@@ -301,12 +301,12 @@ test_listing(void)
 static void
 test_links(void)
 {
-	Store *store = open_it();
-	Failure failure = {0};
+	Store	  *store = open_it();
+	Failure	   failure = {0};
 	ObjectStat object = {0};
-	char *text = NULL;
-	size_t length = 0;
-	char outside[] = "/tmp/store_file_outside.XXXXXX";
+	char	  *text = NULL;
+	size_t	   length = 0;
+	char	   outside[] = "/tmp/store_file_outside.XXXXXX";
 
 	is_int(store->read_small(store, "acme/" BACKUP "-8.dump.gz", 9999, &text, &length, &failure),
 		   STORE_MISSING, "a link in an object's place is no object");
@@ -337,7 +337,7 @@ killed_writer(const char *key)
 	if (pid == 0)
 	{
 		Failure failure = {0};
-		Store *store = open_it();
+		Store  *store = open_it();
 		Upload *upload = begin(store, key, &failure);
 
 		if (upload)
@@ -350,9 +350,9 @@ killed_writer(const char *key)
 static void
 test_left_behind(void)
 {
-	Store *store = open_it();
-	Failure failure = {0};
-	Upload *alive;
+	Store	  *store = open_it();
+	Failure	   failure = {0};
+	Upload	  *alive;
 	ObjectStat object = {0};
 
 	killed_writer("left/" BACKUP ".dump.gz");
@@ -390,7 +390,7 @@ test_left_behind(void)
 static void
 test_removal(void)
 {
-	Store *store = open_it();
+	Store  *store = open_it();
 	Failure failure = {0};
 
 	ok(store->remove(store, KEY, NULL, &failure) && !exists(KEY), "an object is removed");
@@ -402,8 +402,8 @@ test_removal(void)
 static void
 test_rights(void)
 {
-	Store *store = open_it();
-	Failure failure = {0};
+	Store	  *store = open_it();
+	Failure	   failure = {0};
 	ObjectStat object = {0};
 
 	chmod(directory, 0777);

@@ -23,8 +23,12 @@ typedef struct Command
 } Command;
 
 extern int command_encrypt_url(int argc, char **argv);
+extern int command_get(int argc, char **argv);
 extern int command_keygen(int argc, char **argv);
+extern int command_list(int argc, char **argv);
+extern int command_restore(int argc, char **argv);
 extern int command_run(int argc, char **argv);
+extern int command_verify(int argc, char **argv);
 
 /*
  * The settings as options: put COMMAND_SETTINGS_OPTIONS into the table for

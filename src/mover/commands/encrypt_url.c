@@ -7,17 +7,15 @@
  */
 #include "command.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "read_url.h"
 #include "secret.h"
 
-#define NAME		  "encrypt-url"
-#define URL_MAX_BYTES (64 * 1024)
+#define NAME "encrypt-url"
 
 static const char help[] =
 	"Usage: custbackup encrypt-url [--key-file=FILE] <<< URL\n"
@@ -35,37 +33,6 @@ static const char help[] =
 
 static const char *const schemes[] = {"postgresql://",	"postgres://", "mongodb://",
 									  "mongodb+srv://", "redis://",	   "rediss://"};
-
-static bool
-read_input(Secret *input, Failure *failure)
-{
-	Secret buffer;
-	size_t length = 0;
-	ssize_t got;
-	bool copied;
-
-	if (!secret_copy(&buffer, NULL, URL_MAX_BYTES + 1, failure))
-		return false;
-	while (length <= URL_MAX_BYTES &&
-		   ((got = read(STDIN_FILENO, buffer.text + length, URL_MAX_BYTES + 1 - length)) > 0 ||
-			(got < 0 && errno == EINTR)))
-		length += got > 0 ? (size_t) got : 0;
-	if (length > URL_MAX_BYTES)
-		copied = failure_set(failure, REASON_BAD_URL,
-							 "standard input holds more than %d bytes: no URL is that long", URL_MAX_BYTES);
-	else if (got < 0)
-		copied = failure_set_errno(failure, REASON_CONFIG, "could not read standard input");
-	else
-	{
-		if (length > 0 && buffer.text[length - 1] == '\n')
-			length--;
-		if (length > 0 && buffer.text[length - 1] == '\r')
-			length--;
-		copied = secret_copy(input, buffer.text, length, failure);
-	}
-	secret_free(&buffer);
-	return copied;
-}
 
 /* The mover judges the rest when it knows the resource's type; nothing of the URL is ever printed. */
 static bool
@@ -96,15 +63,13 @@ static bool
 encrypt(const Settings *settings, char **ciphertext, Failure *failure)
 {
 	KeyRing *ring;
-	Secret url = {0};
+	Secret	 url = {0};
 
 	/* Before anybody has typed a password for nothing. */
 	ring = key_ring_load(settings->key_file, failure);
 	if (ring == NULL)
 		return false;
-	if (isatty(STDIN_FILENO))
-		fputs("Type the URL, then Enter and Ctrl-D:\n", stderr);
-	if (read_input(&url, failure) && check_url(&url, failure))
+	if (read_url(&url, failure) && check_url(&url, failure))
 		*ciphertext = secret_encrypt(ring, url.text, url.length, failure);
 	secret_free(&url);
 	key_ring_free(ring);
@@ -115,9 +80,9 @@ static int
 encrypt_and_print(const Settings *settings)
 {
 	Failure failure = {0};
-	char *ciphertext = NULL;
-	char *line;
-	int status;
+	char   *ciphertext = NULL;
+	char   *line;
+	int		status;
 
 	if (!encrypt(settings, &ciphertext, &failure))
 		return command_failed(NAME, &failure);
@@ -139,9 +104,9 @@ command_encrypt_url(int argc, char **argv)
 	static const struct option options[] = {
 		COMMAND_SETTINGS_OPTIONS, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
 	Settings settings;
-	Failure failure = {0};
-	int code;
-	int status = -1;
+	Failure	 failure = {0};
+	int		 code;
+	int		 status = -1;
 
 	if (!command_read_settings(&settings, &failure))
 		status = command_failed(NAME, &failure);

@@ -49,8 +49,8 @@ static bool
 write_file(const char *path, const char *line, Failure *failure)
 {
 	size_t length = strlen(line);
-	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	bool written;
+	int	   fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	bool   written;
 
 	if (fd < 0 && errno == EEXIST)
 		return failure_set(failure, REASON_CONFIG,
@@ -75,10 +75,10 @@ command_keygen(int argc, char **argv)
 	static const struct option options[] = {
 		{"output", required_argument, NULL, 'o'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
 	const char *path = NULL;
-	char line[KEY_LINE_SIZE];
-	Failure failure = {0};
-	int code;
-	int status;
+	char		line[KEY_LINE_SIZE];
+	Failure		failure = {0};
+	int			code;
+	int			status;
 
 	while ((code = getopt_long(argc, argv, "o:h", options, NULL)) != -1)
 	{

@@ -38,7 +38,7 @@ static int
 parse_fd(const char *text)
 {
 	char *end;
-	long number = strtol(text, &end, 10);
+	long  number = strtol(text, &end, 10);
 
 	if (*text == '\0' || *end != '\0' || number < 3 || number > 1000000 || fcntl((int) number, F_GETFD) < 0)
 		return -1;
@@ -64,7 +64,7 @@ static bool
 decrypt_url(const Settings *settings, const Job *job, Secret *url, Failure *failure)
 {
 	KeyRing *ring = key_ring_load(settings->key_file, failure);
-	bool decrypted;
+	bool	 decrypted;
 
 	if (ring == NULL)
 		return false;
@@ -79,7 +79,7 @@ static bool
 do_job(const Job *job, const Settings *settings, Report *report, RestoreOutcome *outcome, Failure *failure)
 {
 	Secret url = {0};
-	bool done = decrypt_url(settings, job, &url, failure);
+	bool   done = decrypt_url(settings, job, &url, failure);
 
 	if (done && job->kind == JOB_BACKUP)
 		done = backup_run(job, settings, &url, report, failure);
@@ -92,11 +92,11 @@ do_job(const Job *job, const Settings *settings, Report *report, RestoreOutcome 
 static void
 run_job(int settings_fd, Report *report)
 {
-	Failure failure = {0};
-	Settings settings = {0};
-	Job job = {0};
+	Failure		   failure = {0};
+	Settings	   settings = {0};
+	Job			   job = {0};
 	RestoreOutcome outcome = {0};
-	bool done;
+	bool		   done;
 
 	done = cancel_install(&failure) && read_settings(&settings, settings_fd, &failure) &&
 		   protect_die_with(settings.parent_pid, &failure) && job_read_fd(&job, STDIN_FILENO, &failure) &&
@@ -114,10 +114,10 @@ command_run(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"settings-fd", required_argument, NULL, 's'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
-	int settings_fd = -1;
+	int		settings_fd = -1;
 	Report *report;
-	int code;
-	int status;
+	int		code;
+	int		status;
 
 	while ((code = getopt_long(argc, argv, "h", options, NULL)) != -1)
 	{

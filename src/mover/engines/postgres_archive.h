@@ -51,37 +51,37 @@ typedef struct TocEntry
 {
 	int32_t dump_id; /* positive, unique within the archive */
 	TocClass class;
-	TocSection section;
-	bool has_data;		   /* a data block follows the TOC (hadDumper) */
-	char relkind;		   /* as in pg_class; 0: none, or an archive before 1.16 */
-	uint32_t catalog;	   /* oid of the catalogue (1259: pg_class), 0: none */
-	uint32_t oid;		   /* the object's, in the dumped database; 0: none */
+	TocSection	section;
+	bool		has_data;  /* a data block follows the TOC (hadDumper) */
+	char		relkind;   /* as in pg_class; 0: none, or an archive before 1.16 */
+	uint32_t	catalog;   /* oid of the catalogue (1259: pg_class), 0: none */
+	uint32_t	oid;	   /* the object's, in the dumped database; 0: none */
 	const char *desc;	   /* the kind as pg_dump wrote it: "TABLE"; never NULL */
 	const char *tag;	   /* the name; "f(integer)", "table column", "EXTENSION vector" (of a COMMENT) */
 	const char *namespace; /* its schema, unquoted */
-	const char *owner;	   /* role name, unquoted; "" or NULL: none */
-	const char *tablespace;
-	const char *table_access_method;
-	const char *definition;		 /* SQL that creates it; may be "" */
-	const char *drop_statement;	 /* SQL that drops it, "" or NULL: none (dropped with what it hangs on) */
-	const char *copy_statement;	 /* "COPY ... FROM stdin;\n" of TABLE DATA, NULL with --inserts */
-	const int32_t *dependencies; /* dump ids, which need not be in the archive */
-	size_t dependency_count;
+	const char	  *owner;  /* role name, unquoted; "" or NULL: none */
+	const char	  *tablespace;
+	const char	  *table_access_method;
+	const char	  *definition;	   /* SQL that creates it; may be "" */
+	const char	  *drop_statement; /* SQL that drops it, "" or NULL: none (dropped with what it hangs on) */
+	const char	  *copy_statement; /* "COPY ... FROM stdin;\n" of TABLE DATA, NULL with --inserts */
+	const int32_t *dependencies;   /* dump ids, which need not be in the archive */
+	size_t		   dependency_count;
 } TocEntry;
 
 typedef struct PostgresArchive
 {
-	int version_minor;	  /* of the format: 14, 15 or 16 */
-	int compression;	  /* 0 none, 1 gzip, 2 lz4, 3 zstd */
-	char created[32];	  /* "2026-11-23 13:05:00" on the dumping machine's clock and zone */
-	const char *database; /* that was dumped */
+	int			version_minor; /* of the format: 14, 15 or 16 */
+	int			compression;   /* 0 none, 1 gzip, 2 lz4, 3 zstd */
+	char		created[32];   /* "2026-11-23 13:05:00" on the dumping machine's clock and zone */
+	const char *database;	   /* that was dumped */
 	const char *server_version;
 	const char *dump_version; /* of pg_dump */
 	const char *encoding;	  /* client_encoding of all texts and data, "UTF8"; NULL: not said */
-	bool standard_conforming_strings;
+	bool		standard_conforming_strings;
 
 	const TocEntry *entries; /* in archive order */
-	size_t entry_count;
+	size_t			entry_count;
 } PostgresArchive;
 
 /*
@@ -124,11 +124,11 @@ extern bool postgres_archive_write_list(const PostgresArchive *archive, const bo
 										Failure *failure);
 
 /*
- * How many entries of the server's shared lock table one transaction fills that
- * drops, or creates, the entries i with chosen[i] (NULL: all).  An estimate by
- * class: postgres_archive_class.h has the numbers and what they count.  A rewind costs the
- * drop locks of what the target has now plus the create locks of the backup;
- * compare with half of max_locks_per_transaction *
+ * How many entries of the server's lock table one transaction fills that drops,
+ * or creates, the entries i with chosen[i] (NULL: all): an estimate from above,
+ * by class and definition (postgres_archive_class.h).  A rewind costs the drop
+ * locks of what the target has now plus the create locks of the backup; compare
+ * with half of max_locks_per_transaction *
  * (max_connections + max_prepared_transactions).
  */
 extern uint64_t postgres_archive_drop_locks(const PostgresArchive *archive, const bool *chosen);

@@ -10,8 +10,8 @@
 typedef struct ClassFacts
 {
 	const char *desc;
-	int drop_locks;
-	int create_locks;
+	int			drop_locks;
+	int			create_locks;
 } ClassFacts;
 
 /* What nobody knows is counted as an ordinary object. */

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-/* Of the format byte: what pg_backup.h calls archCustom, archTar, archDirectory. */
+/* The format byte.  A dump in directory format says tar in its toc.dat. */
 #define FORMAT_CUSTOM	 1
 #define FORMAT_TAR		 3
 #define FORMAT_DIRECTORY 5
@@ -33,7 +33,7 @@ refuse_magic(ArchiveParser *parser, Failure *failure)
 	static const struct
 	{
 		const char *begins;
-		size_t length;
+		size_t		length;
 		const char *is;
 	} others[] = {
 		{"--", 2, "this is an SQL script (pg_dump --format=plain)"},
@@ -86,8 +86,8 @@ take_sizes(ArchiveParser *parser, Failure *failure)
 		parser->broken = true;
 		return failure_set(
 			failure, parser->when,
-			"not a pg_dump archive in custom format: this is the toc.dat of a dump in %s format",
-			format == FORMAT_TAR ? "tar" : "directory");
+			"not a pg_dump archive in custom format: this is the toc.dat of a dump in directory "
+			"or tar format");
 	}
 	if (format != FORMAT_CUSTOM)
 		return archive_parser_refuse(parser, failure, "its header names an unknown format %d", format);
@@ -118,9 +118,9 @@ take_created(ArchiveParser *parser, int64_t value, Failure *failure)
 {
 	static const int least[] = {0, 0, 0, 1, 0, 0, -1};
 	static const int most[] = {61, 59, 23, 31, 11, 8099, 1};
-	int *created = parser->created;
-	int i = parser->created_count;
-	struct tm time = {0};
+	int				*created = parser->created;
+	int				 i = parser->created_count;
+	struct tm		 time = {0};
 
 	if (value < least[i] || value > most[i])
 		return archive_parser_refuse(parser, failure, "its creation time is impossible");
@@ -181,7 +181,7 @@ static bool
 text_number(ArchiveParser *parser, int64_t limit, int64_t *number, Failure *failure)
 {
 	const char *text = parser->field_text == NO_TEXT ? "" : parser->held + parser->field_text;
-	size_t digits = strspn(text, "0123456789");
+	size_t		digits = strspn(text, "0123456789");
 
 	*number = digits > 0 && digits <= 10 && text[digits] == '\0' ? strtoll(text, NULL, 10) : -1;
 	if (parser->field_text != NO_TEXT)
@@ -195,7 +195,7 @@ static bool
 add_dependency(ArchiveParser *parser, Failure *failure)
 {
 	TocEntry *entry = &parser->entry;
-	int64_t number;
+	int64_t	  number;
 
 	if (!text_number(parser, INT32_MAX, &number, failure))
 		return false;
@@ -203,7 +203,7 @@ add_dependency(ArchiveParser *parser, Failure *failure)
 		return next(parser, FIELD_DEPENDENCY);
 	if (entry->dependency_count == parser->dependency_capacity)
 	{
-		size_t capacity = parser->dependency_capacity ? parser->dependency_capacity * 2 : 64;
+		size_t	 capacity = parser->dependency_capacity ? parser->dependency_capacity * 2 : 64;
 		int32_t *grown = realloc(parser->dependencies, capacity * sizeof *grown);
 
 		if (!grown)
@@ -223,7 +223,7 @@ static bool
 end_entry(ArchiveParser *parser, Failure *failure)
 {
 	TocEntry *entry = &parser->entry;
-	int state = parser->fixed[0];
+	int		  state = parser->fixed[0];
 
 	if (state < POSITION_NONE_YET || state > POSITION_NO_DATA)
 		return archive_parser_refuse(parser, failure, "%s has the mark %d", archive_field_name[parser->field],
@@ -295,7 +295,7 @@ static bool
 take_entry_text(ArchiveParser *parser, Failure *failure)
 {
 	TocEntry *entry = &parser->entry;
-	int64_t number;
+	int64_t	  number;
 
 	switch (parser->field)
 	{

@@ -33,22 +33,22 @@
 
 typedef struct ArchiveInspector
 {
-	Inspector inspector; /* first, so that the two are one pointer */
+	Inspector	   inspector; /* first, so that the two are one pointer */
 	ArchiveParser *parser;
 	unsigned char *states; /* by dump id */
-	size_t states_size;
-	size_t count_of[TOC_CLASS_COUNT];
-	size_t entries;
-	size_t data_entries;
-	uint64_t large_objects;
-	bool compressed;
-	bool all_rows_counted; /* no data but COPY's so far */
+	size_t		   states_size;
+	size_t		   count_of[TOC_CLASS_COUNT];
+	size_t		   entries;
+	size_t		   data_entries;
+	uint64_t	   large_objects;
+	bool		   compressed;
+	bool		   all_rows_counted; /* no data but COPY's so far */
 
 	/* the block that is passing */
-	bool counts_rows;
+	bool	 counts_rows;
 	uint64_t lines;
 	uint64_t rows;
-	char tail[COPY_END_SIZE];
+	char	 tail[COPY_END_SIZE];
 } ArchiveInspector;
 
 static bool
@@ -65,7 +65,7 @@ take_header(void *context, const PostgresArchive *header, Failure *failure)
 static bool
 grow_states(ArchiveInspector *self, int32_t dump_id, Failure *failure)
 {
-	size_t size = self->states_size ? self->states_size : 4096;
+	size_t		   size = self->states_size ? self->states_size : 4096;
 	unsigned char *grown;
 
 	if ((size_t) dump_id < self->states_size)
@@ -88,7 +88,7 @@ static bool
 take_entry(void *context, const TocEntry *entry, Failure *failure)
 {
 	ArchiveInspector *self = context;
-	unsigned char *state;
+	unsigned char	 *state;
 
 	if (!grow_states(self, entry->dump_id, failure))
 		return false;
@@ -121,7 +121,7 @@ static bool
 take_block(void *context, ArchiveBlock type, int32_t dump_id, Failure *failure)
 {
 	ArchiveInspector *self = context;
-	unsigned char *state = (size_t) dump_id < self->states_size ? &self->states[dump_id] : NULL;
+	unsigned char	 *state = (size_t) dump_id < self->states_size ? &self->states[dump_id] : NULL;
 
 	if (!state || !(*state & ENTRY_KNOWN))
 		return archive_parser_refuse(self->parser, failure,
@@ -169,7 +169,7 @@ keep_tail(ArchiveInspector *self, const unsigned char *bytes, size_t length)
 static void
 take_data(void *context, const unsigned char *bytes, size_t length)
 {
-	ArchiveInspector *self = context;
+	ArchiveInspector	*self = context;
 	const unsigned char *end = bytes + length;
 
 	if (!self->counts_rows)
@@ -186,7 +186,7 @@ static void
 take_block_end(void *context)
 {
 	ArchiveInspector *self = context;
-	bool ended = memcmp(self->tail, COPY_END, COPY_END_SIZE) == 0;
+	bool			  ended = memcmp(self->tail, COPY_END, COPY_END_SIZE) == 0;
 
 	self->rows += self->lines - (self->counts_rows && ended ? COPY_END_LINES : 0);
 	self->lines = 0;
@@ -204,11 +204,11 @@ static bool
 inspector_finish(Inspector *inspector, json_t *counts, Failure *failure)
 {
 	ArchiveInspector *self = (ArchiveInspector *) inspector;
-	const size_t *of = self->count_of;
+	const size_t	 *of = self->count_of;
 	const struct
 	{
 		const char *name;
-		uint64_t count;
+		uint64_t	count;
 	} all[] = {
 		{"entries", self->entries},
 		{"schemas", of[TOC_SCHEMA]},

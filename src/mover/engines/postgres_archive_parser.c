@@ -69,7 +69,7 @@ archive_parser_close(ArchiveParser *parser)
 bool
 archive_parser_refuse(ArchiveParser *parser, Failure *failure, const char *format, ...)
 {
-	char what[512];
+	char	what[512];
 	va_list args;
 
 	va_start(args, format);
@@ -118,7 +118,7 @@ reserve_text(ArchiveParser *parser, size_t more, Failure *failure)
 {
 	size_t wanted = parser->held_length + more;
 	size_t capacity = parser->held_capacity ? parser->held_capacity : 4096;
-	char *grown;
+	char  *grown;
 
 	if (wanted <= parser->held_capacity)
 		return true;
@@ -212,10 +212,10 @@ take_text(ArchiveParser *parser, const unsigned char *bytes, size_t length, Fail
 static size_t
 take_fixed(ArchiveParser *parser, const unsigned char *bytes, size_t length, Failure *failure)
 {
-	size_t missing = parser->need - parser->filled;
-	size_t taken = length < missing ? length : missing;
+	size_t	  missing = parser->need - parser->filled;
+	size_t	  taken = length < missing ? length : missing;
 	FieldKind kind = archive_field_kind[parser->field];
-	bool good;
+	bool	  good;
 
 	memcpy(parser->fixed + parser->filled, bytes, taken);
 	parser->filled += taken;
@@ -243,8 +243,8 @@ take_data(ArchiveParser *parser, const unsigned char *bytes, size_t length)
 
 	for (;;)
 	{
-		size_t left = length - taken;
-		size_t piece = left < parser->text_left ? left : parser->text_left;
+		size_t	left = length - taken;
+		size_t	piece = left < parser->text_left ? left : parser->text_left;
 		int64_t following;
 
 		parser->events->data(parser->context, bytes + taken, piece);

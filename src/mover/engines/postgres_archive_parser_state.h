@@ -88,46 +88,46 @@ typedef enum HeldText
 struct ArchiveParser
 {
 	const ArchiveEvents *events;
-	void *context;
-	FailureReason when;
-	ArchiveTexts texts;
-	bool broken;
+	void				*context;
+	FailureReason		 when;
+	ArchiveTexts		 texts;
+	bool				 broken;
 	int64_t position; /* of the byte after the last complete field, or of the next byte of data */
 
 	/* the field that is being collected */
-	Field field;
-	size_t need; /* of its fixed bytes */
-	size_t filled;
+	Field		  field;
+	size_t		  need; /* of its fixed bytes */
+	size_t		  filled;
 	unsigned char fixed[16];
-	bool in_text;
-	size_t text_left; /* bytes of the text, or of the chunk, still to come */
-	size_t text_room; /* how many of those are kept */
+	bool		  in_text;
+	size_t		  text_left; /* bytes of the text, or of the chunk, still to come */
+	size_t		  text_room; /* how many of those are kept */
 
 	/* texts kept: one after the other in one buffer, each with a NUL */
-	char *held;
+	char  *held;
 	size_t held_length;
 	size_t held_capacity;
 	size_t field_text; /* where the current field's begins; NO_TEXT */
 	size_t held_at[HELD_COUNT];
 
 	PostgresArchive header;
-	int offset_size;
-	int created[7];
-	int created_count;
+	int				offset_size;
+	int				created[7];
+	int				created_count;
 
-	int32_t entry_count;
-	int32_t entries_seen;
+	int32_t	 entry_count;
+	int32_t	 entries_seen;
 	TocEntry entry;
 	int32_t *dependencies;
-	size_t dependency_capacity;
-	size_t toc_bytes; /* what holding the TOC so far takes */
+	size_t	 dependency_capacity;
+	size_t	 toc_bytes; /* what holding the TOC so far takes */
 
-	int32_t data_entries; /* that the TOC announced */
-	int32_t blocks;		  /* that are complete */
+	int32_t		 data_entries; /* that the TOC announced */
+	int32_t		 blocks;	   /* that are complete */
 	ArchiveBlock block;
 };
 
-extern const FieldKind archive_field_kind[];
+extern const FieldKind	 archive_field_kind[];
 extern const char *const archive_field_name[];
 
 /* Begins to collect a field. */

@@ -6,6 +6,9 @@
 
 #include <string.h>
 
+/* Locks that a transaction holds once: the schema, roles, catalogues whose locks are not quick ones. */
+#define LOCKS_ONCE 8
+
 size_t
 postgres_archive_count(const PostgresArchive *archive, TocClass toc_class)
 {
@@ -58,18 +61,62 @@ postgres_archive_large_objects(const PostgresArchive *archive)
 	return count;
 }
 
-static uint64_t
-locks(const PostgresArchive *archive, const bool *chosen, int (*locks_of)(TocClass))
+static int
+occurrences(const char *text, const char *part)
 {
-	uint64_t sum = 0;
+	int count = 0;
+
+	while (text && (text = strstr(text, part)) != NULL)
+	{
+		count++;
+		text += strlen(part);
+	}
+	return count;
+}
+
+/* Defaults, generated columns and checks inside a definition are objects of their own, locked when dropped. */
+static uint64_t
+drop_locks_of(const TocEntry *entry)
+{
+	const char *sql = entry->definition;
+	uint64_t	locks = (uint64_t) toc_class_drop_locks(entry->class);
+
+	switch (entry->class)
+	{
+		case TOC_TABLE:
+		case TOC_FOREIGN_TABLE:
+		case TOC_DOMAIN:
+			return locks +
+				   (uint64_t) (occurrences(sql, " DEFAULT ") + occurrences(sql, " GENERATED ALWAYS AS (") +
+							   occurrences(sql, "CONSTRAINT "));
+		case TOC_TYPE: /* a range brings a multirange and their functions */
+			return occurrences(sql, " AS RANGE ") ? 10 : locks;
+		case TOC_BLOB_METADATA:
+			return locks * large_objects_of(entry);
+		default:
+			return locks;
+	}
+}
+
+static uint64_t
+create_locks_of(const TocEntry *entry)
+{
+	uint64_t locks = (uint64_t) toc_class_create_locks(entry->class);
+
+	if (entry->class == TOC_TYPE && occurrences(entry->definition, " AS RANGE "))
+		return 4;
+	return entry->class == TOC_BLOB_METADATA ? locks * large_objects_of(entry) : locks;
+}
+
+static uint64_t
+sum_locks(const PostgresArchive *archive, const bool *chosen, uint64_t (*locks_of)(const TocEntry *))
+{
+	uint64_t sum = LOCKS_ONCE;
 
 	for (size_t i = 0; i < archive->entry_count; i++)
 	{
-		const TocEntry *entry = &archive->entries[i];
-		size_t objects = entry->class == TOC_BLOB_METADATA ? large_objects_of(entry) : 1;
-
 		if (!chosen || chosen[i])
-			sum += objects * (uint64_t) locks_of(entry->class);
+			sum += locks_of(&archive->entries[i]);
 	}
 	return sum;
 }
@@ -77,13 +124,13 @@ locks(const PostgresArchive *archive, const bool *chosen, int (*locks_of)(TocCla
 uint64_t
 postgres_archive_drop_locks(const PostgresArchive *archive, const bool *chosen)
 {
-	return locks(archive, chosen, toc_class_drop_locks);
+	return sum_locks(archive, chosen, drop_locks_of);
 }
 
 uint64_t
 postgres_archive_create_locks(const PostgresArchive *archive, const bool *chosen)
 {
-	return locks(archive, chosen, toc_class_create_locks);
+	return sum_locks(archive, chosen, create_locks_of);
 }
 
 /* A name with a line break must not begin a line of its own; pg_restore prints a blank too. */

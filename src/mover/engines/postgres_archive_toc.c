@@ -19,29 +19,29 @@
 typedef struct ArenaBlock
 {
 	struct ArenaBlock *before;
-	size_t used;
-	size_t capacity;
+	size_t			   used;
+	size_t			   capacity;
 	alignas(max_align_t) char bytes[];
 } ArenaBlock;
 
 /* What stands around a PostgresArchive: it is the first member. */
 typedef struct HeldArchive
 {
-	PostgresArchive archive;
-	ArenaBlock *arena;
-	TocEntry *entries;
-	size_t capacity;
+	PostgresArchive	 archive;
+	ArenaBlock		*arena;
+	TocEntry		*entries;
+	size_t			 capacity;
 	const TocEntry **by_dump_id;
-	bool complete;
-	ArchiveParser *parser; /* while reading */
+	bool			 complete;
+	ArchiveParser	*parser; /* while reading */
 } HeldArchive;
 
 static void *
 arena_copy(HeldArchive *held, const void *bytes, size_t size)
 {
-	size_t aligned = (size + alignof(int32_t) - 1) & ~(alignof(int32_t) - 1);
+	size_t		aligned = (size + alignof(int32_t) - 1) & ~(alignof(int32_t) - 1);
 	ArenaBlock *block = held->arena;
-	void *copy;
+	void	   *copy;
 
 	if (!block || block->capacity - block->used < aligned)
 	{
@@ -85,7 +85,7 @@ quoted_value(HeldArchive *held, const char *definition)
 {
 	const char *begin = definition ? strchr(definition, '\'') : NULL;
 	const char *end = begin ? strchr(begin + 1, '\'') : NULL;
-	char value[64];
+	char		value[64];
 
 	if (!end || (size_t) (end - begin) > sizeof value)
 		return NULL;
@@ -97,7 +97,7 @@ quoted_value(HeldArchive *held, const char *definition)
 static bool
 take_header(void *context, const PostgresArchive *header, Failure *failure)
 {
-	HeldArchive *held = context;
+	HeldArchive		*held = context;
 	PostgresArchive *archive = &held->archive;
 
 	*archive = *header;
@@ -110,7 +110,7 @@ take_header(void *context, const PostgresArchive *header, Failure *failure)
 static bool
 grow(HeldArchive *held)
 {
-	size_t capacity = held->capacity ? held->capacity * 2 : 256;
+	size_t	  capacity = held->capacity ? held->capacity * 2 : 256;
 	TocEntry *grown;
 
 	if (held->archive.entry_count < held->capacity)
@@ -146,9 +146,9 @@ static bool
 take_entry(void *context, const TocEntry *parsed, Failure *failure)
 {
 	static const TocEntry nothing_before;
-	HeldArchive *held = context;
-	PostgresArchive *archive = &held->archive;
-	TocEntry *entry;
+	HeldArchive			 *held = context;
+	PostgresArchive		 *archive = &held->archive;
+	TocEntry			 *entry;
 
 	if (!grow(held))
 		return failure_no_memory(failure);
@@ -177,7 +177,7 @@ static bool
 take_toc_end(void *context, Failure *failure)
 {
 	HeldArchive *held = context;
-	size_t count = held->archive.entry_count;
+	size_t		 count = held->archive.entry_count;
 
 	held->by_dump_id = calloc(count + 1, sizeof *held->by_dump_id);
 	if (!held->by_dump_id)
@@ -200,7 +200,7 @@ static bool
 feed_until_complete(HeldArchive *held, PostgresArchiveRead read, void *context, Failure *failure)
 {
 	unsigned char *buffer = malloc(READ_SIZE);
-	bool good = buffer || failure_no_memory(failure);
+	bool		   good = buffer || failure_no_memory(failure);
 
 	while (good && !held->complete)
 	{
@@ -220,8 +220,8 @@ postgres_archive_read_toc(PostgresArchiveRead read, void *context, FailureReason
 						  PostgresArchive **archive, Failure *failure)
 {
 	static const ArchiveEvents events = {.header = take_header, .entry = take_entry, .toc_end = take_toc_end};
-	HeldArchive *held = calloc(1, sizeof *held);
-	bool good;
+	HeldArchive				  *held = calloc(1, sizeof *held);
+	bool					   good;
 
 	*archive = NULL;
 	if (!held)
@@ -259,9 +259,9 @@ postgres_archive_free(PostgresArchive *archive)
 const TocEntry *
 postgres_archive_find(const PostgresArchive *archive, int32_t dump_id)
 {
-	const HeldArchive *held = (const HeldArchive *) archive;
-	const TocEntry wanted = {.dump_id = dump_id};
-	const TocEntry *key = &wanted;
+	const HeldArchive	  *held = (const HeldArchive *) archive;
+	const TocEntry		   wanted = {.dump_id = dump_id};
+	const TocEntry		  *key = &wanted;
 	const TocEntry *const *found =
 		bsearch(&key, held->by_dump_id, archive->entry_count, sizeof *held->by_dump_id, compare_dump_ids);
 

@@ -72,7 +72,7 @@ char *
 file_url_directory(const char *url, Failure *failure)
 {
 	const char *path = url;
-	char *directory;
+	char	   *directory;
 
 	if (strncmp(path, "file://", 7) == 0)
 		path += 7;
@@ -110,7 +110,7 @@ bool
 file_key_split(const char *key, FileKey *parts, Failure *failure)
 {
 	const char *slash = strchr(key, '/');
-	size_t token_length = slash ? (size_t) (slash - key) : 0;
+	size_t		token_length = slash ? (size_t) (slash - key) : 0;
 
 	if (slash && token_length <= NAME_MAX && strlen(slash + 1) <= NAME_MAX)
 	{
@@ -134,8 +134,8 @@ bool
 file_is_partial(const char *entry, const char *name)
 {
 	const size_t tail = 1 + UUID_LENGTH + strlen(PARTIAL_SUFFIX);
-	size_t length = strlen(entry);
-	char key[NAME_MAX + 3];
+	size_t		 length = strlen(entry);
+	char		 key[NAME_MAX + 3];
 
 	if (entry[0] != '.' || length <= 1 + tail || length > NAME_MAX ||
 		strcmp(entry + length - strlen(PARTIAL_SUFFIX), PARTIAL_SUFFIX) != 0 || entry[length - tail] != '.' ||

@@ -23,16 +23,16 @@
 
 typedef struct FileUpload
 {
-	Upload base;
+	Upload		base;
 	const char *path; /* of the store */
-	FileKey key;
-	char partial[NAME_MAX + 1];
-	int folder;
-	int file;
-	int64_t written;
-	int64_t writeback; /* up to where the kernel was asked to write */
-	bool is_partial;   /* the temporary name exists */
-	bool is_named;	   /* the final name exists and is ours */
+	FileKey		key;
+	char		partial[NAME_MAX + 1];
+	int			folder;
+	int			file;
+	int64_t		written;
+	int64_t		writeback;	/* up to where the kernel was asked to write */
+	bool		is_partial; /* the temporary name exists */
+	bool		is_named;	/* the final name exists and is ours */
 } FileUpload;
 
 int
@@ -58,8 +58,8 @@ folder_make(int root, const char *token)
 void
 file_sweep_partials(int folder, const char *name)
 {
-	int copy = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *entries = copy < 0 ? NULL : fdopendir(copy);
+	int			   copy = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR			  *entries = copy < 0 ? NULL : fdopendir(copy);
 	struct dirent *entry;
 
 	if (!entries)
@@ -132,7 +132,7 @@ static void
 write_back(FileUpload *upload)
 {
 	const unsigned wait = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
-	int64_t oldest = upload->writeback - WRITEBACK_LIMIT;
+	int64_t		   oldest = upload->writeback - WRITEBACK_LIMIT;
 
 	sync_file_range(upload->file, upload->writeback, upload->written - upload->writeback,
 					SYNC_FILE_RANGE_WRITE);

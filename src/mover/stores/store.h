@@ -25,7 +25,7 @@
 #include "failure.h"
 #include "settings.h"
 
-typedef struct Store Store;
+typedef struct Store  Store;
 typedef struct Upload Upload;
 
 /* What is fixed when an upload begins; borrowed for the call of begin() alone. */
@@ -36,7 +36,7 @@ typedef struct ObjectInfo
 	const char *attempt_id;	  /* kept in the object's metadata where the store has metadata */
 	const char *backup_id;
 	const char *resource_type;
-	int64_t expected_bytes; /* -1: unknown */
+	int64_t		expected_bytes; /* -1: unknown */
 	/*
 	 * Called exactly once, in the caller's thread, before anything is stored: from
 	 * begin(), write() or finish(), as soon as it is known whether the object goes up
@@ -50,10 +50,10 @@ typedef struct ObjectInfo
 typedef struct ObjectStat
 {
 	int64_t bytes;
-	char *version;	  /* NULL: none */
-	char *etag;		  /* NULL: none */
-	char *attempt_id; /* from the metadata; NULL: unknown */
-	int64_t modified; /* seconds since 1970, the store's clock */
+	char   *version;	/* NULL: none */
+	char   *etag;		/* NULL: none */
+	char   *attempt_id; /* from the metadata; NULL: unknown */
+	int64_t modified;	/* seconds since 1970, the store's clock */
 } ObjectStat;
 
 typedef enum StoreAnswer
@@ -107,6 +107,6 @@ struct Store
 
 /* By the URL's scheme.  name: the profile for credentials.  NULL: failure. */
 extern Store *store_open(const char *name, const char *url, const Settings *settings, Failure *failure);
-extern void object_stat_free(ObjectStat *stat);
+extern void	  object_stat_free(ObjectStat *stat);
 
 #endif

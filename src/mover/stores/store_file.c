@@ -25,7 +25,7 @@
 typedef struct FileStore
 {
 	Store base;
-	int root;	/* the directory */
+	int	  root; /* the directory */
 	char *path; /* the same, for messages */
 } FileStore;
 
@@ -48,7 +48,7 @@ static StoreAnswer
 open_object(FileStore *store, const char *key, int *file, struct stat *info, Failure *failure)
 {
 	FileKey parts;
-	int folder;
+	int		folder;
 
 	*file = -1;
 	if (!file_key_split(key, &parts, failure))
@@ -86,7 +86,7 @@ static StoreAnswer
 file_head(Store *base, const char *key, const char *version, ObjectStat *object, Failure *failure)
 {
 	struct stat info;
-	int file;
+	int			file;
 	StoreAnswer answer = open_object((FileStore *) base, key, &file, &info, failure);
 
 	(void) version;
@@ -99,13 +99,13 @@ file_head(Store *base, const char *key, const char *version, ObjectStat *object,
 
 /* Gives the whole file to the caller, who hashes it, from the descriptor that is used afterwards. */
 static bool
-show_bytes(int file, bool (*seen)(void *context, const void *bytes, size_t length, Failure *failure),
+show_bytes(int	 file, bool (*seen)(void *context, const void *bytes, size_t length, Failure *failure),
 		   void *context, Failure *failure)
 {
-	char *buffer = malloc(READ_SIZE);
+	char   *buffer = malloc(READ_SIZE);
 	int64_t offset = 0;
 	ssize_t got;
-	bool good = true;
+	bool	good = true;
 
 	if (!buffer)
 		return failure_no_memory(failure);
@@ -130,7 +130,7 @@ file_fetch(Store *base, const char *key, const char *version,
 		   int *fd, int64_t *bytes, Failure *failure)
 {
 	struct stat info;
-	int file;
+	int			file;
 	StoreAnswer answer = open_object((FileStore *) base, key, &file, &info, failure);
 
 	(void) version;
@@ -171,7 +171,7 @@ static StoreAnswer
 file_read_small(Store *base, const char *key, size_t max, char **bytes, size_t *length, Failure *failure)
 {
 	struct stat info;
-	int file;
+	int			file;
 	StoreAnswer answer = open_object((FileStore *) base, key, &file, &info, failure);
 
 	if (answer != STORE_FOUND)
@@ -199,9 +199,9 @@ static bool
 file_remove(Store *base, const char *key, const char *version, Failure *failure)
 {
 	FileStore *store = (FileStore *) base;
-	FileKey parts;
-	int folder;
-	bool good;
+	FileKey	   parts;
+	int		   folder;
+	bool	   good;
 
 	(void) version;
 	if (!file_key_split(key, &parts, failure))
@@ -221,9 +221,9 @@ static bool
 file_abort_left(Store *base, const char *key, const char *upload_id, Failure *failure)
 {
 	FileStore *store = (FileStore *) base;
-	FileKey parts;
-	int folder;
-	bool good = true;
+	FileKey	   parts;
+	int		   folder;
+	bool	   good = true;
 
 	if (!file_key_split(key, &parts, failure))
 		return false;
@@ -252,9 +252,9 @@ list_folder(FileStore *store, const char *token, const char *prefix, StoreVisito
 			Failure *failure)
 {
 	struct dirent **entries = NULL;
-	int folder = file_folder_open(store->root, token);
-	int count;
-	bool more = true;
+	int				folder = file_folder_open(store->root, token);
+	int				count;
+	bool			more = true;
 
 	if (folder < 0)
 		return means_missing(errno) || file_failure(failure, "list", store->path);
@@ -263,7 +263,7 @@ list_folder(FileStore *store, const char *token, const char *prefix, StoreVisito
 		more = file_failure(failure, "list", store->path);
 	for (int i = 0; i < count; i++)
 	{
-		char key[2 * NAME_MAX + 2];
+		char		key[2 * NAME_MAX + 2];
 		struct stat info;
 
 		snprintf(key, sizeof(key), "%s/%s", token, entries[i]->d_name);
@@ -289,10 +289,10 @@ folder_matches(const char *token, const char *prefix)
 static bool
 file_list(Store *base, const char *prefix, StoreVisitor visitor, void *context, Failure *failure)
 {
-	FileStore *store = (FileStore *) base;
+	FileStore	   *store = (FileStore *) base;
 	struct dirent **tokens = NULL;
-	int count = scandirat(store->root, ".", &tokens, is_visible, alphasort);
-	bool more = true;
+	int				count = scandirat(store->root, ".", &tokens, is_visible, alphasort);
+	bool			more = true;
 
 	if (count < 0)
 		return file_failure(failure, "list", store->path);

@@ -1,0 +1,68 @@
+/*
+ * catalogue.h
+ *	  What lies in a store, told by its manifests: what the operator's commands work
+ *	  from when there is no control database.
+ *
+ * A manifest may have been written by anybody who may write to the bucket:
+ * manifest.c judges it, and what is shown of it on a terminal is one clean line.
+ */
+#ifndef CATALOGUE_H
+#define CATALOGUE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "failure.h"
+#include "human.h"
+#include "manifest.h"
+#include "object_key.h"
+#include "stores/store.h"
+
+/* Unset fields (NULL, 0) let everything pass. */
+typedef struct CatalogueFilter
+{
+	const char *token;
+	const char *id;	   /* beginning of a backup's id, at least CATALOGUE_ID_MIN digits of it */
+	int64_t		since; /* seconds since 1970, by finished_at */
+	int64_t		until;
+} CatalogueFilter;
+
+#define CATALOGUE_ID_MIN 8
+
+typedef struct CatalogueEntry
+{
+	char	*key;		   /* of the object */
+	int64_t	 object_bytes; /* as listed; -1: there is no object */
+	bool	 has_manifest;
+	bool	 is_readable; /* the manifest is whole: manifest and finished_at are set */
+	Manifest manifest;
+	int64_t	 finished_at;
+	char	*problem; /* why it is no good backup; NULL: it is one */
+} CatalogueEntry;
+
+typedef struct Catalogue
+{
+	CatalogueEntry *entries; /* in order of their end, oldest first; what is not readable comes first */
+	size_t			count;
+	size_t			capacity;
+} Catalogue;
+
+/* False: the store could not be read.  Single objects that make no sense are entries with a problem. */
+extern bool catalogue_load(Catalogue *catalogue, Store *store, const CatalogueFilter *filter,
+						   ProgressBar *bar, Failure *failure);
+
+/* Drops all but the newest good backup. */
+extern void catalogue_keep_latest(Catalogue *catalogue);
+
+/* The one backup that the filter's id means, or the only one that is left; NULL: failure. */
+extern const CatalogueEntry *catalogue_only(const Catalogue *catalogue, const CatalogueFilter *filter,
+											Failure *failure);
+extern void					 catalogue_free(Catalogue *catalogue);
+
+/*
+ * A time on the command line: '2026-11-23', '2026-11-23 14:00' (also with 'T',
+ * seconds, 'Z'; UTC), or an age: '36h', '7d', '30m'.
+ */
+extern bool catalogue_parse_time(const char *text, int64_t *seconds, Failure *failure);
+
+#endif
