@@ -24,9 +24,9 @@
 typedef struct Input
 {
 	const uint8_t *bytes;
-	size_t length;
-	size_t given;
-	uint32_t cut; /* 0: all at once */
+	size_t		   length;
+	size_t		   given;
+	uint32_t	   cut; /* 0: all at once */
 } Input;
 
 static size_t
@@ -49,7 +49,7 @@ next_piece(Input *input, size_t capacity)
 static bool
 read_input(void *context, void *buffer, size_t capacity, size_t *length, Failure *failure)
 {
-	Input *input = context;
+	Input		  *input = context;
 	const uint8_t *from = input->bytes + input->given;
 
 	(void) failure;
@@ -63,13 +63,13 @@ static bool
 prove(Input input, json_t *counts, Failure *failure)
 {
 	Inspector *inspector = postgres_archive_inspector(REASON_INTEGRITY, failure);
-	bool good = inspector != NULL;
+	bool	   good = inspector != NULL;
 
 	while (good && input.given < input.length)
 	{
 		const uint8_t *from = input.bytes + input.given;
-		size_t size = next_piece(&input, SIZE_MAX);
-		uint8_t *copy = malloc(size); /* so that a byte too far is seen */
+		size_t		   size = next_piece(&input, SIZE_MAX);
+		uint8_t		  *copy = malloc(size); /* so that a byte too far is seen */
 
 		memcpy(copy, from, size);
 		good = inspector->feed(inspector, copy, size, failure);
@@ -85,7 +85,7 @@ static void
 ask(const PostgresArchive *archive)
 {
 	static FILE *nowhere;
-	Failure failure = {0};
+	Failure		 failure = {0};
 
 	if (!nowhere)
 		nowhere = fopen("/dev/null", "w");
@@ -110,14 +110,14 @@ extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	Input whole = {0};
-	Input pieces;
-	Failure in_one = {0};
-	Failure in_pieces = {0};
-	Failure of_toc = {0};
-	json_t *counts;
+	Input			 whole = {0};
+	Input			 pieces;
+	Failure			 in_one = {0};
+	Failure			 in_pieces = {0};
+	Failure			 of_toc = {0};
+	json_t			*counts;
 	PostgresArchive *archive;
-	bool good;
+	bool			 good;
 
 	if (size == 0)
 		return 0;

@@ -6,6 +6,7 @@
 #define ARCHIVE_BUILDER_H
 
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -65,6 +66,17 @@ put_header(Bytes *to, int minor, int compression)
 	put_text(to, "shop");
 	put_text(to, "15.20");
 	put_text(to, "17.11");
+}
+
+/* A header of 1.15 and the number of entries. */
+static inline Bytes
+begun(int entries)
+{
+	Bytes bytes = {.length = 0};
+
+	put_header(&bytes, 15, 0);
+	put_integer(&bytes, entries);
+	return bytes;
 }
 
 typedef struct BuiltEntry

@@ -25,7 +25,9 @@
  *	chunk      integer: length, that many bytes, each chunk possibly compressed
  *
  * A dump into a pipe cannot go back to fill in positions, and a reader of a pipe
- * has no use for them: they are ignored.
+ * has no use for them: they are ignored.  pg_dump 17 and 18 whose stdout is a
+ * regular file write their table of contents a second time, at the end, which is
+ * refused like anything that follows: give them a pipe, or --file.
  *
  * The parser checks what one field can tell.  What only the whole can (an entry
  * without its data, data twice) is for the events' receiver to judge.
