@@ -45,23 +45,23 @@ typedef enum AttemptState
 
 typedef struct Attempt
 {
-	dlist_node node;
-	pg_uuid_t id;
-	bool is_restore;
-	Child child;
-	EventReader events;
-	ErrorTail errors;
+	dlist_node	 node;
+	pg_uuid_t	 id;
+	bool		 is_restore;
+	Child		 child;
+	EventReader	 events;
+	ErrorTail	 errors;
 	AttemptState state;
-	bool concluded;
-	const char *reason; /* what we say when it is over */
-	char detail[256];
-	int64 started_at; /* by clock_ms() */
-	int64 progress_at;
-	int64 kill_at; /* SIGKILL; NEVER: not yet decided */
+	bool		 concluded;
+	const char	*reason; /* what we say when it is over */
+	char		 detail[256];
+	int64		 started_at; /* by clock_ms() */
+	int64		 progress_at;
+	int64		 kill_at; /* SIGKILL; NEVER: not yet decided */
 } Attempt;
 
 static dlist_head attempts = DLIST_STATIC_INIT(attempts);
-static int count = 0;
+static int		  count = 0;
 
 int
 attempts_count(void)
@@ -126,10 +126,10 @@ start_failed(Attempt *attempt, const char *path, int error)
 void
 attempts_start(const ClaimedJob *job)
 {
-	Attempt *attempt = MemoryContextAllocZero(TopMemoryContext, sizeof(Attempt));
+	Attempt		 *attempt = MemoryContextAllocZero(TopMemoryContext, sizeof(Attempt));
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-	char *path;
-	char *settings;
+	char		 *path;
+	char		 *settings;
 
 	events_init(&attempt->events);
 	MemoryContextSwitchTo(old);
@@ -267,7 +267,7 @@ attempts_watch(void)
 	dlist_foreach_modify(iter, &attempts)
 	{
 		Attempt *attempt = dlist_container(Attempt, node, iter.cur);
-		bool gone = child_reap(&attempt->child);
+		bool	 gone = child_reap(&attempt->child);
 
 		/* In this order: what it said before it went is all in the pipe by now. */
 		read_mover(attempt);
@@ -376,11 +376,11 @@ static int
 collect(Attempt **from, EventReport *reports)
 {
 	dlist_iter iter;
-	int collected = 0;
+	int		   collected = 0;
 
 	dlist_foreach(iter, &attempts)
 	{
-		Attempt *attempt = dlist_container(Attempt, node, iter.cur);
+		Attempt	   *attempt = dlist_container(Attempt, node, iter.cur);
 		const char *event = next_event(attempt);
 
 		if (!event)
@@ -400,11 +400,11 @@ collect(Attempt **from, EventReport *reports)
 TxnResult
 attempts_report(void)
 {
-	Attempt **from = palloc(Max(count, 1) * sizeof(Attempt *));
+	Attempt	   **from = palloc(Max(count, 1) * sizeof(Attempt *));
 	EventReport *reports = palloc(Max(count, 1) * sizeof(EventReport));
-	int collected = collect(from, reports);
-	TxnResult result = collected == 0 ? TXN_COMMITTED : queue_report(reports, collected);
-	bool one_by_one = result == TXN_FAILED && collected > 1;
+	int			 collected = collect(from, reports);
+	TxnResult	 result = collected == 0 ? TXN_COMMITTED : queue_report(reports, collected);
+	bool		 one_by_one = result == TXN_FAILED && collected > 1;
 
 	for (int i = 0; i < collected; i++)
 	{
@@ -421,11 +421,11 @@ attempts_report(void)
 TxnResult
 attempts_renew(void)
 {
-	Attempt **from = palloc(Max(count, 1) * sizeof(Attempt *));
-	Renewal *renewals = palloc(Max(count, 1) * sizeof(Renewal));
-	int held = 0;
+	Attempt	 **from = palloc(Max(count, 1) * sizeof(Attempt *));
+	Renewal	  *renewals = palloc(Max(count, 1) * sizeof(Renewal));
+	int		   held = 0;
 	dlist_iter iter;
-	TxnResult result;
+	TxnResult  result;
 
 	dlist_foreach(iter, &attempts)
 	{
@@ -448,7 +448,7 @@ attempts_renew(void)
 int64
 attempts_next_deadline(int64 limit)
 {
-	int64 deadline = clock_ms() + limit;
+	int64	   deadline = clock_ms() + limit;
 	dlist_iter iter;
 
 	dlist_foreach(iter, &attempts)
@@ -468,7 +468,7 @@ attempts_next_deadline(int64 limit)
 int
 attempts_descriptors(int *descriptors)
 {
-	int written = 0;
+	int		   written = 0;
 	dlist_iter iter;
 
 	dlist_foreach(iter, &attempts)
@@ -487,7 +487,7 @@ attempts_descriptors(int *descriptors)
 static bool
 all_reaped(void)
 {
-	bool reaped = true;
+	bool	   reaped = true;
 	dlist_iter iter;
 
 	dlist_foreach(iter, &attempts)

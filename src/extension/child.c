@@ -54,8 +54,8 @@ static char **
 environment_for_child(void)
 {
 	char **environment;
-	int count = 0;
-	bool path = false;
+	int	   count = 0;
+	bool   path = false;
 
 	while (environ[count])
 		count++;
@@ -104,7 +104,7 @@ close_quietly(int fd)
 static int
 memory_file(const char *name, const char *text)
 {
-	int fd = above_childs_own(memfd_create(name, MFD_CLOEXEC));
+	int	   fd = above_childs_own(memfd_create(name, MFD_CLOEXEC));
 	size_t length = strlen(text);
 
 	while (fd >= 0 && length > 0)
@@ -148,7 +148,7 @@ prepare_attributes(posix_spawnattr_t *attributes)
 {
 	sigset_t none;
 	sigset_t all;
-	int error;
+	int		 error;
 
 	sigemptyset(&none);
 	sigfillset(&all);
@@ -178,11 +178,11 @@ prepare_actions(posix_spawn_file_actions_t *actions, int job, int events, int er
 static int
 spawn(pid_t *pid, const char *path, int job, int events, int errors, int settings)
 {
-	char *arguments[] = {"custbackup", "run", "--settings-fd=3", NULL};
-	char **environment = environment_for_child();
-	posix_spawnattr_t attributes;
+	char					  *arguments[] = {(char *) path, "run", "--settings-fd=3", NULL};
+	char					 **environment = environment_for_child();
+	posix_spawnattr_t		   attributes;
 	posix_spawn_file_actions_t actions;
-	int error;
+	int						   error;
 
 	if ((error = posix_spawnattr_init(&attributes)) != 0)
 		return error;

@@ -16,10 +16,10 @@
 
 typedef struct Child
 {
-	pid_t pid;	/* 0: reaped, or never started */
-	int status; /* as waitpid() says, once reaped */
-	int events; /* our ends, never blocking; -1: closed */
-	int errors;
+	pid_t pid;	  /* 0: reaped, or never started */
+	int	  status; /* as waitpid() says, once reaped */
+	int	  events; /* our ends, never blocking; -1: closed */
+	int	  errors;
 } Child;
 
 /*

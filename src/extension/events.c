@@ -34,8 +34,8 @@ static void
 find_line(EventReader *reader, int from)
 {
 	StringInfo buffer = &reader->buffer;
-	char *newline = memchr(buffer->data + from, '\n', buffer->len - from);
-	int length = newline ? newline - buffer->data : buffer->len;
+	char	  *newline = memchr(buffer->data + from, '\n', buffer->len - from);
+	int		   length = newline ? newline - buffer->data : buffer->len;
 
 	if (length > EVENT_MAX_BYTES)
 		reader->illegal = "an event line is longer than 64 KiB";
@@ -60,9 +60,9 @@ events_read(EventReader *reader, int fd)
 {
 	while (reader->line_length < 0 && !reader->illegal)
 	{
-		char bytes[READ_BYTES];
+		char	bytes[READ_BYTES];
 		ssize_t count = read(fd, bytes, sizeof(bytes));
-		int seen = reader->buffer.len;
+		int		seen = reader->buffer.len;
 
 		if (count == 0)
 			return false;
@@ -88,7 +88,7 @@ void
 events_consume(EventReader *reader)
 {
 	StringInfo buffer = &reader->buffer;
-	int consumed = reader->line_length + 1;
+	int		   consumed = reader->line_length + 1;
 
 	memmove(buffer->data, buffer->data + consumed, buffer->len - consumed + 1);
 	buffer->len -= consumed;
@@ -113,8 +113,8 @@ bool
 events_show_progress(EventReader *reader)
 {
 	const char *line = reader->buffer.data;
-	uint64 hash = hash_bytes_extended((const unsigned char *) line, reader->line_length, 0);
-	bool changed = hash != reader->last_hash;
+	uint64		hash = hash_bytes_extended((const unsigned char *) line, reader->line_length, 0);
+	bool		changed = hash != reader->last_hash;
 
 	reader->last_hash = hash;
 	return changed || proves_life(line);
@@ -142,7 +142,7 @@ error_tail_read(ErrorTail *tail, int fd)
 	/* A flood must not keep us here: what is left is read in the next round. */
 	for (int reads = 0; reads < 16; reads++)
 	{
-		char bytes[READ_BYTES];
+		char	bytes[READ_BYTES];
 		ssize_t count = read(fd, bytes, sizeof(bytes));
 
 		if (count == 0)

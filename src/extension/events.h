@@ -18,10 +18,10 @@
 
 typedef struct EventReader
 {
-	StringInfoData buffer; /* what was read and not yet consumed */
-	int line_length;	   /* of the line at the buffer's head; -1: none is complete */
-	const char *illegal;   /* why nothing more can be read; NULL: all is well */
-	uint64 last_hash;	   /* of the line before, to see progress */
+	StringInfoData buffer;		/* what was read and not yet consumed */
+	int			   line_length; /* of the line at the buffer's head; -1: none is complete */
+	const char	  *illegal;		/* why nothing more can be read; NULL: all is well */
+	uint64		   last_hash;	/* of the line before, to see progress */
 } EventReader;
 
 /* The reader's memory is taken from and freed in the current context. */
@@ -46,7 +46,7 @@ extern bool events_show_progress(EventReader *reader);
 typedef struct ErrorTail
 {
 	char bytes[ERRORS_TAIL_BYTES];
-	int length;
+	int	 length;
 } ErrorTail;
 
 /* Reads all that is there and keeps the end of it.  False at end of file. */

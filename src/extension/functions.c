@@ -49,7 +49,7 @@ static Oid
 source_relation(void)
 {
 	List *names = textToQualifiedNameList(cstring_to_text(setting_resource_source));
-	Oid relation;
+	Oid	  relation;
 
 	if (list_length(names) != 2)
 		ereport(ERROR,
@@ -94,7 +94,7 @@ static Oid
 owner_of(Oid relation)
 {
 	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
-	Oid owner;
+	Oid		  owner;
 
 	if (!HeapTupleIsValid(tuple))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
@@ -139,7 +139,7 @@ static void
 run_into(const char *query, ParamListInfo params, ReturnSetInfo *result)
 {
 	SPIExecuteOptions options = {0};
-	DestReceiver *receiver = CreateTuplestoreDestReceiver();
+	DestReceiver	 *receiver = CreateTuplestoreDestReceiver();
 
 	SetTuplestoreDestReceiverParams(receiver, result->setResult, result->econtext->ecxt_per_query_memory,
 									false, NULL, NULL);
@@ -157,12 +157,12 @@ run_into(const char *query, ParamListInfo params, ReturnSetInfo *result)
 Datum
 custbackup_source_resources(PG_FUNCTION_ARGS)
 {
-	Oid relation = source_relation();
-	bool one = !PG_ARGISNULL(0);
+	Oid	  relation = source_relation();
+	bool  one = !PG_ARGISNULL(0);
 	char *query;
-	Oid saved_user;
-	int saved_context;
-	int saved_settings;
+	Oid	  saved_user;
+	int	  saved_context;
+	int	  saved_settings;
 
 	check_relation(relation);
 	query = source_query(relation, one);

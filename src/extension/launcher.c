@@ -47,7 +47,8 @@
 #define RESTART_SECONDS	 1
 
 static uint32 wait_event;
-static char said[512]; /* what the log knows */
+static int64  pause_ms = FIRST_PAUSE_MS; /* after a worker's end; grows while none lives long */
+static char	  said[512];				 /* what the log knows */
 
 /* Says it once, until something else is to be said. */
 static void say_once(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -55,7 +56,7 @@ static void say_once(const char *format, ...) __attribute__((format(printf, 1, 2
 static void
 say_once(const char *format, ...)
 {
-	char text[sizeof(said)];
+	char	text[sizeof(said)];
 	va_list arguments;
 
 	va_start(arguments, format);
@@ -93,7 +94,7 @@ launcher_register(void)
 static BackgroundWorkerHandle *
 start_process(const char *name, const char *function, Oid database, Oid role)
 {
-	BackgroundWorker worker;
+	BackgroundWorker		worker;
 	BackgroundWorkerHandle *handle = NULL;
 
 	describe(&worker, name, function);
@@ -119,6 +120,7 @@ nap(int64 milliseconds)
 	{
 		ConfigReloadPending = false;
 		ProcessConfigFile(PGC_SIGHUP);
+		pause_ms = FIRST_PAUSE_MS;
 	}
 }
 
@@ -129,11 +131,11 @@ nap(int64 milliseconds)
 static Oid
 database_oid(const char *name)
 {
-	Relation databases = table_open(DatabaseRelationId, AccessShareLock);
-	Oid database = InvalidOid;
+	Relation	databases = table_open(DatabaseRelationId, AccessShareLock);
+	Oid			database = InvalidOid;
 	ScanKeyData key;
 	SysScanDesc scan;
-	HeapTuple tuple;
+	HeapTuple	tuple;
 
 	ScanKeyInit(&key, Anum_pg_database_datname, BTEqualStrategyNumber, F_NAMEEQ, CStringGetDatum(name));
 	scan = systable_beginscan(databases, DatabaseNameIndexId, criticalSharedRelcachesBuilt, NULL, 1, &key);
@@ -190,7 +192,7 @@ static bool
 look(Oid *database, Oid *role)
 {
 	BackgroundWorkerHandle *probe;
-	ProbeFinding finding;
+	ProbeFinding			finding;
 
 	*database = InvalidOid;
 	if (!txn_survive(find_database, database))
@@ -222,7 +224,7 @@ look(Oid *database, Oid *role)
 static int64
 run_worker(Oid database, Oid role)
 {
-	int64 started = clock_ms();
+	int64					started = clock_ms();
 	BackgroundWorkerHandle *worker =
 		start_process("custbackup worker", "custbackup_worker_main", database, role);
 	pid_t pid;
@@ -239,8 +241,6 @@ run_worker(Oid database, Oid role)
 void
 custbackup_launcher_main(Datum argument)
 {
-	int64 pause = FIRST_PAUSE_MS;
-
 	(void) argument;
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
@@ -264,8 +264,8 @@ custbackup_launcher_main(Datum argument)
 		{
 			bool settled = run_worker(database, role) >= SETTLED_AFTER_MS;
 
-			pause = settled ? FIRST_PAUSE_MS : Min(pause * 2, LOOK_INTERVAL_MS);
-			nap(pause);
+			pause_ms = settled ? FIRST_PAUSE_MS : Min(pause_ms * 2, LOOK_INTERVAL_MS);
+			nap(pause_ms);
 		}
 	}
 }

@@ -32,11 +32,11 @@
 static Oid
 extension_owner(void)
 {
-	Relation extensions = table_open(ExtensionRelationId, AccessShareLock);
-	Oid owner = InvalidOid;
+	Relation	extensions = table_open(ExtensionRelationId, AccessShareLock);
+	Oid			owner = InvalidOid;
 	ScanKeyData key;
 	SysScanDesc scan;
-	HeapTuple tuple;
+	HeapTuple	tuple;
 
 	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ,
 				CStringGetDatum("custbackup"));
@@ -53,7 +53,7 @@ static bool
 may_log_in(Oid role)
 {
 	HeapTuple tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(role));
-	bool login = HeapTupleIsValid(tuple) && ((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin;
+	bool	  login = HeapTupleIsValid(tuple) && ((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin;
 
 	if (HeapTupleIsValid(tuple))
 		ReleaseSysCache(tuple);
@@ -81,7 +81,7 @@ void
 custbackup_probe_main(Datum database)
 {
 	ProbeFinding finding;
-	Oid role;
+	Oid			 role;
 
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(database), InvalidOid, 0);

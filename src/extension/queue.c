@@ -18,16 +18,16 @@
 /* Arguments and results of one call, as its transaction's body sees them. */
 typedef struct Call
 {
-	MemoryContext results; /* the caller's */
-	int slots;
+	MemoryContext	 results; /* the caller's */
+	int				 slots;
 	const pg_uuid_t *holding;
-	int count;
-	List *claimed;
-	EventReport *reports;
-	Renewal *renewals;
-	int enqueued;
-	int64 limit;
-	int64 milliseconds;
+	int				 count;
+	List			*claimed;
+	EventReport		*reports;
+	Renewal			*renewals;
+	int				 enqueued;
+	int64			 limit;
+	int64			 milliseconds;
 } Call;
 
 static void
@@ -43,7 +43,7 @@ query(const char *sql, int count, Oid *types, Datum *values)
 static Datum
 column(uint64 row, int number)
 {
-	bool isnull;
+	bool  isnull;
 	Datum value = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, number, &isnull);
 
 	if (isnull)
@@ -73,7 +73,7 @@ verdict_from(const char *name)
 	static const struct
 	{
 		const char *name;
-		Verdict verdict;
+		Verdict		verdict;
 	} verdicts[] = {
 		{"continue", VERDICT_CONTINUE}, {"ended", VERDICT_ENDED}, {"kill", VERDICT_KILL},
 		{"cancel", VERDICT_CANCEL},		{"lost", VERDICT_LOST},
@@ -91,9 +91,9 @@ verdict_from(const char *name)
 static ClaimedJob *
 keep_job(MemoryContext context, uint64 row)
 {
-	char *kind = text_column(row, 3);
-	char *job = text_column(row, 4);
-	char *converted = pg_server_to_any(job, strlen(job), PG_UTF8);
+	char	   *kind = text_column(row, 3);
+	char	   *job = text_column(row, 4);
+	char	   *converted = pg_server_to_any(job, strlen(job), PG_UTF8);
 	ClaimedJob *kept = MemoryContextAlloc(context, sizeof(ClaimedJob));
 
 	kept->attempt = *DatumGetUUIDP(column(row, 2));
@@ -106,7 +106,7 @@ static void
 claim(void *argument)
 {
 	Call *call = argument;
-	Oid types[] = {TEXTOID, INT4OID, UUIDARRAYOID};
+	Oid	  types[] = {TEXTOID, INT4OID, UUIDARRAYOID};
 	Datum values[] = {CStringGetTextDatum(RUNNER_NAME), Int32GetDatum(call->slots),
 					  uuid_array(call->holding, call->count)};
 
@@ -115,7 +115,7 @@ claim(void *argument)
 		  3, types, values);
 	for (uint64 row = 0; row < SPI_processed; row++)
 	{
-		ClaimedJob *job = keep_job(call->results, row);
+		ClaimedJob	 *job = keep_job(call->results, row);
 		MemoryContext old = MemoryContextSwitchTo(call->results);
 
 		call->claimed = lappend(call->claimed, job);
@@ -138,13 +138,13 @@ static void
 report(void *argument)
 {
 	Call *call = argument;
-	Oid types[] = {UUIDOID, TEXTOID};
+	Oid	  types[] = {UUIDOID, TEXTOID};
 
 	for (int i = 0; i < call->count; i++)
 	{
 		EventReport *one = &call->reports[i];
-		char *event = pg_any_to_server(one->event, strlen(one->event), PG_UTF8);
-		Datum values[] = {UUIDPGetDatum(&one->attempt), CStringGetTextDatum(event)};
+		char		*event = pg_any_to_server(one->event, strlen(one->event), PG_UTF8);
+		Datum		 values[] = {UUIDPGetDatum(&one->attempt), CStringGetTextDatum(event)};
 
 		query("SELECT custbackup.report($1, $2)::pg_catalog.text", 2, types, values);
 		one->verdict = verdict_from(text_column(0, 1));
@@ -162,10 +162,10 @@ queue_report(EventReport *reports, int count)
 static void
 renew(void *argument)
 {
-	Call *call = argument;
+	Call	  *call = argument;
 	pg_uuid_t *attempts = palloc(Max(call->count, 1) * sizeof(pg_uuid_t));
-	Oid types[] = {TEXTOID, UUIDARRAYOID};
-	Datum values[2];
+	Oid		   types[] = {TEXTOID, UUIDARRAYOID};
+	Datum	   values[2];
 
 	for (int i = 0; i < call->count; i++)
 	{
@@ -209,7 +209,7 @@ schedule(void *argument)
 TxnResult
 queue_schedule(int *enqueued)
 {
-	Call call = {0};
+	Call	  call = {0};
 	TxnResult result = txn_run("custbackup: scheduling", schedule, &call);
 
 	*enqueued = result == TXN_COMMITTED ? call.enqueued : 0;
@@ -220,7 +220,7 @@ static void
 next_wake(void *argument)
 {
 	Call *call = argument;
-	bool isnull;
+	bool  isnull;
 	Datum wake;
 
 	call->milliseconds = call->limit;
@@ -234,7 +234,7 @@ next_wake(void *argument)
 TxnResult
 queue_next_wake(int64 limit, int64 *milliseconds)
 {
-	Call call = {.limit = limit};
+	Call	  call = {.limit = limit};
 	TxnResult result = txn_run("custbackup: looking for what is next", next_wake, &call);
 
 	*milliseconds = result == TXN_COMMITTED ? call.milliseconds : limit;

@@ -27,8 +27,8 @@
 typedef struct ClaimedJob
 {
 	pg_uuid_t attempt;
-	bool is_restore;
-	char *job; /* the mover's input, UTF-8 */
+	bool	  is_restore;
+	char	 *job; /* the mover's input, UTF-8 */
 } ClaimedJob;
 
 typedef enum Verdict
@@ -43,16 +43,16 @@ typedef enum Verdict
 /* One event of one attempt; verdict is filled in. */
 typedef struct EventReport
 {
-	pg_uuid_t attempt;
+	pg_uuid_t	attempt;
 	const char *event; /* UTF-8 */
-	Verdict verdict;
+	Verdict		verdict;
 } EventReport;
 
 /* One attempt whose lease is renewed; VERDICT_LOST when renew() does not name it. */
 typedef struct Renewal
 {
 	pg_uuid_t attempt;
-	Verdict verdict;
+	Verdict	  verdict;
 } Renewal;
 
 /* Claims at most `slots` jobs; what stands under our name and is not in `holding` goes back first. */

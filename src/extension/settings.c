@@ -16,11 +16,11 @@
 
 char *setting_database;
 char *setting_role;
-int setting_max_jobs;
+int	  setting_max_jobs;
 char *setting_mover;
-int setting_backup_timeout;
-int setting_restore_timeout;
-int setting_stall_timeout;
+int	  setting_backup_timeout;
+int	  setting_restore_timeout;
+int	  setting_stall_timeout;
 char *setting_resource_source;
 
 static char *key_file;
@@ -29,11 +29,11 @@ static char *tool_path;
 static char *credentials_file;
 static char *ca_file;
 static char *proxy;
-static int compression;
-static bool allow_local_targets;
-static bool allow_http;
-static int memory_budget; /* kB */
-static int max_bandwidth; /* kB a second */
+static int	 compression;
+static bool	 allow_local_targets;
+static bool	 allow_http;
+static int	 memory_budget; /* kB */
+static int	 max_bandwidth; /* kB a second */
 
 /* The values index the names. */
 static const struct config_enum_entry compressions[] = {

@@ -12,13 +12,13 @@
 #include "postgres.h"
 
 /* Of the launcher and the worker */
-extern char *setting_database;		/* where the extension lives */
-extern char *setting_role;			/* whom the worker connects as; "": the extension's owner */
-extern int setting_max_jobs;		/* movers at once; 0: none is started */
-extern char *setting_mover;			/* path of the executable; "": beside the server's own */
-extern int setting_backup_timeout;	/* s */
-extern int setting_restore_timeout; /* s */
-extern int setting_stall_timeout;	/* s without progress */
+extern char *setting_database;		  /* where the extension lives */
+extern char *setting_role;			  /* whom the worker connects as; "": the extension's owner */
+extern int	 setting_max_jobs;		  /* movers at once; 0: none is started */
+extern char *setting_mover;			  /* path of the executable; "": beside the server's own */
+extern int	 setting_backup_timeout;  /* s */
+extern int	 setting_restore_timeout; /* s */
+extern int	 setting_stall_timeout;	  /* s without progress */
 
 /* Of the SQL functions */
 extern char *setting_resource_source; /* schema.relation */

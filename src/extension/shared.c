@@ -18,13 +18,13 @@
 typedef struct SharedState
 {
 	pg_atomic_uint32 requests;
-	slock_t mutex; /* for all below */
-	PGPROC *process[SHARED_PROCESSES];
-	ProbeFinding finding;
-	Oid role; /* whom the worker is to connect as, when PROBE_READY */
+	slock_t			 mutex; /* for all below */
+	PGPROC			*process[SHARED_PROCESSES];
+	ProbeFinding	 finding;
+	Oid				 role; /* whom the worker is to connect as, when PROBE_READY */
 } SharedState;
 
-static SharedState *shared = NULL;
+static SharedState			  *shared = NULL;
 static shmem_request_hook_type previous_request_hook = NULL;
 static shmem_startup_hook_type previous_startup_hook = NULL;
 

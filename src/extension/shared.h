@@ -49,7 +49,7 @@ extern void shared_wake_launcher(void);
 /* How many times shared_wake() was called: tells a request from any other reason to wake. */
 extern uint32 shared_requests(void);
 
-extern void shared_set_finding(ProbeFinding finding, Oid role);
+extern void			shared_set_finding(ProbeFinding finding, Oid role);
 extern ProbeFinding shared_finding(Oid *role);
 
 #endif

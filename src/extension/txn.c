@@ -25,9 +25,9 @@
 typedef struct Transaction
 {
 	const char *activity;
-	TxnBody body;
-	void *argument;
-	TxnResult result;
+	TxnBody		body;
+	void	   *argument;
+	TxnResult	result;
 } Transaction;
 
 void

@@ -43,19 +43,19 @@
 typedef struct Pace
 {
 	int64 due; /* by clock_ms() */
-	int failures;
+	int	  failures;
 } Pace;
 
-static Pace claiming;
-static Pace renewing;
-static Pace scheduling;
-static Pace reporting;
+static Pace	  claiming;
+static Pace	  renewing;
+static Pace	  scheduling;
+static Pace	  reporting;
 static uint32 requests_seen;
-static int fruitless_looks; /* in a row, although something seemed due */
+static int	  fruitless_looks; /* in a row, although something seemed due */
 
-static char *database_at_start;
-static char *role_at_start;
-static uint32 wait_event;
+static char			*database_at_start;
+static char			*role_at_start;
+static uint32		 wait_event;
 static WaitEventSet *wait_set = NULL;
 
 static void
@@ -142,10 +142,10 @@ renew_leases(void)
 static bool
 claim_jobs(void)
 {
-	int held;
+	int		   held;
 	pg_uuid_t *holding = attempts_held(&held);
-	List *claimed;
-	ListCell *cell;
+	List	  *claimed;
+	ListCell  *cell;
 
 	if (!paced(&claiming, queue_claim(Max(setting_max_jobs - held, 0), holding, held, &claimed),
 			   LONGEST_SLEEP_MS))
@@ -181,8 +181,8 @@ static void
 look_at_queue(void)
 {
 	uint32 requests = shared_requests();
-	bool fruitful;
-	int enqueued;
+	bool   fruitful;
+	int	   enqueued;
 
 	/* A request may be to cancel: the leases tell. */
 	if (requests != requests_seen)
@@ -222,9 +222,9 @@ time_to_sleep(void)
 static void
 sleep_until_needed(void)
 {
-	int64 milliseconds = time_to_sleep();
-	int *descriptors = palloc(Max(2 * attempts_count(), 1) * sizeof(int));
-	int count = attempts_descriptors(descriptors);
+	int64	  milliseconds = time_to_sleep();
+	int		 *descriptors = palloc(Max(2 * attempts_count(), 1) * sizeof(int));
+	int		  count = attempts_descriptors(descriptors);
 	WaitEvent event;
 
 	/* One that an error left behind */
@@ -273,7 +273,7 @@ static void
 become_the_only_one(void)
 {
 	LOCKTAG tag;
-	bool said = false;
+	bool	said = false;
 
 	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0x63757374, 0x62616b70, 3);
 	while (LockAcquire(&tag, ExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL)

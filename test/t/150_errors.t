@@ -1,0 +1,133 @@
+# Errors in SQL: logged, survived, and over when their cause is.
+use strict;
+use warnings;
+use Test::More;
+use Time::HiRes qw(time sleep);
+use PostgreSQL::Test::Utils;
+use CustbackupTest;
+use WorkerTest;
+
+my $node = start_fake_control(conf => "custbackup.max_jobs = 4\n");
+my $db = $node->{database};
+wait_for(sub { worker_pid($node) }, 5, 'worker');
+my $worker = worker_pid($node);
+
+sub reconfigure
+{
+    my ($line) = @_;
+    $node->append_conf('postgresql.conf', $line);
+    $node->reload;
+    sleep 0.2;
+}
+
+# ---- a platform's view that fails at the claim
+{
+    my $running = submit($node, 'work');
+    running_since($node, $running, 1);
+    $node->safe_psql($db, <<'SQL');
+CREATE ROLE platform;
+CREATE SCHEMA platform AUTHORIZATION platform;
+CREATE FUNCTION platform.switch() RETURNS boolean LANGUAGE plpgsql AS
+    $$BEGIN IF current_setting('custbackup.max_jobs')::int = 4 THEN RAISE 'the platform''s view is broken'; END IF; RETURN true; END$$;
+CREATE VIEW platform.resources AS SELECT * FROM custbackup.resources WHERE platform.switch();
+GRANT USAGE ON SCHEMA custbackup TO platform;
+GRANT SELECT ON custbackup.resources TO platform;
+ALTER VIEW platform.resources OWNER TO platform;
+SQL
+    my $waiting = submit($node, 'ok');
+    await($node, $waiting, 'ok');
+    reconfigure("custbackup.resource_source = 'platform.resources'");
+    my ($status, $out, $err) = $node->psql($db, "INSERT INTO custbackup.jobs (kind, resource_id, resource_type)
+        SELECT 'backup', id, resource_type FROM custbackup.resources WHERE token LIKE 'ok.%' RETURNING id");
+    my ($job) = $out =~ /([0-9a-f-]{36})/;
+    $node->safe_psql($db, 'SELECT custbackup.wake()');
+    ok(wait_for(sub { log_count($node, qr/the platform's view is broken/) }, 10, 'logged'), 'an error in the platform\'s view is logged');
+    sleep 3;
+    cmp_ok(log_count($node, qr/ERROR:  the platform's view is broken/), '<', 6, 'with growing pauses');
+    is(worker_pid($node), $worker, 'the worker survives it');
+    is(attempt_of($node, $running), 1, 'and so does what runs');
+    $node->safe_psql($db, "SELECT custbackup.cancel('$running')");
+    ok(await($node, $running, 'cancelled', 5), 'which can be cancelled meanwhile');
+    reconfigure('custbackup.max_jobs = 5');
+    ok(await($node, $job, 'ok', 30), 'once the view is mended its job runs');
+    reconfigure("custbackup.resource_source = 'custbackup.resources'\ncustbackup.max_jobs = 4");
+}
+
+# ---- source_resources(): clear errors, and nobody else's rights
+{
+    my ($status, $out, $err);
+    my $as = sub { ($status, $out, $err) = $node->psql($db, "SET custbackup.resource_source = '$_[0]'; SELECT * FROM custbackup.source_resources()"); $err };
+    like($as->('public.missing'), qr/custbackup\.resource_source names "public\.missing", which does not exist/, 'a missing relation is named');
+    like($as->('resources'), qr/not of the form schema\.relation/, 'a name without schema is refused');
+    like($as->('custbackup.jobs_pending'), qr/neither a table nor a view/, 'an index is refused');
+    $node->safe_psql($db, "CREATE VIEW public.partly AS SELECT id, token, team_id FROM custbackup.resources");
+    like($as->('public.partly'), qr/has no column "tier".*resource_type, connection_url/s, 'a lacking column is named');
+    $node->safe_psql($db, <<'SQL');
+CREATE FUNCTION platform.who() RETURNS text LANGUAGE plpgsql AS
+    $$BEGIN RETURN current_user || ' ' || current_setting('search_path'); END$$;
+CREATE VIEW platform.nosy AS SELECT gen_random_uuid()::text AS id, platform.who() AS token, NULL::text AS team_id, 'pro'::varchar AS tier,
+    'postgres' AS resource_type, 'x' AS connection_url, 'active' AS status;
+ALTER VIEW platform.nosy OWNER TO platform;
+SQL
+    $as->('platform.nosy');
+    like($out, qr/\|platform pg_catalog, pg_temp\|/, 'a view runs as its owner, with a search_path of ours; its columns are cast');
+    is($node->safe_psql($db, "SET custbackup.resource_source = 'platform.nosy'; SELECT count(*) FROM custbackup.source_resources(); SELECT current_user = session_user"),
+        "1\nt", 'and the caller is the caller again');
+    $node->safe_psql($db, "CREATE VIEW platform.greedy AS SELECT * FROM platform.nosy WHERE pg_read_file('postgresql.conf') <> ''; ALTER VIEW platform.greedy OWNER TO platform");
+    like($as->('platform.greedy'), qr/permission denied for function pg_read_file/, 'it cannot do what its owner cannot');
+    is($node->safe_psql($db, "SELECT count(*) FROM custbackup.source_resources((SELECT id FROM custbackup.resources LIMIT 1))"), 1, 'one resource by its id');
+    ($status, $out, $err) = $node->psql($db, "SET ROLE platform; SET custbackup.resource_source = 'platform.nosy'");
+    like($err, qr/permission denied to set parameter/, 'an ordinary role cannot redirect it');
+}
+
+# ---- a lock on the queue
+{
+    my $running = submit($node, 'work');
+    running_since($node, $running, 1);
+    my $locker = $node->background_psql($db);
+    $locker->query_safe('BEGIN; LOCK custbackup.jobs, custbackup.attempts IN ACCESS EXCLUSIVE MODE');
+    ok(wait_for(sub { log_count($node, qr/canceling statement due to lock timeout/) }, 10, 'lock'), 'a lock on the queue is not waited for without end');
+    sleep 3;
+    is(worker_pid($node), $worker, 'it is survived');
+    is(scalar(movers_of($node)), 1, 'and the mover goes on');
+    $locker->query_safe('COMMIT');
+    $locker->quit;
+    my $before = $node->safe_psql($db, "SELECT bytes_read FROM custbackup.attempts JOIN custbackup.jobs USING (attempt_id) WHERE job_id = '$running'");
+    ok(wait_for(sub { $node->safe_psql($db, "SELECT bytes_read > $before FROM custbackup.attempts JOIN custbackup.jobs USING (attempt_id) WHERE job_id = '$running'") eq 't' },
+            20, 'progress'), 'what it said meanwhile is recorded afterwards');
+    is(attempt_of($node, $running), 1, 'by the same attempt');
+    $node->safe_psql($db, "SELECT custbackup.cancel('$running')");
+    await($node, $running, 'cancelled');
+}
+
+# ---- a cancelled query, a function that is gone for a while
+{
+    $node->safe_psql($db, 'ALTER FUNCTION custbackup.claim(text, integer, uuid[], timestamptz) RENAME TO claim_hidden');
+    my $job = submit($node, 'ok');
+    ok(wait_for(sub { log_count($node, qr/function custbackup\.claim.* does not exist/) }, 10, 'logged'), 'a missing function is logged');
+    $node->safe_psql($db, 'ALTER FUNCTION custbackup.claim_hidden(text, integer, uuid[], timestamptz) RENAME TO claim');
+    ok(await($node, $job, 'ok', 30), 'and when it is back the work goes on');
+    $node->safe_psql($db, "SELECT pg_cancel_backend($worker)");
+    sleep 0.5;
+    is(worker_pid($node), $worker, 'pg_cancel_backend does not end the worker');
+    ok(await($node, submit($node, 'ok'), 'ok'), 'which works on');
+}
+
+# ---- settings of role and database cannot get in the way
+{
+    $node->safe_psql($db, <<"SQL");
+ALTER DATABASE $db SET search_path = 'nowhere';
+ALTER DATABASE $db SET default_transaction_read_only = on;
+ALTER DATABASE $db SET default_transaction_isolation = 'serializable';
+ALTER DATABASE $db SET statement_timeout = 1;
+ALTER DATABASE $db SET idle_in_transaction_session_timeout = 1;
+SQL
+    $node->safe_psql('postgres', "SELECT pg_terminate_backend($worker)");
+    wait_for(sub { my $pid = worker_pid($node); $pid && $pid ne $worker }, 15, 'worker');
+    my $job = $node->safe_psql($db, "SET default_transaction_read_only = off; SET statement_timeout = 0; BEGIN READ WRITE;
+        SELECT custbackup.request_backup(id) FROM custbackup.resources WHERE token LIKE 'ok.%' LIMIT 1; COMMIT") =~ /([0-9a-f-]{36})/ ? $1 : '';
+    ok(wait_for(sub { $node->safe_psql($db, "SET statement_timeout = 0; SELECT status FROM custbackup.jobs WHERE id = '$job'") =~ /ok/ }, 15, 'ok'),
+        'the worker pins its own settings');
+}
+
+done_testing();

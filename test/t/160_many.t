@@ -1,0 +1,51 @@
+# Many jobs: the worker grows neither in memory nor in descriptors.
+use strict;
+use warnings;
+use Test::More;
+use Time::HiRes qw(time sleep);
+use PostgreSQL::Test::Utils;
+use CustbackupTest;
+use WorkerTest;
+
+my $jobs = $ENV{CUSTBACKUP_MANY} // 1000;
+
+# Quicker than Perl: it fails at once.
+my $mover = PostgreSQL::Test::Utils::tempdir() . '/quick_mover';
+append_to_file($mover, <<'SH');
+#!/bin/sh
+echo '{"event": "failed", "reason": "auth", "detail": "at once"}'
+exit 1
+SH
+chmod 0755, $mover;
+
+my $node = start_fake_control(conf => "custbackup.max_jobs = 20\n");
+my $db = $node->{database};
+$node->append_conf('postgresql.conf', "custbackup.mover = '$mover'");
+$node->reload;
+wait_for(sub { worker_pid($node) }, 5, 'worker');
+my $worker = worker_pid($node);
+
+sub run_jobs
+{
+    my ($count) = @_;
+    $node->safe_psql($db, <<"SQL");
+INSERT INTO custbackup.resources (id, token, tier, resource_type, connection_url)
+SELECT gen_random_uuid(), 'many-' || gen_random_uuid(), 'pro', 'postgres', 'x' FROM generate_series(1, $count);
+SELECT count(custbackup.request_backup(r.id)) FROM custbackup.resources r
+ WHERE NOT EXISTS (SELECT FROM custbackup.jobs j WHERE j.resource_id = r.id);
+SQL
+    return wait_for(sub { $node->safe_psql($db, "SELECT count(*) FROM custbackup.jobs WHERE status IN ('pending', 'running')") eq '0' },
+        120, "$count jobs");
+}
+
+run_jobs(100);
+my ($memory, $descriptors) = (resident_kb($worker), open_pipes($worker));
+my $begun = time;
+ok(run_jobs($jobs), "$jobs jobs have ended");
+note(sprintf '%.1f s', time - $begun);
+is($node->safe_psql($db, "SELECT count(*) FROM custbackup.jobs WHERE status = 'failed' AND reason = 'auth'"), 100 + $jobs, 'all of them as their movers said');
+is(worker_pid($node), $worker, 'in one worker');
+note("private memory $memory kB before, " . resident_kb($worker) . ' kB after');
+cmp_ok(resident_kb($worker) - $memory, '<', 512, 'whose memory is flat');
+is(open_pipes($worker), $descriptors, 'and so are its descriptors');
+done_testing();
