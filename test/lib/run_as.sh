@@ -15,5 +15,8 @@ mkdir -p "$workspace/run/data" "$workspace/run/log" "$workspace/source" "$PG_TES
 tar -C "$source_dir" --exclude=./build --exclude=./.git --exclude='*.o' -cf - . | tar -C "$workspace/source" -xf -
 mkdir -p "$workspace/unit" && cp -a "$source_dir"/build/unit/. "$workspace/unit/" 2>/dev/null || true
 export UNIT_DIR="$workspace/unit"
+# Servers that test/bin/build-tools has built.
+CUSTBACKUP_TOOLS=${CUSTBACKUP_TOOLS:-$(dirname "$("$source_dir/test/bin/build-tools" --dir)")}
+export CUSTBACKUP_TOOLS
 chown -R "$test_user" "$workspace" "$PG_TEST_PORT_DIR" 2>/dev/null || true
 cd "$workspace/run"

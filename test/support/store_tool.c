@@ -3,10 +3,12 @@
  *	  A store by hand, for tests: one operation of store.h a run, its result as JSON on stdout.
  *
  *	  store_tool put URL KEY [EXPECTED_BYTES]   stdin becomes the object
+ *	  store_tool put-many URL                   stdin names keys, a line each; objects of one byte
  *	  store_tool get URL KEY [VERSION]          the object to stdout, facts to stderr
  *	  store_tool head | read | remove | abort URL KEY [VERSION or UPLOAD_ID]
  *	  store_tool list URL [PREFIX]
  *	  store_tool uploads URL
+ *	  store_tool request URL METHOD [KEY [QUERY [HEADER:VALUE ...]]]   anything else, stdin as body
  *
  * Settings: the JSON file that CUSTBACKUP_SETTINGS names.  ATTEMPT_ID may name the
  * attempt.  A failure goes to stdout too, as {"reason", "detail"}, with status 1.
@@ -24,10 +26,12 @@
 #include "digest.h"
 #include "settings.h"
 #include "stores/s3_list.h"
+#include "stores/s3_transfer.h"
 #include "stores/store.h"
 #include "stores/store_s3.h"
 
 #define READ_BYTES (256 * 1024)
+#define MANY	   5000
 
 static json_t *result;
 
@@ -66,20 +70,20 @@ announce(void *context, const char *upload_id)
 static bool
 put(Store *store, const char *key, const char *expected, Failure *failure)
 {
-	ObjectInfo info = {.key = key,
-					   .content_type = "application/gzip",
-					   .attempt_id = getenv("ATTEMPT_ID") ? getenv("ATTEMPT_ID") : "attempt-of-a-test",
-					   .backup_id = "backup-of-a-test",
-					   .resource_type = "postgres",
-					   .expected_bytes = expected ? strtoll(expected, NULL, 10) : -1,
-					   .announce = announce};
-	Upload *upload = store->begin(store, &info, failure);
-	Digest *digest = digest_open(failure);
-	char sha256[DIGEST_TEXT_SIZE];
+	ObjectInfo	info = {.key = key,
+						.content_type = "application/gzip",
+						.attempt_id = getenv("ATTEMPT_ID") ? getenv("ATTEMPT_ID") : "attempt-of-a-test",
+						.backup_id = "backup-of-a-test",
+						.resource_type = "postgres",
+						.expected_bytes = expected ? strtoll(expected, NULL, 10) : -1,
+						.announce = announce};
+	Upload	   *upload = store->begin(store, &info, failure);
+	Digest	   *digest = digest_open(failure);
+	char		sha256[DIGEST_TEXT_SIZE];
 	static char buffer[READ_BYTES];
-	ObjectStat stat = {0};
-	ssize_t got;
-	bool good = upload != NULL;
+	ObjectStat	stat = {0};
+	ssize_t		got;
+	bool		good = upload != NULL;
 
 	while (good && (got = read(STDIN_FILENO, buffer, sizeof(buffer))) > 0)
 	{
@@ -101,6 +105,43 @@ put(Store *store, const char *key, const char *expected, Failure *failure)
 	return good;
 }
 
+/* As fast as the store takes them: nothing is looked at before or after. */
+static bool
+put_many(Store *store, Failure *failure)
+{
+	S3Client   *client = store_s3_client(store);
+	S3Transfer *transfer = s3_transfer_start(client, 16, failure);
+	S3Task	   *tasks = calloc(MANY, sizeof(S3Task));
+	S3Task	   *task;
+	char(*keys)[128] = calloc(MANY, sizeof(*keys));
+	int	 count = 0;
+	int	 stored = 0;
+	bool good = transfer != NULL;
+
+	while (good && count < MANY && fgets(keys[count], sizeof(keys[count]), stdin))
+	{
+		keys[count][strcspn(keys[count], "\n")] = '\0';
+		tasks[count].request = (S3Request){.what = "store",
+										   .when = REASON_UPLOAD,
+										   .method = "PUT",
+										   .key = keys[count],
+										   .body = {.bytes = "x", .length = 1}};
+		s3_transfer_submit(transfer, &tasks[count++]);
+	}
+	while (good && stored < count)
+	{
+		good = s3_transfer_next(transfer, true, &task, failure);
+		stored += good;
+	}
+	s3_transfer_stop(transfer);
+	for (int i = 0; i < count; i++)
+		s3_call_forget_try(&tasks[i].call);
+	free(tasks);
+	free(keys);
+	json_object_set_new(result, "put", json_integer(stored));
+	return good;
+}
+
 static bool
 seen(void *context, const void *bytes, size_t length, Failure *failure)
 {
@@ -110,10 +151,10 @@ seen(void *context, const void *bytes, size_t length, Failure *failure)
 static bool
 get(Store *store, const char *key, const char *version, Failure *failure)
 {
-	Digest *digest = digest_open(failure);
-	char sha256[DIGEST_TEXT_SIZE];
-	int fd = -1;
-	int64_t bytes = 0;
+	Digest	   *digest = digest_open(failure);
+	char		sha256[DIGEST_TEXT_SIZE];
+	int			fd = -1;
+	int64_t		bytes = 0;
 	StoreAnswer answer = store->fetch(store, key, version, seen, digest, &fd, &bytes, failure);
 
 	if (answer == STORE_FOUND && digest_finish(digest, sha256, failure))
@@ -144,17 +185,55 @@ add_upload(void *context, const char *key, const char *upload_id, int64_t begun,
 	return true;
 }
 
+/* A small request as it is; nothing that the store answers is a failure. */
+static bool
+send_request(Store *store, char **arguments, Failure *failure)
+{
+	static char body[64 * 1024];
+	ssize_t		length = read(STDIN_FILENO, body, sizeof(body));
+	S3Request	request = {.what = "ask", .when = REASON_STORE, .method = arguments[0], .tries = 1};
+	S3Answer	answer;
+	char	   *colon;
+
+	if (arguments[1] && arguments[1][0] != '\0')
+		request.key = arguments[1];
+	if (arguments[1] && arguments[2] && arguments[2][0] != '\0')
+	{
+		char *value = strchr(arguments[2], '=');
+
+		if (value)
+			*value++ = '\0';
+		s3_request_parameter(&request, arguments[2], value ? value : "");
+	}
+	for (int i = 3; arguments[1] && arguments[2] && arguments[i]; i++)
+	{
+		colon = strchr(arguments[i], ':');
+		*colon = '\0';
+		s3_request_header(&request, arguments[i], colon + 1);
+	}
+	request.checksummed = length > 0;
+	request.body = (HttpBody){.bytes = body, .length = length > 0 ? length : 0};
+	if (!s3_perform(store_s3_client(store), &request, &answer, failure))
+		return false;
+	json_object_set_new(result, "status", json_integer(answer.http.status));
+	json_object_set_new(result, "body", json_string(answer.http.body ? answer.http.body : ""));
+	s3_answer_free(&answer);
+	return true;
+}
+
 static bool
 operate(Store *store, const char *operation, const char *key, const char *option, Failure *failure)
 {
-	ObjectStat stat = {0};
+	ObjectStat	stat = {0};
 	StoreAnswer answer;
-	char *bytes;
-	size_t length;
-	json_t *array;
+	char	   *bytes;
+	size_t		length;
+	json_t	   *array;
 
 	if (strcmp(operation, "put") == 0)
 		return put(store, key, option, failure);
+	if (strcmp(operation, "put-many") == 0)
+		return put_many(store, failure);
 	if (strcmp(operation, "get") == 0)
 		return get(store, key, option, failure);
 	if (strcmp(operation, "remove") == 0)
@@ -187,11 +266,11 @@ operate(Store *store, const char *operation, const char *key, const char *option
 int
 main(int argc, char **argv)
 {
-	Settings settings;
-	Failure failure = {0};
-	Store *store = NULL;
+	Settings	  settings;
+	Failure		  failure = {0};
+	Store		 *store = NULL;
 	struct rusage usage;
-	bool good;
+	bool		  good;
 
 	if (argc < 3)
 	{
@@ -204,7 +283,9 @@ main(int argc, char **argv)
 		   (!getenv("CUSTBACKUP_SETTINGS") ||
 			settings_read_file(&settings, getenv("CUSTBACKUP_SETTINGS"), &failure)) &&
 		   (store = store_open("test", argv[2], &settings, &failure)) != NULL &&
-		   operate(store, argv[1], argc > 3 ? argv[3] : NULL, argc > 4 ? argv[4] : NULL, &failure);
+		   (strcmp(argv[1], "request") == 0
+				? send_request(store, argv + 3, &failure)
+				: operate(store, argv[1], argc > 3 ? argv[3] : NULL, argc > 4 ? argv[4] : NULL, &failure));
 	if (store)
 		store->close(store);
 	if (!good)
