@@ -17,7 +17,7 @@ use Time::HiRes qw(time sleep);
 use CustbackupTest;
 use PostgreSQL::Test::Utils ();
 
-our @EXPORT = qw(start_redis redis_url fill_everything redis_backup redis_restore);
+our @EXPORT = qw(start_redis same redis_url fill_everything redis_backup redis_restore);
 
 # Options: binary, conf (lines), dir, port, tls (a directory with key, cert, ca), expect_no_auth.
 sub start_redis
@@ -55,6 +55,21 @@ sub redis_restore
     my $job = restore_job($settings, $store, $url, $backup->{job}, $backup->{done}, engine => 'redis', type => 'redis', %option);
     my $result = run_mover($settings, $job);
     return { %$result, job => $job, done => last_event($result) };
+}
+
+# Two lists of keys (everything()) are equal, or the first lines that differ are shown.
+sub same
+{
+    my ($got, $expected, $name) = @_;
+    return pass($name) if $got eq $expected;
+    my %got = map { $_ => 1 } split /\n/, $got;
+    my %expected = map { $_ => 1 } split /\n/, $expected;
+    my @more = grep { !$expected{$_} } sort keys %got;
+    my @less = grep { !$got{$_} } sort keys %expected;
+    fail($name);
+    diag('too much: ', substr $_, 0, 200) for @more[0 .. ($#more > 3 ? 3 : $#more)];
+    diag('missing:  ', substr $_, 0, 200) for @less[0 .. ($#less > 3 ? 3 : $#less)];
+    return;
 }
 
 # Every type and encoding that this server knows, in databases 0, 3 and 9, with expiries, groups and a function.

@@ -24,7 +24,7 @@ is($backup->{done}{counts}{functions}, 1, 'one library of functions');
 my $target = start_redis();
 my $clone = redis_restore($settings, $store, redis_url($target), $backup, mode => 'clone');
 is($clone->{done}{event}, 'done', 'clone into an empty server') or diag explain $clone->{done}, $clone->{stderr};
-is($target->everything, $before, 'the clone is the same in keys, types, encodings, expiries, values, groups, functions');
+same($target->everything, $before, 'the clone is the same in keys, types, encodings, expiries, values, groups, functions');
 
 my $r = $source->client;
 $r->do('SET', 'text', 'changed');
@@ -37,13 +37,13 @@ $r->do('SELECT', 5);
 $r->do('SET', 'new', 'a database that was empty');
 my $rewind = redis_restore($settings, $store, redis_url($source), $backup);
 is($rewind->{done}{event}, 'done', 'rewind') or diag explain $rewind->{done}, $rewind->{stderr};
-is($source->everything, $before, 'the rewound server is what it was, and nothing more');
+same($source->everything, $before, 'the rewound server is what it was, and nothing more');
 ok($rewind->{done}{target_modified}, 'target_modified after the commit');
 is_deeply($rewind->{done}{left_alone}, [], 'nothing left alone');
 
 my $second = redis_restore($settings, $store, redis_url($target), $backup, mode => 'clone');
 is($second->{done}{event}, 'failed', 'a clone into a server with keys is refused');
 is($second->{done}{reason}, 'target_not_empty', 'target_not_empty');
-is($target->everything, $before, 'and changes nothing');
+same($target->everything, $before, 'and changes nothing');
 
 done_testing();

@@ -363,6 +363,9 @@ reason_to_leave_out(const PostgresPlan *plan, const TocEntry *entry)
 		return "";
 	if (target_keeps(plan, entry))
 		return ""; /* told already: it stays */
+	/* It names roles of the source, and holds their passwords. */
+	if (entry->class == TOC_USER_MAPPING && plan->mode == RESTORE_CLONE)
+		return "a clone gets no user mappings";
 	if (wants_superuser(entry) && !plan->target->superuser)
 		return "only a superuser could create it";
 	if (!postgres_target_is_ours(plan->target, entry->owner) && hangs_on_left_out(plan, entry))

@@ -409,7 +409,9 @@ finish_key(RdbReader *reader, Failure *failure)
 	size_t		  used;
 	unsigned char type = (unsigned char) reader->entry.type;
 
-	if (!decode_string(reader, reader->section.data, reader->section.length, &used, &reader->key, failure))
+	/* An empty key is a key, and points somewhere. */
+	if (!bytes_reserve(&reader->key, 1, failure) ||
+		!decode_string(reader, reader->section.data, reader->section.length, &used, &reader->key, failure))
 		return false;
 	if (reader->handler.cut_values && !bytes_append(&reader->payload, &type, 1, failure))
 		return false;

@@ -39,26 +39,26 @@
 
 typedef struct Restore
 {
-	Sink				 sink;
-	const EngineContext *context;
-	RestoreOutcome		*outcome;
-	RedisUrl			 url;
-	Resp				*resp;
-	RdbSummary			 summary;
-	RedisPlan			 plan;
-	RdbReader			*reader;
-	RdbRestore			*feed;
-	Bytes				 functions; /* a FUNCTION RESTORE payload in the making */
-	bool				 begun;
-	bool				 committed;
-	int					 selected;		  /* database; -1: none yet */
-	size_t				 pair;			  /* the one whose keys come now */
-	int64_t				 clock_ahead;	  /* the server's clock minus ours, milliseconds */
-	int64_t				 began_at;		  /* by the server's clock */
-	uint32_t			*expiring;		  /* a second's keys */
-	uint64_t			 expired;		  /* left out */
-	uint64_t			 volatile_hashes; /* whose fields may all expire, and the key with them */
-	uint64_t			 looked_at;		  /* bytes sent when the server was last looked at */
+	Sink			sink;
+	EngineContext	context; /* a copy: what it points to lives as long as the job */
+	RestoreOutcome *outcome;
+	RedisUrl		url;
+	Resp		   *resp;
+	RdbSummary		summary;
+	RedisPlan		plan;
+	RdbReader	   *reader;
+	RdbRestore	   *feed;
+	Bytes			functions; /* a FUNCTION RESTORE payload in the making */
+	bool			begun;
+	bool			committed;
+	int				selected;		 /* database; -1: none yet */
+	size_t			pair;			 /* the one whose keys come now */
+	int64_t			clock_ahead;	 /* the server's clock minus ours, milliseconds */
+	int64_t			began_at;		 /* by the server's clock */
+	uint32_t	   *expiring;		 /* a second's keys */
+	uint64_t		expired;		 /* left out */
+	uint64_t		volatile_hashes; /* whose fields may all expire, and the key with them */
+	uint64_t		looked_at;		 /* bytes sent when the server was last looked at */
 } Restore;
 
 static int64_t
@@ -94,7 +94,7 @@ replica_lag(const char *info)
 
 	for (int i = 0; i < 64; i++)
 	{
-		char		field[16];
+		char		field[24];
 		const char *offset;
 
 		snprintf(field, sizeof(field), "slave%d", i);
@@ -162,7 +162,7 @@ look_at_server(Restore *restore, Failure *failure)
 			return false;
 		if (lag <= REPLICA_LAG_MAX)
 			return true;
-		report_alive(restore->context->report, "waiting for the target's replicas");
+		report_alive(restore->context.report, "waiting for the target's replicas");
 		poll(&(struct pollfd){.fd = cancel_fd(), .events = POLLIN}, 1, 50);
 		if (cancel_requested())
 			return cancel_failure(failure);
@@ -370,7 +370,7 @@ restore_commit(Sink *sink, Failure *failure)
 {
 	Restore		 *restore = (Restore *) sink;
 	unsigned char footer[RDB_FOOTER_SIZE];
-	RedisCommit	  commit = {.context = restore->context,
+	RedisCommit	  commit = {.context = &restore->context,
 							.url = &restore->url,
 							.resp = &restore->resp,
 							.plan = &restore->plan,
@@ -398,7 +398,7 @@ static void
 undo(Restore *restore)
 {
 	Failure ignored = {0};
-	Resp   *resp = resp_open(&restore->url, restore->context->settings, REDIS_FINISHES, &ignored);
+	Resp   *resp = resp_open(&restore->url, restore->context.settings, REDIS_FINISHES, &ignored);
 
 	if (resp == NULL)
 		return;
@@ -439,7 +439,7 @@ look_inside(Restore *restore, const Dump *dump, Failure *failure)
 	{
 		passed = dump_read(stream, buffer, LOOK_EVERY / 16, &length, failure) &&
 				 rdb_reader_feed(reader, buffer, length, failure);
-		report_alive(restore->context->report, "looking into the backup");
+		report_alive(restore->context.report, "looking into the backup");
 		if (passed && cancel_requested())
 			passed = cancel_failure(failure);
 	}
@@ -456,7 +456,7 @@ look_inside(Restore *restore, const Dump *dump, Failure *failure)
 static bool
 settle(Restore *restore, int64_t raw_bytes, Failure *failure)
 {
-	RedisPlanning planning = {.context = restore->context,
+	RedisPlanning planning = {.context = &restore->context,
 							  .url = &restore->url,
 							  .resp = restore->resp,
 							  .summary = &restore->summary,
@@ -481,7 +481,7 @@ redis_restore_open(const EngineContext *context, const Dump *dump, RestoreOutcom
 		return NULL;
 	}
 	restore->sink = (Sink){.write = restore_write, .commit = restore_commit, .close = restore_close};
-	restore->context = context;
+	restore->context = *context;
 	restore->outcome = outcome;
 	restore->selected = -1;
 	restore->expiring = calloc(EXPIRY_SECONDS, sizeof(*restore->expiring));

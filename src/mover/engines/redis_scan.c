@@ -38,12 +38,12 @@
 
 typedef struct Scan
 {
-	Source				 source;
-	Resp				*resp;
-	const EngineContext *context;
-	int					 rdb_version;
-	bool				 asks_expiretime; /* PEXPIRETIME is known; else TIME and PTTL */
-	const char			*object_question; /* FREQ, IDLETIME, or NULL: the server does not evict */
+	Source		  source;
+	Resp		 *resp;
+	EngineContext context; /* a copy: what it points to lives as long as the job */
+	int			  rdb_version;
+	bool		  asks_expiretime; /* PEXPIRETIME is known; else TIME and PTTL */
+	const char	 *object_question; /* FREQ, IDLETIME, or NULL: the server does not evict */
 
 	int	   *databases;
 	size_t	database_count;
@@ -421,7 +421,7 @@ next_database(Scan *scan, Failure *failure)
 	scan->cursor_is_done = false;
 	strcpy(scan->cursor, "0");
 	snprintf(number, sizeof(number), "%d", scan->database);
-	scan->seen = key_set_open(KEY_SET_MEMORY, scan->context->settings->spool_dir, failure);
+	scan->seen = key_set_open(KEY_SET_MEMORY, scan->context.settings->spool_dir, failure);
 	return scan->seen != NULL && resp_do(scan->resp, REASON_DUMP, failure, "SELECT", number, NULL);
 }
 
@@ -434,7 +434,7 @@ step(Scan *scan, Failure *failure)
 		return begin_batch(scan, failure);
 	if (scan->database < 0 || scan->cursor_is_done)
 		return next_database(scan, failure);
-	report_alive(scan->context->report, "looking for keys");
+	report_alive(scan->context.report, "looking for keys");
 	return scan_more(scan, failure);
 }
 
@@ -579,7 +579,7 @@ redis_scan_open(const EngineContext *context, Resp *resp, const RedisServer *ser
 	}
 	scan->source = (Source){.read = scan_read, .finish = scan_finish, .close = scan_close};
 	scan->resp = resp;
-	scan->context = context;
+	scan->context = *context;
 	scan->database = -1;
 	scan->batch_limit = BATCH_FIRST;
 	scan->keys.type = RESP_NIL;

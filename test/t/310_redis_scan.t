@@ -1,0 +1,126 @@
+# Redis key by key: one database of a server that others share, and servers that give no snapshot.
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use CustbackupTest;
+use RedisTest;
+use Test::More;
+
+my ($settings, $store, $directory) = mover_settings();
+
+# The stored bytes as a file that a Redis may load.
+sub stored_rdb
+{
+    my ($backup, $file) = @_;
+    system("gzip -dc $directory/store/$backup->{done}{key} > $file") == 0 or die "gzip";
+    return $file;
+}
+
+sub loaded
+{
+    my ($backup) = @_;
+    my $dir = PostgreSQL::Test::Utils::tempdir();
+    stored_rdb($backup, "$dir/dump.rdb");
+    is(system("redis-check-rdb $dir/dump.rdb >/dev/null"), 0, 'redis-check-rdb accepts the file');
+    return start_redis(dir => $dir);
+}
+
+# ---- a URL that names a database, and neighbours
+
+my $shared = start_redis();
+fill_everything($shared);
+my $r = $shared->client;
+$r->do('SELECT', 4);
+$r->do('SET', "neighbour$_", "secret $_") for 1 .. 50;
+my $before = $shared->everything;
+my $ours = $shared->everything(database => 0);
+
+my $backup = redis_backup($settings, $store, redis_url($shared, database => 0));
+is($backup->{done}{event}, 'done', 'a backup of database 0') or diag explain $backup->{done}, $backup->{stderr};
+is($backup->{done}{consistency}, 'per key', 'key by key');
+like($backup->{done}{notes}[0], qr/others on this server hold keys/, 'and says why');
+is($backup->{done}{counts}{keys}, () = $ours =~ /^0 /mg, 'its keys alone');
+is($backup->{done}{counts}{databases}, 1, 'one database');
+is($backup->{done}{counts}{functions}, 0, 'functions are the whole server\'s');
+my $rdb = stored_rdb($backup, "$directory/one.rdb");
+is(`grep -c neighbour $rdb`, "0\n", 'nothing of a neighbour is in the file');
+my $loaded = loaded($backup);
+same($loaded->everything(database => 0), $ours, 'a Redis that loads the file holds all of it');
+$loaded->stop;
+
+$r->do('SELECT', 0);
+$r->do('FLUSHDB');
+$r->do('SET', 'new', 1);
+my $rewind = redis_restore($settings, $store, redis_url($shared, database => 0), $backup);
+is($rewind->{done}{event}, 'done', 'rewind of database 0') or diag explain $rewind->{done};
+same($shared->everything, $before, 'it is back, and every neighbour and function is as it was');
+
+my $other = start_redis();
+my $clone = redis_restore($settings, $store, redis_url($other, database => 7), $backup, mode => 'clone');
+is($clone->{done}{event}, 'done', 'a clone into database 7 of another server') or diag explain $clone->{done};
+same($other->everything(database => 7) =~ s/^7 /0 /mgr, $ours, 'is the same under another number');
+
+my $all = redis_backup($settings, $store, redis_url($shared));
+my $many = redis_restore($settings, $store, redis_url($shared, database => 0), $all);
+is($many->{done}{reason}, 'not_restorable', 'a backup of many databases does not go into one');
+like($many->{done}{detail}, qr/holds 4 databases/, 'said with their number');
+same($shared->everything, $before, 'nothing was touched');
+
+# Nobody else there: the URL's database by a snapshot.
+my $alone = redis_backup($settings, $store, redis_url($other, database => 7));
+is($alone->{done}{consistency}, 'snapshot', 'a database without neighbours: a snapshot');
+
+# ---- servers that give no snapshot
+
+for my $case (
+    [ 'CONFIG renamed', "rename-command CONFIG \"\"\n", undef, qr/CONFIG GET/ ],
+    [ 'SYNC renamed', "rename-command SYNC \"\"\n", undef, qr/refused SYNC \(ERR unknown command/ ],
+    [ 'REPLCONF renamed', "rename-command REPLCONF \"\"\n", undef, qr/refused REPLCONF/ ],
+    [ 'a user without sync', "user app on >pw ~* &* +\@all -sync -psync\n", 'app', qr/refused SYNC \(NOPERM/ ],
+    [ 'an older server', "rename-command SYNC \"\"\nrename-command PEXPIRETIME \"\"\n", undef, qr/refused SYNC/ ],
+    [ 'no diskless sync, no RDB file', "repl-diskless-sync no\n", undef, qr/repl-diskless-sync is off/ ],
+  )
+{
+    my ($name, $conf, $user, $note) = @$case;
+    my $server = start_redis(conf => $conf);
+    my $expiretime = $conf !~ /PEXPIRETIME/;
+    $conf =~ /CONFIG/ ? $server->client->do('MSET', map { ("k$_" => $_) } 1 .. 3000) : fill_everything($server);
+    my $url = redis_url($server, $user ? (user => $user, password => 'pw') : ());
+    my $got = redis_backup($settings, $store, $url);
+    is($got->{done}{event}, 'done', "$name: backup") or diag explain $got->{done}, $got->{stderr};
+    is($got->{done}{consistency}, 'per key', "$name: key by key");
+    like($got->{done}{notes}[0] // '', $note, "$name: the note names it");
+    my $copy = loaded($got);
+    if ($expiretime)
+    {
+        same($copy->everything, $server->everything, "$name: all of it");
+    }
+    else
+    {
+        # By PTTL: a millisecond may pass between two questions.
+        my $ttl = $copy->client->do('PEXPIRETIME', 'expiring');
+        ok(abs($ttl - 4102444800123) <= 2, "$name: expiry by TIME and PTTL") or diag $ttl;
+    }
+    ok(!-e "$server->{dir}/dump.rdb", "$name: the server has written no file");
+}
+
+# ---- idle times, frequencies, large values, many keys
+
+my $lfu = start_redis(conf => "maxmemory 1gb\nmaxmemory-policy allkeys-lfu\nrename-command SYNC \"\"\n");
+my $c = $lfu->client;
+$c->do('SET', 'hot', 1);
+$c->do('GET', 'hot') for 1 .. 500;
+$c->do('SET', 'cold', 1);
+my $hot = $c->do('OBJECT', 'FREQ', 'hot');
+$c->do('SET', 'large', 'x' x 3_000_000);
+$c->do('EVAL', 'for i = 1, 60000 do redis.call("SET", "key:" .. i, string.rep("v", i % 90)) end', 0);
+my $frequent = redis_backup($settings, $store, redis_url($lfu));
+is($frequent->{done}{event}, 'done', 'an LFU server key by key') or diag explain $frequent->{done};
+is($frequent->{done}{counts}{keys}, 60003, 'all keys, none twice');
+my $to = start_redis(conf => "maxmemory 1gb\nmaxmemory-policy allkeys-lfu\n");
+is(redis_restore($settings, $store, redis_url($to), $frequent, mode => 'clone')->{done}{event}, 'done', 'restored');
+ok($to->client->do('OBJECT', 'FREQ', 'hot') >= $hot - 1 && $hot > 6, 'frequencies are kept');
+is($to->client->do('DEBUG', 'DIGEST'), $c->do('DEBUG', 'DIGEST'), 'and everything else');
+
+done_testing();
