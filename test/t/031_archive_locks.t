@@ -29,6 +29,14 @@ sub locks_of
     return $out =~ /^locks: (\d+)$/m ? $1 : -1;
 }
 
+# From 17 on large objects are listed in one entry, whose drop statement is only a comment.
+sub drop_statement
+{
+    my ($entry) = @_;
+    return $entry->[10] // '' if $entry->[1] ne 'BLOB METADATA';
+    return join ';', map { "SELECT lo_unlink($_)" } split /\n/, $entry->[9];
+}
+
 # The archive's drop statements in reverse order, but of a partition's key, which goes with its parent's.
 sub drop_script
 {
@@ -36,7 +44,7 @@ sub drop_script
     my ($lines)   = run_command([ $reader, 'entries', $archive ]);
     my @entries  = map { JSON::PP->new->utf8->decode($_) } split /\n/, $lines;
     my %attached = map { ($_->[4] => 1) } grep { $_->[1] eq 'INDEX ATTACH' } @entries;
-    return join '', map { ($_->[10] // '') . ';' }
+    return join '', map { drop_statement($_) . ';' }
       grep { $_->[1] ne 'DATABASE' && !($_->[1] eq 'CONSTRAINT' && $attached{ $_->[4] =~ s/.* //r }) } reverse @entries;
 }
 

@@ -59,11 +59,12 @@ typedef struct TocEntry
 	const char *desc;	   /* the kind as pg_dump wrote it: "TABLE"; never NULL */
 	const char *tag;	   /* the name; "f(integer)", "table column", "EXTENSION vector" (of a COMMENT) */
 	const char *namespace; /* its schema, unquoted */
-	const char	  *owner;  /* role name, unquoted; "" or NULL: none */
-	const char	  *tablespace;
-	const char	  *table_access_method;
-	const char	  *definition;	   /* SQL that creates it; may be "" */
-	const char	  *drop_statement; /* SQL that drops it, "" or NULL: none (dropped with what it hangs on) */
+	const char *owner;	   /* role name, unquoted; "" or NULL: none */
+	const char *tablespace;
+	const char *table_access_method;
+	const char *definition; /* SQL that creates it; may be "" */
+	const char
+		*drop_statement; /* SQL; "" or NULL: it goes with something else; a comment for BLOB METADATA */
 	const char	  *copy_statement; /* "COPY ... FROM stdin;\n" of TABLE DATA, NULL with --inserts */
 	const int32_t *dependencies;   /* dump ids, which need not be in the archive */
 	size_t		   dependency_count;

@@ -74,7 +74,10 @@ occurrences(const char *text, const char *part)
 	return count;
 }
 
-/* Defaults, generated columns and checks inside a definition are objects of their own, locked when dropped. */
+/*
+ * Defaults, generated columns and checks inside a definition are objects of their
+ * own, locked when dropped; from 18 on NOT NULL is one too.
+ */
 static uint64_t
 drop_locks_of(const TocEntry *entry)
 {
@@ -87,8 +90,8 @@ drop_locks_of(const TocEntry *entry)
 		case TOC_FOREIGN_TABLE:
 		case TOC_DOMAIN:
 			return locks +
-				   (uint64_t) (occurrences(sql, " DEFAULT ") + occurrences(sql, " GENERATED ALWAYS AS (") +
-							   occurrences(sql, "CONSTRAINT "));
+				   (uint64_t) (occurrences(sql, " DEFAULT ") + occurrences(sql, " NOT NULL") +
+							   occurrences(sql, " GENERATED ALWAYS AS (") + occurrences(sql, "CONSTRAINT "));
 		case TOC_TYPE: /* a range brings a multirange and their functions */
 			return occurrences(sql, " AS RANGE ") ? 10 : locks;
 		case TOC_BLOB_METADATA:
