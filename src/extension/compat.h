@@ -28,6 +28,13 @@
 #define CUSTBACKUP_MODULE_MAGIC PG_MODULE_MAGIC
 #endif
 
+/* Stands in front of a declaration; 18 has its own spelling for it. */
+#if PG_VERSION_NUM >= 180000
+#define CUSTBACKUP_NORETURN pg_noreturn
+#else
+#define CUSTBACKUP_NORETURN pg_attribute_noreturn()
+#endif
+
 /* The set lives until it is freed, through errors and transactions. */
 #if PG_VERSION_NUM >= 170000
 #define CREATE_WAIT_EVENT_SET(nevents) CreateWaitEventSet(NULL, (nevents))

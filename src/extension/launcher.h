@@ -9,14 +9,14 @@
 #ifndef LAUNCHER_H
 #define LAUNCHER_H
 
-#include "postgres.h"
+#include "compat.h"
 
 /* Called from _PG_init under shared_preload_libraries. */
 extern void launcher_register(void);
 
-extern PGDLLEXPORT void custbackup_launcher_main(Datum argument) pg_attribute_noreturn();
+CUSTBACKUP_NORETURN extern PGDLLEXPORT void custbackup_launcher_main(Datum argument);
 
 /* A short-lived process that looks into the database and leaves what it found in shared memory. */
-extern PGDLLEXPORT void custbackup_probe_main(Datum database) pg_attribute_noreturn();
+CUSTBACKUP_NORETURN extern PGDLLEXPORT void custbackup_probe_main(Datum database);
 
 #endif

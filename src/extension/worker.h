@@ -9,9 +9,9 @@
 #ifndef WORKER_H
 #define WORKER_H
 
-#include "postgres.h"
+#include "compat.h"
 
 /* main_arg: the database's oid; bgw_extra: the role's. */
-extern PGDLLEXPORT void custbackup_worker_main(Datum database) pg_attribute_noreturn();
+CUSTBACKUP_NORETURN extern PGDLLEXPORT void custbackup_worker_main(Datum database);
 
 #endif
