@@ -85,7 +85,7 @@ CREATE TABLE custbackup.jobs (
 		OR (attempt_id IS NULL AND runner IS NULL AND started_at IS NULL AND phase IS NULL)),
 	CONSTRAINT jobs_ok_was_attempted CHECK (status <> 'ok' OR attempt_id IS NOT NULL),
 	CONSTRAINT jobs_restore_has_backup CHECK ((kind = 'backup') = (backup_id IS NULL) AND (kind = 'restore') = (mode IS NOT NULL)),
-	CONSTRAINT jobs_only_rewinds_wait CHECK (safety_backup_id IS NULL OR mode = 'rewind'),
+	CONSTRAINT jobs_only_rewinds_wait CHECK (safety_backup_id IS NULL OR mode IS NOT DISTINCT FROM 'rewind'),
 	CONSTRAINT jobs_only_backups_are_safety CHECK (kind = 'backup' OR NOT is_safety),
 	CONSTRAINT jobs_only_restores_modify CHECK (kind = 'restore' OR NOT target_modified)
 );

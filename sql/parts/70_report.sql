@@ -1,5 +1,5 @@
 -- What a mover says: the only code that moves a running row's state. The grammar is data (event_fields), the order is
--- code (event_misplaced); docs/protocol.md describes both. A line is a stranger's: nothing in it may raise an error here,
+-- code (event_misplaced); docs/protocol.md describes both. What every event needs is plpgsql, which keeps its plans. A line is a stranger's: nothing in it may raise an error here,
 -- and no word of it is repeated but names that we know.
 
 CREATE FUNCTION custbackup.event_fields()
@@ -96,63 +96,69 @@ $$;
 COMMENT ON FUNCTION custbackup.parse_event(text) IS 'A line as a JSON object; NULL where it is none, whatever else it is';
 
 CREATE FUNCTION custbackup.event_malformed(parsed jsonb, kind text) RETURNS text
-	LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-	WITH grammar AS (
-		SELECT f.field, f.type, f.required
-		  FROM custbackup.event_fields() f
-		 WHERE f.event = parsed ->> 'event' AND kind = ANY (f.kinds)
-	)
-	SELECT CASE
-		WHEN parsed IS NULL THEN 'it is not one JSON object of at most 64 KiB'
-		WHEN NOT EXISTS (SELECT FROM grammar) THEN format('a job of kind %s has no such event', kind)
-		WHEN EXISTS (SELECT FROM jsonb_object_keys(parsed) AS k (name)
-					  WHERE k.name <> 'event' AND k.name NOT IN (SELECT g.field FROM grammar g WHERE g.field IS NOT NULL))
-			THEN format('event "%s" has a field that is not its own', parsed ->> 'event')
-		ELSE (SELECT CASE WHEN parsed ? g.field THEN format('field "%s" of event "%s" is not %s', g.field, parsed ->> 'event', g.type)
-						ELSE format('event "%s" lacks field "%s"', parsed ->> 'event', g.field) END
-				FROM grammar g
-			   WHERE CASE WHEN parsed ? g.field THEN NOT custbackup.event_value_fits(parsed -> g.field, g.type, kind)
-						ELSE g.required END
-			   ORDER BY g.field LIMIT 1)
-	END;
+	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN (
+		WITH grammar AS (
+			SELECT f.field, f.type, f.required
+			  FROM custbackup.event_fields() f
+			 WHERE f.event = parsed ->> 'event' AND kind = ANY (f.kinds)
+		)
+		SELECT CASE
+			WHEN parsed IS NULL THEN 'it is not one JSON object of at most 64 KiB'
+			WHEN NOT EXISTS (SELECT FROM grammar) THEN format('a job of kind %s has no such event', kind)
+			WHEN EXISTS (SELECT FROM jsonb_object_keys(parsed) AS k (name)
+						  WHERE k.name <> 'event' AND k.name NOT IN (SELECT g.field FROM grammar g WHERE g.field IS NOT NULL))
+				THEN format('event "%s" has a field that is not its own', parsed ->> 'event')
+			ELSE (SELECT CASE WHEN parsed ? g.field THEN format('field "%s" of event "%s" is not %s', g.field, parsed ->> 'event', g.type)
+							ELSE format('event "%s" lacks field "%s"', parsed ->> 'event', g.field) END
+					FROM grammar g
+				   WHERE CASE WHEN parsed ? g.field THEN NOT custbackup.event_value_fits(parsed -> g.field, g.type, kind)
+							ELSE g.required END
+				   ORDER BY g.field LIMIT 1)
+		END);
 END;
+$$;
 COMMENT ON FUNCTION custbackup.event_malformed(jsonb, text) IS 'NULL, or what is wrong with the event taken by itself';
 
 -- The event is well formed; may it stand here?
 CREATE FUNCTION custbackup.event_misplaced(parsed jsonb, job custbackup.jobs, attempt custbackup.attempts) RETURNS text
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-	SELECT CASE
-		WHEN parsed ->> 'event' = 'failed' THEN NULL
-		WHEN parsed ->> 'event' = 'started' THEN CASE
-			WHEN attempt.begun_at IS NOT NULL THEN '"started" was said twice'
-			WHEN parsed ->> 'attempt_id' <> attempt.attempt_id::text THEN '"started" names another attempt'
-		END
-		WHEN attempt.begun_at IS NULL THEN '"started" was not said first'
-		WHEN parsed ->> 'event' = 'progress' THEN CASE
-			WHEN custbackup.phase_number(job.kind, parsed ->> 'phase') < custbackup.phase_number(job.kind, attempt.phase)
-				THEN format('phase "%s" does not come after "%s"', parsed ->> 'phase', attempt.phase)
-			WHEN (parsed ->> 'bytes_read')::numeric < attempt.bytes_read
-				OR (parsed ->> 'bytes_stored')::numeric < attempt.bytes_stored THEN 'bytes became fewer'
-		END
-		WHEN parsed ->> 'event' = 'upload' THEN CASE
-			WHEN attempt.key IS NOT NULL THEN '"upload" was said twice'
-			WHEN attempt.bytes_stored > 0 THEN '"upload" was said after bytes had been stored'
-			WHEN parsed ->> 'key' <> custbackup.object_key(job.token, job.id, job.attempt) THEN '"upload" names another key'
-			WHEN length(parsed ->> 'upload_id') > 4096 THEN 'the upload id is too long to be one'
-		END
-		WHEN job.kind = 'backup' THEN CASE
-			WHEN (parsed ->> 'adopted')::boolean AND NOT EXISTS (SELECT FROM custbackup.attempts p
-				WHERE p.job_id = job.id AND p.attempt < job.attempt AND p.key = parsed ->> 'key')
-				THEN '"done" adopts a key that no earlier attempt had'
-			WHEN NOT (parsed ->> 'adopted')::boolean AND attempt.key IS NULL THEN '"done" was said without "upload"'
-			WHEN NOT (parsed ->> 'adopted')::boolean AND parsed ->> 'key' <> attempt.key THEN '"done" names another key than "upload"'
-			WHEN length(parsed ->> 'version') > 1024 THEN 'the version id is too long to be one'
-		END
-		WHEN job.kind = 'restore' AND attempt.phase IS DISTINCT FROM 'committed' THEN '"done" was said before phase "committed"'
-	END;
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN (
+		SELECT CASE
+			WHEN parsed ->> 'event' = 'failed' THEN NULL
+			WHEN parsed ->> 'event' = 'started' THEN CASE
+				WHEN attempt.begun_at IS NOT NULL THEN '"started" was said twice'
+				WHEN parsed ->> 'attempt_id' <> attempt.attempt_id::text THEN '"started" names another attempt'
+			END
+			WHEN attempt.begun_at IS NULL THEN '"started" was not said first'
+			WHEN parsed ->> 'event' = 'progress' THEN CASE
+				WHEN custbackup.phase_number(job.kind, parsed ->> 'phase') < custbackup.phase_number(job.kind, attempt.phase)
+					THEN format('phase "%s" does not come after "%s"', parsed ->> 'phase', attempt.phase)
+				WHEN (parsed ->> 'bytes_read')::numeric < attempt.bytes_read
+					OR (parsed ->> 'bytes_stored')::numeric < attempt.bytes_stored THEN 'bytes became fewer'
+			END
+			WHEN parsed ->> 'event' = 'upload' THEN CASE
+				WHEN attempt.key IS NOT NULL THEN '"upload" was said twice'
+				WHEN attempt.bytes_stored > 0 THEN '"upload" was said after bytes had been stored'
+				WHEN parsed ->> 'key' <> custbackup.object_key(job.token, job.id, job.attempt) THEN '"upload" names another key'
+				WHEN length(parsed ->> 'upload_id') > 4096 THEN 'the upload id is too long to be one'
+			END
+			WHEN job.kind = 'backup' THEN CASE
+				WHEN (parsed ->> 'adopted')::boolean AND NOT EXISTS (SELECT FROM custbackup.attempts p
+					WHERE p.job_id = job.id AND p.attempt < job.attempt AND p.key = parsed ->> 'key')
+					THEN '"done" adopts a key that no earlier attempt had'
+				WHEN NOT (parsed ->> 'adopted')::boolean AND attempt.key IS NULL THEN '"done" was said without "upload"'
+				WHEN NOT (parsed ->> 'adopted')::boolean AND parsed ->> 'key' <> attempt.key THEN '"done" names another key than "upload"'
+				WHEN length(parsed ->> 'version') > 1024 THEN 'the version id is too long to be one'
+			END
+			WHEN job.kind = 'restore' AND attempt.phase IS DISTINCT FROM 'committed' THEN '"done" was said before phase "committed"'
+		END);
 END;
+$$;
 COMMENT ON FUNCTION custbackup.event_misplaced(jsonb, custbackup.jobs, custbackup.attempts) IS
 	'NULL, or why a well-formed event is not legal after what this attempt has said';
 
