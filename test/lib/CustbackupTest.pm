@@ -25,7 +25,7 @@ our @EXPORT = qw(
     make_key encrypt_url new_uuid
     run_mover start_mover backup_job restore_job mover_settings events_of last_event
     start_control add_resource wait_for wait_for_job
-    processes_matching free_port
+    processes_matching movers_running free_port
 );
 
 our $mover = $ENV{CUSTBACKUP_BIN} or die "CUSTBACKUP_BIN is not set: run the tests by test/bin/check or test/bin/prove\n";
@@ -363,6 +363,12 @@ sub processes_matching
         push @found, $dir =~ m{(\d+)$};
     }
     return grep { $_ != $$ } @found;
+}
+
+# Pids of living processes that run this test's own mover, and of nobody else's.
+sub movers_running
+{
+    return grep { (readlink("/proc/$_/exe") // '') eq $mover } map { m{(\d+)$} } glob '/proc/[0-9]*';
 }
 
 sub free_port

@@ -139,6 +139,6 @@ unlike(slurp_file($control->logfile), qr/\Q$password\E|s3cret/, 'no password in 
 my $dump = '';
 IPC::Run::run([ 'pg_dump', '--data-only', '-h', $control->host, '-p', $control->port, $database ], '>', \$dump);
 unlike($dump, qr/s3cret/, 'no password in the control database');
-is(join(' ', processes_matching(qr/custbackup run/)), '', 'no mover is left');
+is(join(' ', movers_running()), '', 'no mover is left');
 
 done_testing();
