@@ -1,5 +1,5 @@
 # The estimate of locks against a real server: one transaction that drops, another that creates, what an
-# archive holds, each statement as pg_restore prints it.  The estimate must not be below, nor far above.
+# archive holds, each statement as pg_restore prints it.  The estimate must not be below, nor twice above.
 use strict;
 use warnings;
 
@@ -63,7 +63,7 @@ sub compare
     for my $what (qw(drop create))
     {
         cmp_ok($estimated{$what}, '>=', $held{$what}, "$name, $what: $estimated{$what} is not below what is held");
-        cmp_ok($estimated{$what}, '<=', 1.5 * $held{$what} + 10, "... nor far above $held{$what}");
+        cmp_ok($estimated{$what}, '<=', 2 * $held{$what} + 10, "... nor twice $held{$what}");
     }
 }
 

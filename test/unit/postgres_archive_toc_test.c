@@ -230,7 +230,7 @@ test_locks(void)
 			   "CREATE TABLE t (a integer DEFAULT 1 NOT NULL, b integer GENERATED ALWAYS AS (a) STORED,\n"
 			   "    CONSTRAINT c CHECK (a > 0));",
 			   false),
-		   8, "... with a default, a generated column and a check");
+		   9, "... with a default, NOT NULL, a generated column and a check");
 	is_int((long long) locks("TYPE", "CREATE TYPE t AS RANGE (\n", false), 10, "to drop a range");
 	is_int((long long) locks("TYPE", "CREATE TYPE t AS RANGE (\n", true), 4, "to create a range");
 	is_int((long long) locks("BLOB METADATA", "1\n2\n3\n", true), 3, "to create three large objects");
