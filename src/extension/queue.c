@@ -1,6 +1,6 @@
 /*
  * queue.c
- *	  The five calls that the worker makes, each in a transaction of its own.
+ *	  The calls that the worker makes, each in a transaction of its own.
  */
 #include "postgres.h"
 
@@ -28,6 +28,9 @@ typedef struct Call
 	int				 enqueued;
 	int64			 limit;
 	int64			 milliseconds;
+	List			*leases;
+	const Lease		*lease;
+	bool			 given;
 } Call;
 
 static void
@@ -238,5 +241,59 @@ queue_next_wake(int64 limit, int64 *milliseconds)
 	TxnResult result = txn_run("custbackup: looking for what is next", next_wake, &call);
 
 	*milliseconds = result == TXN_COMMITTED ? call.milliseconds : limit;
+	return result;
+}
+
+static void
+leases(void *argument)
+{
+	Call *call = argument;
+	Oid	  types[] = {TEXTOID};
+	Datum values[] = {CStringGetTextDatum(RUNNER_NAME)};
+
+	query("SELECT l.attempt_id, l.renewals FROM custbackup.leases() AS l WHERE l.runner "
+		  "OPERATOR(pg_catalog.<>) $1",
+		  1, types, values);
+	for (uint64 row = 0; row < SPI_processed; row++)
+	{
+		Lease		 *lease = MemoryContextAlloc(call->results, sizeof(Lease));
+		MemoryContext old;
+
+		lease->attempt = *DatumGetUUIDP(column(row, 1));
+		lease->renewals = DatumGetInt64(column(row, 2));
+		old = MemoryContextSwitchTo(call->results);
+		call->leases = lappend(call->leases, lease);
+		MemoryContextSwitchTo(old);
+	}
+}
+
+TxnResult
+queue_leases(List **result)
+{
+	Call	  call = {.results = CurrentMemoryContext};
+	TxnResult status = txn_run("custbackup: looking at the leases of others", leases, &call);
+
+	*result = status == TXN_COMMITTED ? call.leases : NIL;
+	return status;
+}
+
+static void
+give_back(void *argument)
+{
+	Call *call = argument;
+	Oid	  types[] = {UUIDOID, INT8OID};
+	Datum values[] = {UUIDPGetDatum(&call->lease->attempt), Int64GetDatum(call->lease->renewals)};
+
+	query("SELECT custbackup.give_back($1, $2)", 2, types, values);
+	call->given = DatumGetBool(column(0, 1));
+}
+
+TxnResult
+queue_give_back(const Lease *lease, bool *given)
+{
+	Call	  call = {.lease = lease};
+	TxnResult result = txn_run("custbackup: giving back an attempt", give_back, &call);
+
+	*given = result == TXN_COMMITTED && call.given;
 	return result;
 }

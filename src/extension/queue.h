@@ -55,6 +55,13 @@ typedef struct Renewal
 	Verdict	  verdict;
 } Renewal;
 
+/* Another runner's attempt, and the counter that its runner moves on. */
+typedef struct Lease
+{
+	pg_uuid_t attempt;
+	int64	  renewals;
+} Lease;
+
 /* Claims at most `slots` jobs; what stands under our name and is not in `holding` goes back first. */
 extern TxnResult queue_claim(int slots, const pg_uuid_t *holding, int holding_count, List **claimed);
 
@@ -64,5 +71,11 @@ extern TxnResult queue_schedule(int *enqueued);
 
 /* Milliseconds until something is next to be done; at most `limit`. */
 extern TxnResult queue_next_wake(int64 limit, int64 *milliseconds);
+
+/* The leases of other runners: a List of Lease. */
+extern TxnResult queue_leases(List **leases);
+
+/* Takes the attempt from its runner, unless it has renewed the lease meanwhile. */
+extern TxnResult queue_give_back(const Lease *lease, bool *given);
 
 #endif

@@ -21,6 +21,7 @@ char *setting_mover;
 int	  setting_backup_timeout;
 int	  setting_restore_timeout;
 int	  setting_stall_timeout;
+int	  setting_lease_timeout;
 char *setting_resource_source;
 
 static char *key_file;
@@ -102,6 +103,10 @@ define_of_worker(void)
 	DefineCustomIntVariable("custbackup.stall_timeout", "Longest time that a job may go on without progress.",
 							NULL, &setting_stall_timeout, 120, 1, INT_MAX / 1000, PGC_SIGHUP, GUC_UNIT_S,
 							NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"custbackup.lease_timeout",
+		"Time after which the jobs of a runner elsewhere that is silent are given to others.", NULL,
+		&setting_lease_timeout, 60, 5, 3600, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 }
 
 static void

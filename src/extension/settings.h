@@ -19,6 +19,7 @@ extern char *setting_mover;			  /* path of the executable; "": beside the server
 extern int	 setting_backup_timeout;  /* s */
 extern int	 setting_restore_timeout; /* s */
 extern int	 setting_stall_timeout;	  /* s without progress */
+extern int	 setting_lease_timeout;	  /* s that a runner elsewhere may be silent */
 
 /* Of the SQL functions */
 extern char *setting_resource_source; /* schema.relation */

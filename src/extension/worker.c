@@ -25,19 +25,21 @@
 #include "attempts.h"
 #include "clock.h"
 #include "compat.h"
+#include "leases.h"
 #include "queue.h"
 #include "settings.h"
 #include "shared.h"
 #include "txn.h"
 #include "worker.h"
 
-#define LONGEST_SLEEP_MS                                                                                     \
-	60000 /* what nobody wakes us for is seen after this: a changed clock, COMMIT PREPARED */
+/* What nobody wakes us for is seen after this: a changed clock, COMMIT PREPARED. */
+#define LONGEST_SLEEP_MS	 60000
 #define RENEW_INTERVAL_MS	 10000
 #define SCHEDULE_INTERVAL_MS 60000
 #define SHUTDOWN_GRACE_MS	 2000
 #define SECOND_WORKER_MS	 5000
 #define REPORTS_A_ROUND		 64
+#define LOOKS_A_LEASE		 6
 
 /* When something is to be done next, and how often it has failed in a row. */
 typedef struct Pace
@@ -50,6 +52,7 @@ static Pace	  claiming;
 static Pace	  renewing;
 static Pace	  scheduling;
 static Pace	  reporting;
+static Pace	  observing;
 static uint32 requests_seen;
 static int	  fruitless_looks; /* in a row, although something seemed due */
 
@@ -205,11 +208,21 @@ look_at_queue(void)
 		plan_next_look(fruitful);
 }
 
+/* Runners on other hosts: looked at often only while there are any. */
+static void
+watch_others(void)
+{
+	int others;
+
+	if (is_due(&observing) && paced(&observing, leases_watch(&others), LONGEST_SLEEP_MS) && others > 0)
+		observing.due = clock_ms() + setting_lease_timeout * INT64CONST(1000) / LOOKS_A_LEASE;
+}
+
 static int64
 time_to_sleep(void)
 {
 	int64 now = clock_ms();
-	int64 until = Min(claiming.due, scheduling.due);
+	int64 until = Min(Min(claiming.due, scheduling.due), observing.due);
 
 	if (attempts_count() > 0)
 		until = Min(until, renewing.due);
@@ -263,6 +276,7 @@ serve(void *argument)
 	reload_settings();
 	hear_movers();
 	look_at_queue();
+	watch_others();
 }
 
 /*
