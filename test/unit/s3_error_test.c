@@ -22,8 +22,8 @@ rule_of(int status, const char *headers, const char *body, S3Error *error)
 static void
 judged(int status, const char *code, S3Verdict verdict, FailureReason reason)
 {
-	char body[256];
-	S3Error error;
+	char			   body[256];
+	S3Error			   error;
 	const S3ErrorRule *rule;
 
 	snprintf(body, sizeof(body),
@@ -36,7 +36,7 @@ judged(int status, const char *code, S3Verdict verdict, FailureReason reason)
 static void
 codes(void)
 {
-	S3Error error;
+	S3Error			   error;
 	const S3ErrorRule *rule;
 
 	judged(400, "BadDigest", S3_AGAIN, REASON_NONE);
@@ -77,9 +77,9 @@ waiting(void)
 	HttpAnswer none = {0};
 	HttpAnswer asks = {.headers = "HTTP/1.1 503 x\r\nRetry-After: 3\r\n"};
 	HttpAnswer asks_too_much = {.headers = "Retry-After: 999999999999\r\n"};
-	bool within = true;
-	bool differs = false;
-	int64_t first = s3_backoff(S3_AGAIN, 5, &none);
+	bool	   within = true;
+	bool	   differs = false;
+	int64_t	   first = s3_backoff(S3_AGAIN, 5, &none);
 
 	for (int i = 0; i < 100; i++)
 	{
@@ -114,7 +114,7 @@ parses(const char *text)
 static void
 hostile_xml(void)
 {
-	char deep[4096] = "";
+	char  deep[4096] = "";
 	char *fat = malloc(6000);
 
 	ok(parses("<a xmlns=\"x\"><b>1 &lt; 2</b></a>"), "plain XML is read");

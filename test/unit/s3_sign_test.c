@@ -23,8 +23,8 @@ static void
 check(const char *method, const char *path, const S3Field *query, size_t query_count, const S3Field *headers,
 	  size_t header_count, const char *payload, const char *expected)
 {
-	Failure failure = {0};
-	char *query_text = s3_query(query, query_count, &failure);
+	Failure	  failure = {0};
+	char	 *query_text = s3_query(query, query_count, &failure);
 	S3Signing signing = {.method = method,
 						 .path = path,
 						 .query = query_text,
@@ -36,7 +36,7 @@ check(const char *method, const char *path, const S3Field *query, size_t query_c
 						 .service = "s3",
 						 .access_key = "AKIAIOSFODNN7EXAMPLE",
 						 .secret_key = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"};
-	char *authorization = s3_sign(&signing, &failure);
+	char	 *authorization = s3_sign(&signing, &failure);
 
 	is_string(authorization, expected, path);
 	free(authorization);
@@ -47,15 +47,15 @@ static void
 published_examples(void)
 {
 	static const char put_payload[] = "44ce7dd67c959e0d3524ffac1771dfbba87d2b6b4b4e99e42034a8b803f8b072";
-	const S3Field get[] = {HOST, {"range", "bytes=0-9"}, {"x-amz-content-sha256", EMPTY_SHA256}, DATE};
-	const S3Field put[] = {{"date", "Fri, 24 May 2013 00:00:00 GMT"},
-						   HOST,
-						   DATE,
-						   {"x-amz-storage-class", "REDUCED_REDUNDANCY"},
-						   {"x-amz-content-sha256", put_payload}};
-	const S3Field plain[] = {HOST, {"x-amz-content-sha256", EMPTY_SHA256}, DATE};
-	const S3Field lifecycle[] = {{"lifecycle", ""}};
-	const S3Field list[] = {{"prefix", "J"}, {"max-keys", "2"}};
+	const S3Field	  get[] = {HOST, {"range", "bytes=0-9"}, {"x-amz-content-sha256", EMPTY_SHA256}, DATE};
+	const S3Field	  put[] = {{"date", "Fri, 24 May 2013 00:00:00 GMT"},
+							   HOST,
+							   DATE,
+							   {"x-amz-storage-class", "REDUCED_REDUNDANCY"},
+							   {"x-amz-content-sha256", put_payload}};
+	const S3Field	  plain[] = {HOST, {"x-amz-content-sha256", EMPTY_SHA256}, DATE};
+	const S3Field	  lifecycle[] = {{"lifecycle", ""}};
+	const S3Field	  list[] = {{"prefix", "J"}, {"max-keys", "2"}};
 
 #define CREDENTIAL "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request,"
 	check("GET", "/test.txt", NULL, 0, get, 4, EMPTY_SHA256,
@@ -75,14 +75,14 @@ published_examples(void)
 static void
 encodings(void)
 {
-	Failure failure = {0};
-	Buffer buffer = {0};
-	char *text;
-	char bad[][8] = {"%", "%4", "%zz", "a%00b"};
+	Failure		  failure = {0};
+	Buffer		  buffer = {0};
+	char		 *text;
+	char		  bad[][8] = {"%", "%4", "%zz", "a%00b"};
 	unsigned char digest[32];
-	char hex[S3_SHA256_HEX_SIZE];
-	char base64[S3_DIGEST_BASE64_SIZE];
-	char timestamp[S3_TIMESTAMP_SIZE];
+	char		  hex[S3_SHA256_HEX_SIZE];
+	char		  base64[S3_DIGEST_BASE64_SIZE];
+	char		  timestamp[S3_TIMESTAMP_SIZE];
 
 	s3_uri_encode(&buffer, "a/b +%=~\xc3\xa9", true);
 	text = buffer_take(&buffer, &failure);

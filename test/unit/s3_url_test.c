@@ -13,9 +13,9 @@
 static void
 addressed(const char *text, const char *host, const char *path)
 {
-	S3Url url;
+	S3Url	url;
 	Failure failure = {0};
-	char *got;
+	char   *got;
 
 	if (!ok(s3_url_parse(&url, text, false, &failure), "%s is taken", text))
 	{
@@ -34,7 +34,7 @@ addressed(const char *text, const char *host, const char *path)
 static void
 refused(const char *text, const char *because)
 {
-	S3Url url;
+	S3Url	url;
 	Failure failure = {0};
 
 	if (!ok(!s3_url_parse(&url, text, false, &failure) && failure.reason == REASON_CONFIG &&
@@ -105,7 +105,7 @@ bad_addresses(void)
 static void
 options(void)
 {
-	S3Url url;
+	S3Url	url;
 	Failure failure = {0};
 
 	ok(s3_url_parse(
@@ -138,9 +138,9 @@ options(void)
 static void
 parts(void)
 {
-	S3Url url = {.part_growth = true};
+	S3Url	   url = {.part_growth = true};
 	S3PartPlan plan;
-	Failure failure = {0};
+	Failure	   failure = {0};
 
 	ok(s3_part_plan(&plan, &url, -1, &failure) && plan.size == 8 * S3_MIB, "8 MiB where nothing is expected");
 	is_int(s3_part_capacity(&plan), S3_MAX_OBJECT_BYTES, "and yet 5 TiB are possible");

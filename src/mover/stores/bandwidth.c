@@ -20,7 +20,7 @@
 struct Bandwidth
 {
 	_Atomic int64_t *paid_until; /* shared */
-	int64_t rate;
+	int64_t			 rate;
 };
 
 int64_t
@@ -36,9 +36,9 @@ monotonic_nanoseconds(void)
 static int
 open_shared(const char *directory)
 {
-	char path[4096];
+	char		path[4096];
 	struct stat status;
-	int fd;
+	int			fd;
 
 	if (snprintf(path, sizeof(path), "%s/custbackup-bandwidth-%u", directory, (unsigned) geteuid()) >=
 		(int) sizeof(path))
@@ -57,8 +57,8 @@ bool
 bandwidth_open(Bandwidth **bandwidth, int64_t rate, const char *spool_dir, Failure *failure)
 {
 	Bandwidth *opened;
-	void *shared;
-	int fd;
+	void	  *shared;
+	int		   fd;
 
 	*bandwidth = NULL;
 	if (rate <= 0)

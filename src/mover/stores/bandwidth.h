@@ -28,7 +28,7 @@ extern bool bandwidth_open(Bandwidth **bandwidth, int64_t rate, const char *spoo
 
 /* Takes `bytes` from the bucket; nanoseconds that the caller then waits before it takes more. */
 extern int64_t bandwidth_take(Bandwidth *bandwidth, size_t bytes);
-extern void bandwidth_close(Bandwidth *bandwidth);
+extern void	   bandwidth_close(Bandwidth *bandwidth);
 
 /* CLOCK_MONOTONIC in nanoseconds. */
 extern int64_t monotonic_nanoseconds(void);

@@ -13,7 +13,7 @@ static bool
 reserve(Buffer *buffer, size_t length)
 {
 	size_t capacity = buffer->capacity > 0 ? buffer->capacity : 128;
-	char *text;
+	char  *text;
 
 	if (buffer->no_memory)
 		return false;
@@ -53,7 +53,7 @@ void
 buffer_format(Buffer *buffer, const char *format, ...)
 {
 	va_list args;
-	int length;
+	int		length;
 
 	va_start(args, format);
 	length = vsnprintf(NULL, 0, format, args);

@@ -13,10 +13,10 @@
 
 typedef struct Buffer
 {
-	char *text; /* NUL-terminated once something was appended; NULL before */
+	char  *text; /* NUL-terminated once something was appended; NULL before */
 	size_t length;
 	size_t capacity;
-	bool no_memory;
+	bool   no_memory;
 } Buffer;
 
 extern void buffer_append(Buffer *buffer, const void *bytes, size_t length);

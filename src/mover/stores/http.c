@@ -22,29 +22,29 @@
 
 struct HttpClient
 {
-	CURLM *multi;
+	CURLM		   *multi;
 	const Settings *settings;
-	Bandwidth *bandwidth;
-	HttpExchange *exchanges; /* all that are under way */
+	Bandwidth	   *bandwidth;
+	HttpExchange   *exchanges; /* all that are under way */
 };
 
 struct HttpExchange
 {
-	HttpClient *client;
-	HttpExchange *next;
-	CURL *easy;
+	HttpClient		  *client;
+	HttpExchange	  *next;
+	CURL			  *easy;
 	const HttpRequest *request;
-	HttpAnswer *answer;
-	void *owner;
+	HttpAnswer		  *answer;
+	void			  *owner;
 	struct curl_slist *header_lines;
-	Buffer headers;
-	Buffer body;
-	int64_t sent;	   /* bytes of the body handed to libcurl */
-	int64_t resume_at; /* monotonic nanoseconds; while paused for the bandwidth's sake */
-	bool paused;
-	bool answer_too_large;
-	bool receiver_stopped;
-	char error[CURL_ERROR_SIZE];
+	Buffer			   headers;
+	Buffer			   body;
+	int64_t			   sent;	  /* bytes of the body handed to libcurl */
+	int64_t			   resume_at; /* monotonic nanoseconds; while paused for the bandwidth's sake */
+	bool			   paused;
+	bool			   answer_too_large;
+	bool			   receiver_stopped;
+	char			   error[CURL_ERROR_SIZE];
 };
 
 HttpClient *
@@ -106,10 +106,10 @@ must_pause(HttpExchange *exchange, size_t bytes)
 static size_t
 give_body(char *buffer, size_t size, size_t count, void *context)
 {
-	HttpExchange *exchange = context;
+	HttpExchange   *exchange = context;
 	const HttpBody *body = &exchange->request->body;
-	size_t length = size * count;
-	ssize_t got;
+	size_t			length = size * count;
+	ssize_t			got;
 
 	if ((int64_t) length > body->length - exchange->sent)
 		length = (size_t) (body->length - exchange->sent);
@@ -148,7 +148,7 @@ static size_t
 take_header(char *line, size_t size, size_t count, void *context)
 {
 	HttpExchange *exchange = context;
-	size_t length = size * count;
+	size_t		  length = size * count;
 
 	/* After an interim answer (100 Continue) the headers begin anew. */
 	if (length >= 5 && strncmp(line, "HTTP/", 5) == 0)
@@ -165,10 +165,10 @@ take_header(char *line, size_t size, size_t count, void *context)
 static size_t
 take_body(char *bytes, size_t size, size_t count, void *context)
 {
-	HttpExchange *exchange = context;
+	HttpExchange	  *exchange = context;
 	const HttpRequest *request = exchange->request;
-	size_t length = size * count;
-	long status = 0;
+	size_t			   length = size * count;
+	long			   status = 0;
 
 	if (must_pause(exchange, length))
 		return CURL_WRITEFUNC_PAUSE;
@@ -191,7 +191,7 @@ static bool
 make_header_lines(HttpExchange *exchange)
 {
 	const HttpRequest *request = exchange->request;
-	Buffer line = {0};
+	Buffer			   line = {0};
 	struct curl_slist *lines;
 	/* Parts go at once: no question first whether they are welcome. */
 	bool made = (exchange->header_lines = curl_slist_append(NULL, "Expect:")) != NULL;
@@ -237,7 +237,7 @@ set_transport_options(CURL *easy, const Settings *settings, const HttpRequest *r
 static void
 set_request_options(HttpExchange *exchange)
 {
-	CURL *easy = exchange->easy;
+	CURL			  *easy = exchange->easy;
 	const HttpRequest *request = exchange->request;
 
 	curl_easy_setopt(easy, CURLOPT_URL, request->url);
@@ -341,8 +341,8 @@ bool
 http_drive(HttpClient *client, int milliseconds, bool watch_cancel, Failure *failure)
 {
 	struct curl_waitfd cancel = {.fd = watch_cancel ? cancel_fd() : -1, .events = CURL_WAIT_POLLIN};
-	int running;
-	CURLMcode code = curl_multi_perform(client->multi, &running);
+	int				   running;
+	CURLMcode		   code = curl_multi_perform(client->multi, &running);
 
 	milliseconds = resume_paused(client, milliseconds);
 	if (code == CURLM_OK && milliseconds > 0)
@@ -392,15 +392,15 @@ void *
 http_finished(HttpClient *client)
 {
 	CURLMsg *message;
-	int left;
+	int		 left;
 
 	while ((message = curl_multi_info_read(client->multi, &left)) != NULL)
 	{
 		HttpExchange *exchange = NULL;
-		HttpAnswer *answer;
-		CURLcode code = message->data.result;
-		long status = 0;
-		void *owner;
+		HttpAnswer	 *answer;
+		CURLcode	  code = message->data.result;
+		long		  status = 0;
+		void		 *owner;
 
 		if (message->msg != CURLMSG_DONE)
 			continue;
@@ -452,7 +452,7 @@ http_wake(HttpClient *client)
 bool
 http_header(const HttpAnswer *answer, const char *name, char *value, size_t capacity)
 {
-	size_t name_length = strlen(name);
+	size_t		name_length = strlen(name);
 	const char *line = answer->headers ? answer->headers : "";
 	const char *end;
 

@@ -22,7 +22,7 @@
 #include "settings.h"
 #include "stores/bandwidth.h"
 
-typedef struct HttpClient HttpClient;
+typedef struct HttpClient	HttpClient;
 typedef struct HttpExchange HttpExchange;
 
 typedef enum HttpOutcome
@@ -47,44 +47,44 @@ typedef struct HttpHeader
 typedef struct HttpBody
 {
 	const char *bytes; /* NULL: from fd */
-	int fd;
-	int64_t offset;
-	int64_t length;
+	int			fd;
+	int64_t		offset;
+	int64_t		length;
 } HttpBody;
 
 /* Everything is borrowed until http_end(). */
 typedef struct HttpRequest
 {
-	const char *method;
-	const char *url;
+	const char		 *method;
+	const char		 *url;
 	const HttpHeader *headers;
-	size_t header_count;
-	HttpBody body;
-	size_t max_answer; /* bytes of an answer that is kept in memory */
+	size_t			  header_count;
+	HttpBody		  body;
+	size_t			  max_answer; /* bytes of an answer that is kept in memory */
 	/* Where the body of an answer with status receive_status goes instead of memory; NULL: memory. */
 	bool (*receive)(void *context, const void *bytes, size_t length);
-	void *context;
-	int receive_status;
+	void   *context;
+	int		receive_status;
 	int64_t connect_timeout; /* seconds */
 	int64_t total_timeout;	 /* seconds; 0: only the minimum speed counts */
 	int64_t min_speed;
 	int64_t min_speed_time;
-	bool direct; /* never by the proxy: what is asked is this host's own surroundings */
+	bool	direct; /* never by the proxy: what is asked is this host's own surroundings */
 } HttpRequest;
 
 typedef struct HttpAnswer
 {
 	HttpOutcome outcome;
-	int status;	   /* 0: none came */
-	char *headers; /* see http_header(); may be NULL */
-	char *body;	   /* NUL-terminated; may be NULL */
-	size_t body_length;
-	char error[512]; /* libcurl's sentence, when the outcome is not HTTP_ANSWERED */
+	int			status;	 /* 0: none came */
+	char	   *headers; /* see http_header(); may be NULL */
+	char	   *body;	 /* NUL-terminated; may be NULL */
+	size_t		body_length;
+	char		error[512]; /* libcurl's sentence, when the outcome is not HTTP_ANSWERED */
 } HttpAnswer;
 
 /* In the main thread, while no other is alive.  bandwidth is borrowed and may be NULL. */
 extern HttpClient *http_client_open(const Settings *settings, Bandwidth *bandwidth, Failure *failure);
-extern void http_client_close(HttpClient *client);
+extern void		   http_client_close(HttpClient *client);
 
 /* answer is the caller's, filled when the exchange is finished.  NULL: failure. */
 extern HttpExchange *http_begin(HttpClient *client, const HttpRequest *request, HttpAnswer *answer,

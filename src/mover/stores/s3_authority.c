@@ -29,9 +29,9 @@ host_of(const char *authority, char *host, size_t capacity, bool *is_ipv6)
 bool
 s3_authority_is_loopback(const char *authority)
 {
-	char host[256];
-	bool is_ipv6;
-	struct in_addr v4;
+	char			host[256];
+	bool			is_ipv6;
+	struct in_addr	v4;
 	struct in6_addr v6;
 
 	if (!host_of(authority, host, sizeof(host), &is_ipv6))
@@ -46,11 +46,11 @@ s3_authority_is_loopback(const char *authority)
 bool
 s3_authority_is_legal(const char *authority)
 {
-	char host[256];
-	bool is_ipv6;
+	char			host[256];
+	bool			is_ipv6;
 	struct in6_addr v6;
-	const char *port;
-	size_t length;
+	const char	   *port;
+	size_t			length;
 
 	if (!host_of(authority, host, sizeof(host), &is_ipv6))
 		return false;

@@ -54,9 +54,9 @@ static bool
 digest_body(const HttpBody *body, const EVP_MD *kind, unsigned char *digest)
 {
 	EVP_MD_CTX *context;
-	char buffer[64 * 1024];
-	int64_t done = 0;
-	bool fine;
+	char		buffer[64 * 1024];
+	int64_t		done = 0;
+	bool		fine;
 
 	if (body->bytes || body->length == 0)
 		return EVP_Digest(body->bytes, (size_t) body->length, digest, NULL, kind, NULL) == 1;
@@ -64,7 +64,7 @@ digest_body(const HttpBody *body, const EVP_MD *kind, unsigned char *digest)
 	fine = context && EVP_DigestInit_ex(context, kind, NULL) == 1;
 	while (fine && done < body->length)
 	{
-		size_t wanted = sizeof(buffer);
+		size_t	wanted = sizeof(buffer);
 		ssize_t got;
 
 		if ((int64_t) wanted > body->length - done)
@@ -85,9 +85,9 @@ static bool
 digest_once(const S3Client *client, S3Call *call, Failure *failure)
 {
 	const S3Request *request = call->request;
-	S3Checksum checksum = request->checksummed ? client->url.checksum : S3_CHECKSUM_NONE;
-	bool is_signed = !(request->checksummed && client->url.unsigned_payload);
-	unsigned char digest[EVP_MAX_MD_SIZE];
+	S3Checksum		 checksum = request->checksummed ? client->url.checksum : S3_CHECKSUM_NONE;
+	bool			 is_signed = !(request->checksummed && client->url.unsigned_payload);
+	unsigned char	 digest[EVP_MAX_MD_SIZE];
 
 	if (call->digested)
 		return true;
@@ -129,18 +129,18 @@ sign_headers(const S3Client *client, S3Call *call, const S3Credentials *credenti
 			 const char *query, Failure *failure)
 {
 	const S3Request *request = call->request;
-	S3Field fields[S3_MAX_HEADERS + 8];
-	size_t count = 0;
-	S3Signing signing = {.method = request->method,
-						 .path = path,
-						 .query = query,
-						 .headers = fields,
-						 .payload_sha256 = call->payload,
-						 .timestamp = call->timestamp,
-						 .region = client->url.region,
-						 .service = "s3",
-						 .access_key = credentials->access_key,
-						 .secret_key = credentials->secret_key};
+	S3Field			 fields[S3_MAX_HEADERS + 8];
+	size_t			 count = 0;
+	S3Signing		 signing = {.method = request->method,
+								.path = path,
+								.query = query,
+								.headers = fields,
+								.payload_sha256 = call->payload,
+								.timestamp = call->timestamp,
+								.region = client->url.region,
+								.service = "s3",
+								.access_key = credentials->access_key,
+								.secret_key = credentials->secret_key};
 
 	s3_timestamp(time(NULL), call->timestamp);
 	fields[count++] = (S3Field){"host", client->host};
@@ -181,11 +181,11 @@ receive(void *context, const void *bytes, size_t length)
 bool
 s3_call_sign(S3Client *client, S3Call *call, Failure *failure)
 {
-	const S3Request *request = call->request;
+	const S3Request		*request = call->request;
 	const S3Credentials *credentials = s3_credentials_get(client->credentials, call->renew, failure);
-	char *path = NULL;
-	char *query = NULL;
-	bool made;
+	char				*path = NULL;
+	char				*query = NULL;
+	bool				 made;
 
 	call->renewed |= call->renew;
 	call->renew = false;
@@ -259,7 +259,7 @@ static bool
 is_expected(const S3Call *call)
 {
 	const S3Request *request = call->request;
-	char code[sizeof(call->answer.error.code) + 2];
+	char			 code[sizeof(call->answer.error.code) + 2];
 
 	/* A HEAD cannot say why; whoever sends one looks at the status. */
 	if (strcmp(request->method, "HEAD") == 0 && call->answer.http.status < 500 &&
@@ -276,9 +276,9 @@ static void
 explain(const S3Client *client, const S3Call *call, const S3ErrorRule *rule, Failure *failure)
 {
 	const S3Answer *answer = &call->answer;
-	const S3Error *error = &answer->error;
-	Buffer said = {0};
-	int64_t seconds = (monotonic_nanoseconds() - call->begun) / SECOND;
+	const S3Error  *error = &answer->error;
+	Buffer			said = {0};
+	int64_t			seconds = (monotonic_nanoseconds() - call->begun) / SECOND;
 
 	if (answer->http.outcome != HTTP_ANSWERED)
 		buffer_text(&said, answer->http.error);
@@ -306,11 +306,11 @@ explain(const S3Client *client, const S3Call *call, const S3ErrorRule *rule, Fai
 S3Verdict
 s3_call_judge(S3Client *client, S3Call *call, Failure *failure)
 {
-	S3Answer *answer = &call->answer;
+	S3Answer		  *answer = &call->answer;
 	const S3ErrorRule *rule;
-	S3Verdict verdict;
-	int64_t now = monotonic_nanoseconds();
-	int64_t tries = call->request->tries > 0 ? call->request->tries : client->url.tries;
+	S3Verdict		   verdict;
+	int64_t			   now = monotonic_nanoseconds();
+	int64_t			   tries = call->request->tries > 0 ? call->request->tries : client->url.tries;
 
 	if (answer->http.outcome == HTTP_ANSWERED && call->request->receive && answer->http.status == 206 &&
 		call->received != call->request->receive_length)
@@ -357,9 +357,9 @@ s3_wait_until(S3Client *client, int64_t monotonic, bool watch_cancel, Failure *f
 bool
 s3_perform(S3Client *client, const S3Request *request, S3Answer *answer, Failure *failure)
 {
-	S3Call call = {.request = request};
+	S3Call	  call = {.request = request};
 	S3Verdict verdict = S3_AGAIN;
-	bool watch = !request->even_cancelled;
+	bool	  watch = !request->even_cancelled;
 
 	while (verdict == S3_AGAIN)
 	{

@@ -30,62 +30,62 @@
 /* What all requests to a store share.  Used by one thread at a time. */
 typedef struct S3Client
 {
-	S3Url url;
-	const Settings *settings; /* borrowed */
+	S3Url			   url;
+	const Settings	  *settings; /* borrowed */
 	S3CredentialChain *credentials;
-	Bandwidth *bandwidth; /* NULL: no limit */
-	HttpClient *http;
-	char *host; /* the Host header */
+	Bandwidth		  *bandwidth; /* NULL: no limit */
+	HttpClient		  *http;
+	char			  *host; /* the Host header */
 } S3Client;
 
 typedef struct S3Request
 {
-	const char *what;	/* "read", "store part 3 of": as in 'could not read bucket/key: ...' */
+	const char	 *what; /* "read", "store part 3 of": as in 'could not read bucket/key: ...' */
 	FailureReason when; /* what it is called when all tries were in vain */
-	const char *method;
-	const char *key; /* relative to the store; NULL: the bucket */
-	S3Field parameters[S3_MAX_PARAMETERS];
-	size_t parameter_count;
-	S3Field headers[S3_MAX_HEADERS]; /* names in lower case */
-	size_t header_count;
-	HttpBody body;
-	bool checksummed;  /* the store is told a checksum of the body, and verifies it */
-	size_t max_answer; /* 0: S3_SMALL_ANSWER */
+	const char	 *method;
+	const char	 *key; /* relative to the store; NULL: the bucket */
+	S3Field		  parameters[S3_MAX_PARAMETERS];
+	size_t		  parameter_count;
+	S3Field		  headers[S3_MAX_HEADERS]; /* names in lower case */
+	size_t		  header_count;
+	HttpBody	  body;
+	bool		  checksummed; /* the store is told a checksum of the body, and verifies it */
+	size_t		  max_answer;  /* 0: S3_SMALL_ANSWER */
 	/* Where the body goes instead of memory: the bytes of one range, from its beginning at each try. */
 	bool (*receive)(void *context, int64_t offset, const void *bytes, size_t length);
-	void *context;
-	int64_t receive_length; /* fewer or more are a broken connection */
-	const char *expected;	/* "|NoSuchKey|...|": error codes that are an answer and no failure; NULL: none */
-	int64_t patience;		/* seconds of silence that are fine; 0: the URL's min_speed_time */
-	int64_t tries;			/* 0: the URL's */
-	bool even_cancelled;	/* cleaning up goes on when the job is cancelled, for four seconds */
+	void	   *context;
+	int64_t		receive_length; /* fewer or more are a broken connection */
+	const char *expected; /* "|NoSuchKey|...|": error codes that are an answer and no failure; NULL: none */
+	int64_t		patience; /* seconds of silence that are fine; 0: the URL's min_speed_time */
+	int64_t		tries;	  /* 0: the URL's */
+	bool		even_cancelled; /* cleaning up goes on when the job is cancelled, for four seconds */
 } S3Request;
 
 typedef struct S3Answer
 {
 	HttpAnswer http;
-	S3Error error; /* error.code "": none, or a HEAD that cannot say */
+	S3Error	   error; /* error.code "": none, or a HEAD that cannot say */
 } S3Answer;
 
 typedef struct S3Call
 {
 	const S3Request *request; /* borrowed */
-	S3Answer answer;
-	int64_t tries;
-	int64_t begun;		/* monotonic nanoseconds; 0: not yet */
-	int64_t not_before; /* when the next try is due */
-	bool renew;			/* the credentials were called expired */
-	bool renewed;
-	int64_t received; /* by the current try */
-	bool digested;
-	char payload[S3_SHA256_HEX_SIZE];	  /* x-amz-content-sha256 */
-	char checksum[S3_DIGEST_BASE64_SIZE]; /* of x-amz-checksum-sha256 or content-md5; "": none */
+	S3Answer		 answer;
+	int64_t			 tries;
+	int64_t			 begun;		 /* monotonic nanoseconds; 0: not yet */
+	int64_t			 not_before; /* when the next try is due */
+	bool			 renew;		 /* the credentials were called expired */
+	bool			 renewed;
+	int64_t			 received; /* by the current try */
+	bool			 digested;
+	char			 payload[S3_SHA256_HEX_SIZE];	  /* x-amz-content-sha256 */
+	char			 checksum[S3_DIGEST_BASE64_SIZE]; /* of x-amz-checksum-sha256 or content-md5; "": none */
 
 	/* One try */
-	char timestamp[S3_TIMESTAMP_SIZE];
-	char *url;
-	char *authorization;
-	HttpHeader headers[S3_MAX_HEADERS + 8];
+	char		timestamp[S3_TIMESTAMP_SIZE];
+	char	   *url;
+	char	   *authorization;
+	HttpHeader	headers[S3_MAX_HEADERS + 8];
 	HttpRequest http;
 } S3Call;
 

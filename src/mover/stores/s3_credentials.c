@@ -17,12 +17,12 @@
 
 struct S3CredentialChain
 {
-	const char *name;
-	const char *region;
+	const char	   *name;
+	const char	   *region;
 	const Settings *settings;
-	HttpClient *http; /* its own: the store's may be busy in another thread */
-	S3Credentials current;
-	char origin[512];
+	HttpClient	   *http; /* its own: the store's may be busy in another thread */
+	S3Credentials	current;
+	char			origin[512];
 };
 
 S3CredentialChain *
@@ -89,7 +89,7 @@ copy_secret(const char *text)
 static bool
 parse_expiration(const char *text, int64_t *expires)
 {
-	struct tm utc = {0};
+	struct tm	utc = {0};
 	const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &utc);
 
 	if (!rest || (*rest != 'Z' && *rest != '.'))
@@ -195,9 +195,9 @@ const S3Credentials *
 s3_credentials_get(S3CredentialChain *chain, bool anew, Failure *failure)
 {
 	S3Credentials *current = &chain->current;
-	S3Credentials fetched = {0};
-	Failure renewal = {0};
-	int64_t now = time(NULL);
+	S3Credentials  fetched = {0};
+	Failure		   renewal = {0};
+	int64_t		   now = time(NULL);
 
 	if (current->access_key && !anew &&
 		(current->expires == 0 || current->expires - RENEW_BEFORE_SECONDS > now))

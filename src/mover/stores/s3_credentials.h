@@ -24,10 +24,10 @@
 
 typedef struct S3Credentials
 {
-	char *access_key;
-	char *secret_key;
-	char *session_token; /* NULL: none */
-	int64_t expires;	 /* seconds since 1970; 0: never */
+	char   *access_key;
+	char   *secret_key;
+	char   *session_token; /* NULL: none */
+	int64_t expires;	   /* seconds since 1970; 0: never */
 } S3Credentials;
 
 typedef struct S3CredentialChain S3CredentialChain;
@@ -44,7 +44,7 @@ extern const S3Credentials *s3_credentials_get(S3CredentialChain *chain, bool an
 
 /* "profile 'x' of /file", "the environment", ...: where they came from. */
 extern const char *s3_credentials_origin(const S3CredentialChain *chain);
-extern void s3_credentials_close(S3CredentialChain *chain);
+extern void		   s3_credentials_close(S3CredentialChain *chain);
 
 /* For the sources: copies and registers; a failure frees what was copied. */
 extern bool s3_credentials_set(S3Credentials *credentials, const char *access_key, const char *secret_key,

@@ -64,8 +64,8 @@ ask(HttpClient *http, HttpRequest *request, const char *whom, HttpAnswer *answer
 static char *
 read_token_file(const char *path, Failure *failure)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	char *text = calloc(1, MAX_TOKEN_BYTES + 1);
+	int		fd = open(path, O_RDONLY | O_CLOEXEC);
+	char   *text = calloc(1, MAX_TOKEN_BYTES + 1);
 	ssize_t length = fd >= 0 && text ? read(fd, text, MAX_TOKEN_BYTES) : -1;
 
 	if (!text)
@@ -97,7 +97,7 @@ typedef struct Assumed
 static bool
 take_assumed(void *context, const char *path, const char *text)
 {
-	Assumed *assumed = context;
+	Assumed	   *assumed = context;
 	const char *name = strstr(path, "/Credentials/");
 
 	if (!name)
@@ -119,7 +119,7 @@ static char *
 assume_form(const char *role, const char *token, Failure *failure)
 {
 	const char *session = getenv("AWS_ROLE_SESSION_NAME");
-	Buffer form = {0};
+	Buffer		form = {0};
 
 	buffer_text(&form, "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn=");
 	s3_uri_encode(&form, role, false);
@@ -135,7 +135,7 @@ static char *
 sts_url(const char *region, Failure *failure)
 {
 	const char *endpoint = getenv("AWS_ENDPOINT_URL_STS");
-	Buffer url = {0};
+	Buffer		url = {0};
 
 	if (!endpoint || endpoint[0] == '\0')
 		buffer_format(&url, "https://sts.%s.amazonaws.com%s/", region,
@@ -157,14 +157,14 @@ s3_credentials_from_web_identity(HttpClient *http, const char *region, S3Credent
 								 Failure *failure)
 {
 	static const HttpHeader headers[] = {{"content-type", "application/x-www-form-urlencoded"}};
-	const char *token_file = getenv("AWS_WEB_IDENTITY_TOKEN_FILE");
-	const char *role = getenv("AWS_ROLE_ARN");
-	char *token;
-	char *form = NULL;
-	char *url = NULL;
-	HttpAnswer answer = {0};
-	Assumed assumed = {0};
-	S3Source found = S3_SOURCE_FAILED;
+	const char			   *token_file = getenv("AWS_WEB_IDENTITY_TOKEN_FILE");
+	const char			   *role = getenv("AWS_ROLE_ARN");
+	char				   *token;
+	char				   *form = NULL;
+	char				   *url = NULL;
+	HttpAnswer				answer = {0};
+	Assumed					assumed = {0};
+	S3Source				found = S3_SOURCE_FAILED;
 
 	if (!token_file || !role)
 		return S3_SOURCE_ABSENT;
@@ -200,7 +200,7 @@ static bool
 set_from_json(const HttpAnswer *answer, const char *whom, S3Credentials *credentials, Failure *failure)
 {
 	json_t *document = json_loadb(answer->body ? answer->body : "", answer->body_length, 0, NULL);
-	bool set;
+	bool	set;
 
 	if (!json_is_object(document) || !json_string_value(json_object_get(document, "AccessKeyId")))
 		set = failure_set(failure, REASON_STORE, "%s gave something else than credentials", whom);
@@ -220,8 +220,8 @@ is_near(const char *url)
 {
 	static const char *const link_local[] = {"169.254.170.2", "169.254.170.23", "[fd00:ec2::23]",
 											 "169.254.169.254", "[fd00:ec2::254]"};
-	const char *authority = url + strlen("http://");
-	char host[300];
+	const char				*authority = url + strlen("http://");
+	char					 host[300];
 
 	if (strncmp(url, "http://", 7) != 0)
 		return false;
@@ -263,13 +263,13 @@ s3_credentials_from_container(HttpClient *http, S3Credentials *credentials, Fail
 {
 	const char *full = getenv("AWS_CONTAINER_CREDENTIALS_FULL_URI");
 	const char *relative = getenv("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
-	char url[1024];
-	char *token;
-	HttpHeader header = {.name = "authorization"};
+	char		url[1024];
+	char	   *token;
+	HttpHeader	header = {.name = "authorization"};
 	HttpRequest request = {
 		.method = "GET", .url = url, .headers = &header, .connect_timeout = 2, .direct = true};
 	HttpAnswer answer = {0};
-	S3Source found = S3_SOURCE_FAILED;
+	S3Source   found = S3_SOURCE_FAILED;
 
 	if ((!full || full[0] == '\0') && (!relative || relative[0] != '/'))
 		return S3_SOURCE_ABSENT;
@@ -304,8 +304,8 @@ static bool
 ask_instance(HttpClient *http, const char *base, const char *path, const char *token, HttpAnswer *answer,
 			 Failure *failure)
 {
-	char url[1024];
-	HttpHeader header = {.name = "x-aws-ec2-metadata-token", .value = token};
+	char		url[1024];
+	HttpHeader	header = {.name = "x-aws-ec2-metadata-token", .value = token};
 	HttpRequest request = {.method = "GET",
 						   .url = url,
 						   .headers = &header,
@@ -328,9 +328,9 @@ from_instance_with_token(HttpClient *http, const char *base, const char *token, 
 						 Failure *failure)
 {
 	static const char directory[] = "/latest/meta-data/iam/security-credentials/";
-	char path[512];
-	HttpAnswer answer = {0};
-	bool set;
+	char			  path[512];
+	HttpAnswer		  answer = {0};
+	bool			  set;
 
 	if (!ask_instance(http, base, directory, token, &answer, failure))
 		return S3_SOURCE_FAILED;
@@ -349,9 +349,9 @@ s3_credentials_from_instance(HttpClient *http, S3Credentials *credentials, Failu
 {
 	const char *disabled = getenv("AWS_EC2_METADATA_DISABLED");
 	const char *base = getenv("AWS_EC2_METADATA_SERVICE_ENDPOINT");
-	HttpAnswer answer = {0};
-	Failure unreachable = {0};
-	char token[512];
+	HttpAnswer	answer = {0};
+	Failure		unreachable = {0};
+	char		token[512];
 
 	if (disabled && strcmp(disabled, "true") == 0)
 		return S3_SOURCE_ABSENT;

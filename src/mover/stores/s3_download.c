@@ -20,37 +20,37 @@
 
 typedef struct Range
 {
-	S3Task task; /* first */
-	char header[64];
+	S3Task	task; /* first */
+	char	header[64];
 	int64_t offset;
 	int64_t length;
-	bool arrived;
-	int fd;
-	int error; /* errno of a write that failed; the transfer's thread sets it before it fails */
+	bool	arrived;
+	int		fd;
+	int		error; /* errno of a write that failed; the transfer's thread sets it before it fails */
 } Range;
 
 typedef struct Download
 {
-	S3Client *client;
+	S3Client   *client;
 	const char *key;
-	ObjectStat stat;
-	int fd;
-	S3Seen seen;
-	void *context;
+	ObjectStat	stat;
+	int			fd;
+	S3Seen		seen;
+	void	   *context;
 	S3Transfer *transfer;
-	Range *ranges; /* a ring */
-	int64_t ring;
-	int64_t count;	   /* of the object's ranges */
-	int64_t submitted; /* ranges [passed, submitted) are in the ring */
-	int64_t passed;	   /* seen in order */
-	char buffer[READ_BACK_BYTES];
+	Range	   *ranges; /* a ring */
+	int64_t		ring;
+	int64_t		count;	   /* of the object's ranges */
+	int64_t		submitted; /* ranges [passed, submitted) are in the ring */
+	int64_t		passed;	   /* seen in order */
+	char		buffer[READ_BACK_BYTES];
 } Download;
 
 /* In the transfer's thread. */
 static bool
 keep(void *context, int64_t offset, const void *bytes, size_t length)
 {
-	Range *range = context;
+	Range	   *range = context;
 	const char *from = bytes;
 
 	while (length > 0)
@@ -74,7 +74,7 @@ keep(void *context, int64_t offset, const void *bytes, size_t length)
 static void
 submit_range(Download *download)
 {
-	Range *range = &download->ranges[download->submitted % download->ring];
+	Range  *range = &download->ranges[download->submitted % download->ring];
 	int64_t offset = download->submitted * RANGE_BYTES;
 	int64_t left = download->stat.bytes - offset;
 
@@ -106,8 +106,8 @@ submit_range(Download *download)
 static bool
 take_arrived(Download *download, Failure *failure)
 {
-	S3Task *task;
-	Range *range;
+	S3Task	 *task;
+	Range	 *range;
 	S3Answer *answer;
 
 	if (!s3_transfer_next(download->transfer, true, &task, failure))
@@ -132,7 +132,7 @@ pass_on(Download *download, const Range *range, Failure *failure)
 
 	while (download->seen && done < range->length)
 	{
-		size_t wanted = READ_BACK_BYTES;
+		size_t	wanted = READ_BACK_BYTES;
 		ssize_t got;
 
 		if ((int64_t) wanted > range->length - done)
@@ -236,7 +236,7 @@ StoreAnswer
 s3_download(S3Client *client, const char *key, const char *version, S3Seen seen, void *context, int *fd,
 			int64_t *bytes, Failure *failure)
 {
-	Download *download = calloc(1, sizeof(*download));
+	Download   *download = calloc(1, sizeof(*download));
 	StoreAnswer found = STORE_FAILED;
 
 	if (!download)

@@ -137,7 +137,7 @@ s3_error_rule(const HttpAnswer *answer, const S3Error *error)
 static bool
 take_error_element(void *context, const char *path, const char *text)
 {
-	S3Error *error = context;
+	S3Error	   *error = context;
 	const char *name = strrchr(path, '/');
 	/* STS wraps it: ErrorResponse/Error/Code. */
 	bool is_error = strncmp(path, "Error/", 6) == 0 || strncmp(path, "ErrorResponse/", 14) == 0;
@@ -172,7 +172,7 @@ s3_error_read(const HttpAnswer *answer, S3Error *error)
 int64_t
 s3_clock_skew(const HttpAnswer *answer)
 {
-	char date[64];
+	char   date[64];
 	time_t theirs;
 
 	if (!http_header(answer, "date", date, sizeof(date)))
@@ -195,7 +195,7 @@ int64_t
 s3_backoff(S3Verdict verdict, int64_t tries, const HttpAnswer *answer)
 {
 	int64_t longest = (verdict == S3_AGAIN_SLOWLY ? 500 : 100) * MILLISECOND;
-	char text[32];
+	char	text[32];
 	int64_t asked = 0;
 
 	while (--tries > 0 && longest < LONGEST_BACKOFF)

@@ -33,10 +33,10 @@ typedef struct S3Error
 
 typedef struct S3ErrorRule
 {
-	const char *code;
-	S3Verdict verdict;
+	const char	 *code;
+	S3Verdict	  verdict;
 	FailureReason reason; /* REASON_NONE: as the operation says */
-	const char *advice;
+	const char	 *advice;
 } S3ErrorRule;
 
 /* Reads an answer's error, from its body and headers.  True: it is one, also under a status of 200. */

@@ -48,7 +48,7 @@ static bool
 see_stored(const S3Sent *sent, const Failure *refusal, const char *etag, ObjectStat *stat, Failure *failure)
 {
 	StoreAnswer found = STORE_MISSING;
-	int looks = refusal->reason == REASON_NONE ? LOOKS_AFTER_SUCCESS : 1;
+	int			looks = refusal->reason == REASON_NONE ? LOOKS_AFTER_SUCCESS : 1;
 
 	for (int look = 0; look < looks && found == STORE_MISSING; look++)
 	{
@@ -76,8 +76,8 @@ bool
 s3_finish(const S3Sent *sent, const S3Request *request, ObjectStat *stat, Failure *failure)
 {
 	S3Answer answer;
-	Failure refusal = {0};
-	char etag[ETAG_SIZE] = "";
+	Failure	 refusal = {0};
+	char	 etag[ETAG_SIZE] = "";
 
 	if (s3_perform(sent->client, request, &answer, &refusal))
 	{

@@ -15,10 +15,10 @@
 
 typedef struct S3Sent
 {
-	S3Client *client;
+	S3Client   *client;
 	const char *key;
 	const char *attempt_id;
-	int64_t bytes;
+	int64_t		bytes;
 } S3Sent;
 
 /* Sends the last request.  True: the object is there, it is ours, and *stat is filled. */

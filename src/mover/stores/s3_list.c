@@ -18,8 +18,8 @@
 
 typedef struct Entry
 {
-	char *key; /* as the answer has it */
-	char *upload_id;
+	char   *key; /* as the answer has it */
+	char   *upload_id;
 	int64_t bytes;
 	int64_t time;
 } Entry;
@@ -28,15 +28,15 @@ typedef struct Entry
 typedef struct Page
 {
 	const char *entry_path; /* "ListBucketResult/Contents" */
-	size_t entry_path_length;
-	Entry *entries;
-	size_t count;
-	Entry current;
-	bool url_encoded;
-	bool truncated;
-	char *next_key; /* the token, or the key to go on after */
-	char *next_upload;
-	bool no_memory;
+	size_t		entry_path_length;
+	Entry	   *entries;
+	size_t		count;
+	Entry		current;
+	bool		url_encoded;
+	bool		truncated;
+	char	   *next_key; /* the token, or the key to go on after */
+	char	   *next_upload;
+	bool		no_memory;
 } Page;
 
 static void
@@ -97,7 +97,7 @@ end_entry(Page *page)
 static bool
 take_element(void *context, const char *path, const char *text)
 {
-	Page *page = context;
+	Page	   *page = context;
 	const char *name = strrchr(path, '/');
 
 	if (strcmp(path, page->entry_path) == 0)
@@ -133,7 +133,7 @@ static bool
 read_page(S3Client *client, const S3Request *request, Page *page, Failure *failure)
 {
 	S3Answer answer;
-	bool parsed;
+	bool	 parsed;
 
 	if (!s3_perform(client, request, &answer, failure))
 		return false;
@@ -154,7 +154,7 @@ read_page(S3Client *client, const S3Request *request, Page *page, Failure *failu
 static const char *
 our_key(const S3Client *client, const Page *page, Entry *entry)
 {
-	size_t prefix_length = strlen(client->url.prefix);
+	size_t		prefix_length = strlen(client->url.prefix);
 	const char *key;
 
 	if (page->url_encoded && !s3_uri_decode(entry->key, true))
@@ -169,15 +169,15 @@ bool
 s3_list(S3Client *client, const char *prefix, StoreVisitor visitor, void *context, Failure *failure)
 {
 	Buffer full_prefix = {0};
-	char *token = NULL;
-	bool go_on = true;
+	char  *token = NULL;
+	bool   go_on = true;
 
 	buffer_format(&full_prefix, "%s%s", client->url.prefix, prefix ? prefix : "");
 	if (full_prefix.no_memory)
 		return failure_no_memory(failure);
 	while (go_on)
 	{
-		Page page = {.entry_path = "ListBucketResult/Contents"};
+		Page	  page = {.entry_path = "ListBucketResult/Contents"};
 		S3Request request = {
 			.what = "list",
 			.when = REASON_STORE,
@@ -215,11 +215,11 @@ s3_list_uploads(S3Client *client, S3UploadVisitor visitor, void *context, Failur
 {
 	char *key_marker = NULL;
 	char *upload_marker = NULL;
-	bool go_on = true;
+	bool  go_on = true;
 
 	while (go_on)
 	{
-		Page page = {.entry_path = "ListMultipartUploadsResult/Upload"};
+		Page	  page = {.entry_path = "ListMultipartUploadsResult/Upload"};
 		S3Request request = {
 			.what = "list the unfinished uploads of",
 			.when = REASON_STORE,

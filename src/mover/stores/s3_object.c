@@ -48,14 +48,14 @@ read_stat(const HttpAnswer *answer, ObjectStat *stat, Failure *failure)
 static StoreAnswer
 probe(S3Client *client, const char *key, const char *version, FailureReason when, Failure *failure)
 {
-	S3Request request = {.what = "look at",
-						 .when = when,
-						 .method = "GET",
-						 .key = key,
-						 .expected = GONE_CODES "InvalidRange|",
-						 .headers = {{"range", "bytes=0-0"}},
-						 .header_count = 1};
-	S3Answer answer;
+	S3Request	request = {.what = "look at",
+						   .when = when,
+						   .method = "GET",
+						   .key = key,
+						   .expected = GONE_CODES "InvalidRange|",
+						   .headers = {{"range", "bytes=0-0"}},
+						   .header_count = 1};
+	S3Answer	answer;
 	StoreAnswer found;
 
 	if (version)
@@ -79,14 +79,14 @@ StoreAnswer
 s3_object_head(S3Client *client, const char *key, const char *version, bool even_cancelled, ObjectStat *stat,
 			   Failure *failure)
 {
-	S3Request request = {.what = "look at",
-						 .when = REASON_STORE,
-						 .method = "HEAD",
-						 .key = key,
-						 .even_cancelled = even_cancelled};
-	S3Answer answer;
+	S3Request	request = {.what = "look at",
+						   .when = REASON_STORE,
+						   .method = "HEAD",
+						   .key = key,
+						   .even_cancelled = even_cancelled};
+	S3Answer	answer;
 	StoreAnswer found = STORE_FAILED;
-	int status;
+	int			status;
 
 	*stat = (ObjectStat){0};
 	if (version)
@@ -113,13 +113,13 @@ s3_object_head(S3Client *client, const char *key, const char *version, bool even
 StoreAnswer
 s3_object_read(S3Client *client, const char *key, size_t max, char **bytes, size_t *length, Failure *failure)
 {
-	S3Request request = {.what = "read",
-						 .when = REASON_DOWNLOAD,
-						 .method = "GET",
-						 .key = key,
-						 .max_answer = max > S3_SMALL_ANSWER ? max : S3_SMALL_ANSWER,
-						 .expected = GONE_CODES};
-	S3Answer answer;
+	S3Request	request = {.what = "read",
+						   .when = REASON_DOWNLOAD,
+						   .method = "GET",
+						   .key = key,
+						   .max_answer = max > S3_SMALL_ANSWER ? max : S3_SMALL_ANSWER,
+						   .expected = GONE_CODES};
+	S3Answer	answer;
 	StoreAnswer found = STORE_FAILED;
 
 	*bytes = NULL;
@@ -153,7 +153,7 @@ s3_object_remove(S3Client *client, const char *key, const char *version, bool ev
 						 .key = key,
 						 .expected = GONE_CODES,
 						 .even_cancelled = even_cancelled};
-	S3Answer answer;
+	S3Answer  answer;
 
 	if (version)
 		s3_request_parameter(&request, "versionId", version);
@@ -175,7 +175,7 @@ s3_object_abort(S3Client *client, const char *key, const char *upload_id, bool e
 						 .parameter_count = 1,
 						 .expected = "|NoSuchUpload|NoSuchKey|NotFound|",
 						 .even_cancelled = even_cancelled};
-	S3Answer answer;
+	S3Answer  answer;
 
 	if (!s3_perform(client, &request, &answer, failure))
 		return false;

@@ -19,7 +19,7 @@
 typedef struct S3PartPlan
 {
 	int64_t size; /* of the first part, and of all where growth is false */
-	bool growth;
+	bool	growth;
 } S3PartPlan;
 
 /* expected: bytes, -1: unknown.  REASON_STORE: it cannot fit, whatever is tried. */

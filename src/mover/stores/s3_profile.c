@@ -31,8 +31,8 @@ static char *
 read_private_file(const char *path, Failure *failure)
 {
 	struct stat status;
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	char *text = NULL;
+	int			fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	char	   *text = NULL;
 
 	if (fd < 0 || fstat(fd, &status) < 0)
 		failure_set_errno(failure, REASON_CONFIG, "could not read the credentials file \"%s\"", path);
@@ -88,7 +88,7 @@ is_header_of(char *line, const char *profile)
 
 typedef struct Profile
 {
-	bool found;
+	bool		found;
 	const char *access_key;
 	const char *secret_key;
 	const char *session_token;
@@ -99,7 +99,7 @@ find_profile(char *text, const char *name, Profile *profile)
 {
 	char *line;
 	char *value;
-	bool inside = false;
+	bool  inside = false;
 
 	while ((line = strsep(&text, "\n")) != NULL)
 	{
@@ -126,8 +126,8 @@ find_profile(char *text, const char *name, Profile *profile)
 S3Source
 s3_credentials_from_file(const char *path, const char *name, S3Credentials *credentials, Failure *failure)
 {
-	Profile profile = {0};
-	char *text = read_private_file(path, failure);
+	Profile	 profile = {0};
+	char	*text = read_private_file(path, failure);
 	S3Source answer = S3_SOURCE_FAILED;
 
 	if (!text)

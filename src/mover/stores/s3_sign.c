@@ -25,7 +25,7 @@ compare_fields(const void *a, const void *b)
 {
 	const S3Field *left = a;
 	const S3Field *right = b;
-	int order = strcmp(left->name, right->name);
+	int			   order = strcmp(left->name, right->name);
 
 	return order != 0 ? order : strcmp(left->value, right->value);
 }
@@ -50,7 +50,7 @@ sorted_copy(const S3Field *fields, size_t count, Failure *failure)
 char *
 s3_query(const S3Field *parameters, size_t count, Failure *failure)
 {
-	Buffer query = {0};
+	Buffer	 query = {0};
 	S3Field *sorted = sorted_copy(parameters, count, failure);
 
 	if (!sorted)
@@ -130,10 +130,10 @@ signature_hex(const S3Signing *signing, const char *string_to_sign, char hex[S3_
 			  Failure *failure)
 {
 	unsigned char key[32];
-	char date[9] = {0};
-	char *first;
-	size_t first_length = 4 + strlen(signing->secret_key);
-	bool signed_well;
+	char		  date[9] = {0};
+	char		 *first;
+	size_t		  first_length = 4 + strlen(signing->secret_key);
+	bool		  signed_well;
 
 	memcpy(date, signing->timestamp, 8);
 	first = malloc(first_length + 1);
@@ -157,13 +157,13 @@ signature_hex(const S3Signing *signing, const char *string_to_sign, char hex[S3_
 char *
 s3_sign(const S3Signing *signing, Failure *failure)
 {
-	S3Field *sorted = sorted_copy(signing->headers, signing->header_count, failure);
-	char *canonical = sorted ? canonical_request(signing, sorted, failure) : NULL;
-	char *string_to_sign = NULL;
+	S3Field		 *sorted = sorted_copy(signing->headers, signing->header_count, failure);
+	char		 *canonical = sorted ? canonical_request(signing, sorted, failure) : NULL;
+	char		 *string_to_sign = NULL;
 	unsigned char digest[32];
-	char hex[S3_SHA256_HEX_SIZE];
-	char *authorization = NULL;
-	Buffer out = {0};
+	char		  hex[S3_SHA256_HEX_SIZE];
+	char		 *authorization = NULL;
+	Buffer		  out = {0};
 
 	if (canonical && s3_sha256(canonical, strlen(canonical), digest))
 	{

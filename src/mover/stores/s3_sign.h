@@ -28,17 +28,17 @@ typedef struct S3Field
 
 typedef struct S3Signing
 {
-	const char *method;
-	const char *path;		/* escaped, begins with '/' */
-	const char *query;		/* escaped and sorted, as s3_query() makes it; "" for none */
+	const char	  *method;
+	const char	  *path;	/* escaped, begins with '/' */
+	const char	  *query;	/* escaped and sorted, as s3_query() makes it; "" for none */
 	const S3Field *headers; /* every one is signed; host, x-amz-date and x-amz-content-sha256 among them */
-	size_t header_count;
-	const char *payload_sha256; /* hex, or S3_UNSIGNED_PAYLOAD: the value of x-amz-content-sha256 */
-	const char *timestamp;		/* the value of x-amz-date */
-	const char *region;
-	const char *service; /* "s3", "sts" */
-	const char *access_key;
-	const char *secret_key;
+	size_t		   header_count;
+	const char	  *payload_sha256; /* hex, or S3_UNSIGNED_PAYLOAD: the value of x-amz-content-sha256 */
+	const char	  *timestamp;	   /* the value of x-amz-date */
+	const char	  *region;
+	const char	  *service; /* "s3", "sts" */
+	const char	  *access_key;
+	const char	  *secret_key;
 } S3Signing;
 
 /* UTC, as S3 writes it. */

@@ -21,23 +21,23 @@
 
 typedef struct TaskQueue
 {
-	S3Task *first;
+	S3Task	*first;
 	S3Task **end;
 } TaskQueue;
 
 struct S3Transfer
 {
-	S3Client *client;
-	int64_t parallel;
-	pthread_t thread;
-	int news; /* an eventfd: something finished or failed */
+	S3Client	   *client;
+	int64_t			parallel;
+	pthread_t		thread;
+	int				news; /* an eventfd: something finished or failed */
 	_Atomic int64_t stored;
 
 	pthread_mutex_t lock; /* over what follows */
-	TaskQueue submitted;
-	TaskQueue finished;
-	bool stop;
-	Failure failure;
+	TaskQueue		submitted;
+	TaskQueue		finished;
+	bool			stop;
+	Failure			failure;
 
 	/* The thread's own */
 	S3Task *waiting; /* in the order of submission */
@@ -69,7 +69,7 @@ static void
 tell(S3Transfer *transfer)
 {
 	uint64_t one = 1;
-	ssize_t written;
+	ssize_t	 written;
 
 	/* Full means that the caller has much to read already. */
 	written = write(transfer->news, &one, sizeof(one));
@@ -91,7 +91,7 @@ static bool
 take_submitted(S3Transfer *transfer)
 {
 	S3Task **end = &transfer->waiting;
-	bool go_on;
+	bool	 go_on;
 
 	while (*end)
 		end = &(*end)->next;
@@ -171,9 +171,9 @@ static void *
 run(void *context)
 {
 	S3Transfer *transfer = context;
-	Failure failure = {0};
-	S3Task *task;
-	bool fine = true;
+	Failure		failure = {0};
+	S3Task	   *task;
+	bool		fine = true;
 
 	while (fine && take_submitted(transfer))
 	{
@@ -198,9 +198,9 @@ S3Transfer *
 s3_transfer_start(S3Client *client, int64_t parallel, Failure *failure)
 {
 	S3Transfer *transfer = calloc(1, sizeof(*transfer));
-	sigset_t all;
-	sigset_t before;
-	int error;
+	sigset_t	all;
+	sigset_t	before;
+	int			error;
 
 	if (!transfer)
 	{
@@ -260,8 +260,8 @@ bool
 s3_transfer_next(S3Transfer *transfer, bool wait, S3Task **task, Failure *failure)
 {
 	struct pollfd fds[] = {{.fd = transfer->news, .events = POLLIN}, {.fd = cancel_fd(), .events = POLLIN}};
-	uint64_t count;
-	ssize_t got;
+	uint64_t	  count;
+	ssize_t		  got;
 
 	while (take_finished(transfer, task, failure))
 	{

@@ -22,15 +22,15 @@
 #include "stores/s3_client.h"
 
 typedef struct S3Transfer S3Transfer;
-typedef struct S3Task S3Task;
+typedef struct S3Task	  S3Task;
 
 /* Embedded in whatever the caller keeps for each; the request is the caller's to fill. */
 struct S3Task
 {
-	S3Request request;
-	S3Call call; /* call.answer when it is finished; free it by s3_call_forget_try() */
+	S3Request	  request;
+	S3Call		  call; /* call.answer when it is finished; free it by s3_call_forget_try() */
 	HttpExchange *exchange;
-	S3Task *next;
+	S3Task		 *next;
 };
 
 extern S3Transfer *s3_transfer_start(S3Client *client, int64_t parallel, Failure *failure);

@@ -29,28 +29,28 @@ typedef struct StoredPart
 
 typedef struct S3Upload
 {
-	Upload upload; /* first */
+	Upload	  upload; /* first */
 	S3Client *client;
-	char *key;
-	char *content_type;
-	char *attempt_id;
-	char *backup_id;
-	char *resource_type;
-	char retain_until[32]; /* "" without a lock */
+	char	 *key;
+	char	 *content_type;
+	char	 *attempt_id;
+	char	 *backup_id;
+	char	 *resource_type;
+	char	  retain_until[32]; /* "" without a lock */
 	void (*announce)(void *context, const char *upload_id);
 	void *announce_context;
 
-	S3PartPlan plan;
-	S3PartRoom room;
-	S3Part *filling; /* NULL only after a failure */
-	int64_t total;	 /* bytes written to us */
-	char *upload_id; /* NULL: not in parts (yet) */
+	S3PartPlan	plan;
+	S3PartRoom	room;
+	S3Part	   *filling;   /* NULL only after a failure */
+	int64_t		total;	   /* bytes written to us */
+	char	   *upload_id; /* NULL: not in parts (yet) */
 	S3Transfer *transfer;
 	StoredPart *stored_parts;
-	int64_t stored_capacity;
-	int64_t submitted;
-	int64_t collected;
-	bool may_be_stored; /* a PUT or a Complete was sent */
+	int64_t		stored_capacity;
+	int64_t		submitted;
+	int64_t		collected;
+	bool		may_be_stored; /* a PUT or a Complete was sent */
 } S3Upload;
 
 /* ---- requests --------------------------------------------------------------------------------- */
@@ -99,7 +99,7 @@ create_multipart(S3Upload *upload, Failure *failure)
 						 .key = upload->key,
 						 .parameters = {{"uploads", ""}},
 						 .parameter_count = 1};
-	S3Answer answer;
+	S3Answer  answer;
 
 	add_object_headers(upload, &request);
 	if (upload->client->url.checksum == S3_CHECKSUM_SHA256)
@@ -192,7 +192,7 @@ begin_part(S3Upload *upload, Failure *failure)
 {
 	int64_t number = upload->submitted + 1;
 	int64_t size = s3_part_size(&upload->plan, number);
-	bool collected;
+	bool	collected;
 
 	if (size == 0)
 		return failure_set(
@@ -209,7 +209,7 @@ begin_part(S3Upload *upload, Failure *failure)
 static bool
 s3_upload_write(Upload *handle, const void *bytes, size_t length, Failure *failure)
 {
-	S3Upload *upload = (S3Upload *) handle;
+	S3Upload   *upload = (S3Upload *) handle;
 	const char *from = bytes;
 
 	while (length > 0)
@@ -281,7 +281,7 @@ what_was_sent(const S3Upload *upload)
 static bool
 store_in_one_piece(S3Upload *upload, ObjectStat *stat, Failure *failure)
 {
-	S3Sent sent = what_was_sent(upload);
+	S3Sent	  sent = what_was_sent(upload);
 	S3Request request = {.what = "store",
 						 .when = REASON_UPLOAD,
 						 .method = "PUT",
@@ -302,8 +302,8 @@ store_in_one_piece(S3Upload *upload, ObjectStat *stat, Failure *failure)
 static bool
 complete(S3Upload *upload, ObjectStat *stat, Failure *failure)
 {
-	S3Sent sent = what_was_sent(upload);
-	char *document = complete_document(upload, failure);
+	S3Sent	  sent = what_was_sent(upload);
+	char	 *document = complete_document(upload, failure);
 	S3Request request = {.what = "complete the upload of",
 						 .when = REASON_UPLOAD,
 						 .method = "POST",
@@ -314,7 +314,7 @@ complete(S3Upload *upload, ObjectStat *stat, Failure *failure)
 						 .header_count = 1,
 						 .expected = "|NoSuchUpload|PreconditionFailed|ConditionalRequestConflict|",
 						 .patience = COMPLETE_PATIENCE};
-	bool completed;
+	bool	  completed;
 
 	if (!document)
 		return false;
@@ -361,7 +361,7 @@ static bool
 s3_upload_finish(Upload *handle, ObjectStat *stat, Failure *failure)
 {
 	S3Upload *upload = (S3Upload *) handle;
-	bool finished;
+	bool	  finished;
 
 	if (!upload->filling && !begin_part(upload, failure))
 		return false;
@@ -378,8 +378,8 @@ static void
 s3_upload_abort(Upload *handle)
 {
 	S3Upload *upload = (S3Upload *) handle;
-	S3Sent sent = what_was_sent(upload);
-	Failure failure = {0};
+	S3Sent	  sent = what_was_sent(upload);
+	Failure	  failure = {0};
 
 	/* First what is in flight: a part that arrives after the abort would stay. */
 	s3_transfer_stop(upload->transfer);
@@ -405,7 +405,7 @@ copy_or_empty(const char *text)
 static bool
 copy_info(S3Upload *upload, const ObjectInfo *info, Failure *failure)
 {
-	time_t until = time(NULL) + (time_t) upload->client->url.lock_days * 86400;
+	time_t	  until = time(NULL) + (time_t) upload->client->url.lock_days * 86400;
 	struct tm utc;
 
 	upload->key = strdup(info->key);

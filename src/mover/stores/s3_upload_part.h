@@ -14,36 +14,36 @@
 
 typedef struct S3Part
 {
-	S3Task task; /* first: a task that comes back is its part */
-	bool used;
+	S3Task	task; /* first: a task that comes back is its part */
+	bool	used;
 	int64_t number;
-	char number_text[8];
+	char	number_text[8];
 	int64_t size; /* when it is full */
 	int64_t length;
-	char *memory;
+	char   *memory;
 	int64_t memory_size;
-	bool spooled;
-	int fd; /* -1: none yet */
+	bool	spooled;
+	int		fd; /* -1: none yet */
 } S3Part;
 
 typedef struct S3PartRoom
 {
 	const Settings *settings;
-	S3Part *parts;
-	int64_t count; /* in the array */
-	int64_t used;
+	S3Part		   *parts;
+	int64_t			count; /* in the array */
+	int64_t			used;
 } S3PartRoom;
 
 extern bool s3_part_room_open(S3PartRoom *room, const Settings *settings, int64_t parallel, Failure *failure);
 extern void s3_part_room_close(S3PartRoom *room);
 
 /* True: a part of this size may be begun now; otherwise one must come back first. */
-extern bool s3_part_room_left(const S3PartRoom *room, int64_t size);
+extern bool	   s3_part_room_left(const S3PartRoom *room, int64_t size);
 extern S3Part *s3_part_begin(S3PartRoom *room, int64_t number, int64_t size, Failure *failure);
 
 /* Takes as many of the bytes as fit; -1: failure. */
-extern int64_t s3_part_fill(S3Part *part, const void *bytes, size_t length, Failure *failure);
+extern int64_t	s3_part_fill(S3Part *part, const void *bytes, size_t length, Failure *failure);
 extern HttpBody s3_part_body(const S3Part *part);
-extern void s3_part_end(S3PartRoom *room, S3Part *part);
+extern void		s3_part_end(S3PartRoom *room, S3Part *part);
 
 #endif

@@ -20,12 +20,12 @@
 typedef struct Parsing
 {
 	S3Url *url;
-	char *endpoint;
-	char *style;
-	char *checksum;
-	char *payload;
-	char *part_growth;
-	char *if_none_match;
+	char  *endpoint;
+	char  *style;
+	char  *checksum;
+	char  *payload;
+	char  *part_growth;
+	char  *if_none_match;
 } Parsing;
 
 typedef enum OptionKind
@@ -38,11 +38,11 @@ typedef enum OptionKind
 typedef struct Option
 {
 	const char *name;
-	OptionKind kind;
-	size_t offset;
+	OptionKind	kind;
+	size_t		offset;
 	const char *choices; /* "|a|b|", NULL: any text */
-	int64_t lowest;
-	int64_t highest;
+	int64_t		lowest;
+	int64_t		highest;
 } Option;
 
 #define TEXT(field, choices)		   OPTION_TEXT, offsetof(Parsing, field), choices, 0, 0
@@ -86,9 +86,9 @@ parse_number(const char *text)
 	static const struct
 	{
 		const char *suffix;
-		int64_t factor;
+		int64_t		factor;
 	} units[] = {{"", 1}, {"KiB", 1024}, {"MiB", S3_MIB}, {"GiB", 1024 * S3_MIB}};
-	char *end;
+	char	 *end;
 	long long number;
 
 	errno = 0;
@@ -117,7 +117,7 @@ static bool
 is_choice(const char *choices, const char *value)
 {
 	const char *at = choices;
-	size_t length = strlen(value);
+	size_t		length = strlen(value);
 
 	if (length == 0 || strchr(value, '|'))
 		return false;
@@ -133,7 +133,7 @@ is_choice(const char *choices, const char *value)
 static bool
 set_option(Parsing *parsing, const Option *option, const char *value, Failure *failure)
 {
-	char *base = option->kind == OPTION_TEXT ? (char *) parsing : (char *) parsing->url;
+	char   *base = option->kind == OPTION_TEXT ? (char *) parsing : (char *) parsing->url;
 	int64_t number;
 
 	if (option->kind == OPTION_NUMBER)
@@ -181,11 +181,11 @@ parse_option(Parsing *parsing, char *text, uint32_t *given, Failure *failure)
 static bool
 parse_options(Parsing *parsing, const char *query, Failure *failure)
 {
-	char *copy = strdup(query);
-	char *position = copy;
-	char *option;
+	char	*copy = strdup(query);
+	char	*position = copy;
+	char	*option;
 	uint32_t given = 0;
-	bool parsed = true;
+	bool	 parsed = true;
 
 	if (!copy)
 		return failure_no_memory(failure);
@@ -236,8 +236,8 @@ static bool
 parse_bucket_and_prefix(S3Url *url, const char *text, size_t length, Failure *failure)
 {
 	const char *slash = memchr(text, '/', length);
-	size_t bucket_length = slash ? (size_t) (slash - text) : length;
-	char *prefix;
+	size_t		bucket_length = slash ? (size_t) (slash - text) : length;
+	char	   *prefix;
 
 	if (memchr(text, '@', bucket_length))
 		return failure_set(
@@ -270,8 +270,8 @@ parse_endpoint(S3Url *url, const char *endpoint, Failure *failure)
 {
 	const char *authority;
 	const char *default_port;
-	size_t length;
-	size_t path_length;
+	size_t		length;
+	size_t		path_length;
 
 	url->https = strncmp(endpoint, "https://", 8) == 0;
 	if (!url->https && strncmp(endpoint, "http://", 7) != 0)
@@ -309,10 +309,10 @@ ends_with(const char *text, const char *end)
 static bool
 settle_address(Parsing *parsing, bool allow_http, Failure *failure)
 {
-	S3Url *url = parsing->url;
+	S3Url	   *url = parsing->url;
 	const char *environment = getenv("AWS_REGION");
-	Buffer amazon = {0};
-	bool is_amazon;
+	Buffer		amazon = {0};
+	bool		is_amazon;
 
 	if (!environment || !is_header_value(environment))
 		environment = getenv("AWS_DEFAULT_REGION");
@@ -382,10 +382,10 @@ settle_protection(Parsing *parsing, Failure *failure)
 bool
 s3_url_parse(S3Url *parsed, const char *url, bool allow_http, Failure *failure)
 {
-	Parsing parsing = {.url = parsed};
+	Parsing		parsing = {.url = parsed};
 	const char *query = strchr(url, '?');
-	size_t length = query ? (size_t) (query - url) : strlen(url);
-	bool fine;
+	size_t		length = query ? (size_t) (query - url) : strlen(url);
+	bool		fine;
 
 	*parsed = (S3Url){.parallel = 4,
 					  .tries = 8,

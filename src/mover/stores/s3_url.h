@@ -33,25 +33,25 @@ typedef struct S3Url
 	char *prefix; /* "" or ends with '/' */
 
 	/* Where */
-	bool https;
+	bool  https;
 	char *authority; /* host and, when it is not the scheme's own, port; IPv6 in brackets */
 	char *base_path; /* of the endpoint: "" or "/path", escaped */
 	char *region;
-	bool virtual_host; /* https://bucket.host/key, else https://host/bucket/key */
+	bool  virtual_host; /* https://bucket.host/key, else https://host/bucket/key */
 
 	/* How */
 	S3Checksum checksum;
-	bool unsigned_payload; /* legal over https only */
-	int64_t part_size;	   /* 0: from the expected size */
-	bool part_growth;	   /* parts of one upload may differ in size */
-	int64_t parallel;	   /* requests in flight */
-	bool if_none_match;	   /* ask the store not to overwrite */
+	bool	   unsigned_payload; /* legal over https only */
+	int64_t	   part_size;		 /* 0: from the expected size */
+	bool	   part_growth;		 /* parts of one upload may differ in size */
+	int64_t	   parallel;		 /* requests in flight */
+	bool	   if_none_match;	 /* ask the store not to overwrite */
 
 	/* What is asked for with each object; NULL: not sent */
-	char *sse; /* AES256, aws:kms, aws:kms:dsse */
-	char *sse_kms_key_id;
-	char *storage_class;
-	char *lock; /* GOVERNANCE, COMPLIANCE */
+	char   *sse; /* AES256, aws:kms, aws:kms:dsse */
+	char   *sse_kms_key_id;
+	char   *storage_class;
+	char   *lock; /* GOVERNANCE, COMPLIANCE */
 	int64_t lock_days;
 
 	/* Patience */

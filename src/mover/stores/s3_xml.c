@@ -15,15 +15,15 @@
 
 typedef struct Reading
 {
-	XML_Parser parser;
+	XML_Parser	 parser;
 	S3XmlVisitor visitor;
-	void *context;
-	char path[MAX_PATH];
-	size_t path_length;
-	size_t depth;
-	char text[MAX_TEXT + 1]; /* of the element that began or ended last */
-	size_t text_length;
-	bool refused;
+	void		*context;
+	char		 path[MAX_PATH];
+	size_t		 path_length;
+	size_t		 depth;
+	char		 text[MAX_TEXT + 1]; /* of the element that began or ended last */
+	size_t		 text_length;
+	bool		 refused;
 } Reading;
 
 static void
@@ -36,10 +36,10 @@ refuse(Reading *reading)
 static void XMLCALL
 begin_element(void *context, const XML_Char *name, const XML_Char **attributes)
 {
-	Reading *reading = context;
+	Reading	   *reading = context;
 	const char *colon = strrchr(name, ':');
 	const char *local = colon ? colon + 1 : name;
-	size_t length = strlen(local);
+	size_t		length = strlen(local);
 
 	(void) attributes;
 	if (reading->depth == MAX_DEPTH || reading->path_length + length + 2 > MAX_PATH)
@@ -59,7 +59,7 @@ static void XMLCALL
 end_element(void *context, const XML_Char *name)
 {
 	Reading *reading = context;
-	char *slash;
+	char	*slash;
 
 	(void) name;
 	reading->text[reading->text_length] = '\0';
@@ -105,7 +105,7 @@ bool
 s3_xml_parse(const char *bytes, size_t length, S3XmlVisitor visitor, void *context)
 {
 	Reading reading = {.visitor = visitor, .context = context};
-	bool parsed;
+	bool	parsed;
 
 	if (!bytes || length == 0 || length > INT_MAX)
 		return false;

@@ -17,8 +17,8 @@
 
 typedef struct S3Store
 {
-	Store store; /* first */
-	char *name;
+	Store	 store; /* first */
+	char	*name;
 	S3Client client;
 } S3Store;
 
@@ -66,10 +66,10 @@ list(Store *store, const char *prefix, StoreVisitor visitor, void *context, Fail
 static bool
 remove_object(Store *store, const char *key, const char *version, Failure *failure)
 {
-	S3Client *client = store_s3_client(store);
-	ObjectStat stat;
+	S3Client   *client = store_s3_client(store);
+	ObjectStat	stat;
 	StoreAnswer found;
-	bool removed;
+	bool		removed;
 	/* A cancelled job cleans up after itself, quickly. */
 	bool even_cancelled = cancel_requested();
 
