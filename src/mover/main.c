@@ -23,6 +23,7 @@
 static const Command commands[] = {
 	{"run", command_run, "do one job: JSON in, events out (the worker starts this)"},
 	{"keygen", command_keygen, "make a key for connection URLs"},
+	{"check-store", command_check_store, "whether and how safely backups can be kept in a store"},
 	{"encrypt-url", command_encrypt_url, "encrypt a connection URL for the column connection_url"},
 	{"list", command_list, "what lies in a store: no control database needed"},
 	{"verify", command_verify, "are a store's backups still what was stored?"},

@@ -104,10 +104,15 @@ for my $server (start_s3_servers())
                 $proxy->rules({ %$rule, nth => $nth });
                 my $put = store({ stdin => $file }, 'put', $url, $key);
                 my $label = "$name, $kind, request $nth, $what";
-                # HEAD's own refusal is asked about once more by GET, which then succeeds.
-                my $is_head = ($proxy->requests)[ $nth - 1 ] =~ /^HEAD/;
-                is($put->{reason}, $is_head ? 'store' : $reason, "$label: fails") or diag explain $put;
-                like($put->{detail}, $is_head ? qr/HEAD was answered with/ : $sentence, "$label: says why");
+                # A HEAD that is refused is asked about by GET, and then looked at again.
+                if (($proxy->requests)[ $nth - 1 ] =~ /^HEAD/)
+                {
+                    ok(!defined $put->{reason}, "$label: a HEAD that was only unlucky") or diag explain $put;
+                    store({}, 'remove', $direct, $key);
+                    next;
+                }
+                is($put->{reason}, $reason, "$label: fails") or diag explain $put;
+                like($put->{detail}, $sentence, "$label: says why");
                 check_clean($server, $url, $key, $label);
             }
         }
@@ -193,7 +198,7 @@ for my $server (start_s3_servers())
         {
             $proxy->rules({ %$rule, nth => $nth });
             my $get = store({}, 'get', $get_url, $key);
-            is($get->{reason}, 'store', "$name, download, request $nth, $what: fails") or diag explain $get;
+            is($get->{reason}, $nth == 1 ? undef : 'store', "$name, download, request $nth, $what") or diag explain $get;
         }
     }
     for my $fault (

@@ -22,6 +22,7 @@ typedef struct Command
 	const char *summary; /* one line in --help */
 } Command;
 
+extern int command_check_store(int argc, char **argv);
 extern int command_encrypt_url(int argc, char **argv);
 extern int command_get(int argc, char **argv);
 extern int command_keygen(int argc, char **argv);

@@ -10,7 +10,8 @@
 
 #include <curl/curl.h>
 
-#define GONE_CODES "|NoSuchKey|NoSuchVersion|NotFound|"
+#define HEADS_WITHOUT_REASON 3
+#define GONE_CODES			 "|NoSuchKey|NoSuchVersion|NotFound|"
 
 /* A copy of a header's value, NULL when it is not there; false: no memory. */
 static bool
@@ -46,7 +47,8 @@ read_stat(const HttpAnswer *answer, ObjectStat *stat, Failure *failure)
 }
 
 static StoreAnswer
-probe(S3Client *client, const char *key, const char *version, FailureReason when, Failure *failure)
+probe(S3Client *client, const char *key, const char *version, FailureReason when, bool even_cancelled,
+	  Failure *failure)
 {
 	S3Request	request = {.what = "look at",
 						   .when = when,
@@ -54,7 +56,8 @@ probe(S3Client *client, const char *key, const char *version, FailureReason when
 						   .key = key,
 						   .expected = GONE_CODES "InvalidRange|",
 						   .headers = {{"range", "bytes=0-0"}},
-						   .header_count = 1};
+						   .header_count = 1,
+						   .even_cancelled = even_cancelled};
 	S3Answer	answer;
 	StoreAnswer found;
 
@@ -72,7 +75,22 @@ probe(S3Client *client, const char *key, const char *version, FailureReason when
 StoreAnswer
 s3_object_probe(S3Client *client, const char *key, FailureReason when, Failure *failure)
 {
-	return probe(client, key, NULL, when, failure);
+	return probe(client, key, NULL, when, false, failure);
+}
+
+/* One HEAD; *status: what it was answered with. */
+static bool
+head_once(S3Client *client, const S3Request *request, int *status, ObjectStat *stat, Failure *failure)
+{
+	S3Answer answer;
+	bool	 read;
+
+	if (!s3_perform(client, request, &answer, failure))
+		return false;
+	*status = answer.http.status;
+	read = *status < 200 || *status >= 300 || read_stat(&answer.http, stat, failure);
+	s3_answer_free(&answer);
+	return read;
 }
 
 StoreAnswer
@@ -84,26 +102,25 @@ s3_object_head(S3Client *client, const char *key, const char *version, bool even
 						   .method = "HEAD",
 						   .key = key,
 						   .even_cancelled = even_cancelled};
-	S3Answer	answer;
-	StoreAnswer found = STORE_FAILED;
-	int			status;
+	StoreAnswer found = STORE_FOUND;
+	int			status = 0;
 
 	*stat = (ObjectStat){0};
 	if (version)
 		s3_request_parameter(&request, "versionId", version);
-	if (!s3_perform(client, &request, &answer, failure))
-		return STORE_FAILED;
-	status = answer.http.status;
-	if (status >= 200 && status < 300 && read_stat(&answer.http, stat, failure))
-		found = STORE_FOUND;
-	s3_answer_free(&answer);
-	if (status >= 200 && status < 300)
-		return found;
-	found = probe(client, key, version, REASON_STORE, failure);
+	/* A refused HEAD cannot say why; where the GET that asks is not refused, HEAD was only unlucky. */
+	for (int looked = 0; looked < HEADS_WITHOUT_REASON && found == STORE_FOUND; looked++)
+	{
+		if (!head_once(client, &request, &status, stat, failure))
+			return STORE_FAILED;
+		if (status >= 200 && status < 300)
+			return STORE_FOUND;
+		found = probe(client, key, version, REASON_STORE, even_cancelled, failure);
+	}
 	if (found == STORE_FOUND)
 	{
 		failure_set(failure, REASON_STORE,
-					"could not look at %s/%s%s: HEAD was answered with %d, GET with success",
+					"could not look at %s/%s%s: HEAD is answered with %d, GET with success",
 					client->url.bucket, client->url.prefix, key, status);
 		return STORE_FAILED;
 	}
@@ -143,6 +160,24 @@ s3_object_read(S3Client *client, const char *key, size_t max, char **bytes, size
 	return found;
 }
 
+/* A deletion was refused: is it object lock that refuses? */
+static bool
+locked_until(S3Client *client, const char *key, const char *version, char *until, size_t capacity)
+{
+	S3Request request = {.what = "look at", .when = REASON_STORE, .method = "HEAD", .key = key, .tries = 2};
+	S3Answer  answer;
+	Failure	  failure = {0};
+	bool	  locked;
+
+	if (version)
+		s3_request_parameter(&request, "versionId", version);
+	if (!s3_perform(client, &request, &answer, &failure))
+		return false;
+	locked = http_header(&answer.http, "x-amz-object-lock-retain-until-date", until, capacity);
+	s3_answer_free(&answer);
+	return locked;
+}
+
 bool
 s3_object_remove(S3Client *client, const char *key, const char *version, bool even_cancelled,
 				 Failure *failure)
@@ -154,13 +189,20 @@ s3_object_remove(S3Client *client, const char *key, const char *version, bool ev
 						 .expected = GONE_CODES,
 						 .even_cancelled = even_cancelled};
 	S3Answer  answer;
+	Failure	  refusal = {0};
+	char	  until[64];
 
 	if (version)
 		s3_request_parameter(&request, "versionId", version);
-	if (!s3_perform(client, &request, &answer, failure))
-		return false;
-	s3_answer_free(&answer);
-	return true;
+	if (s3_perform(client, &request, &answer, &refusal))
+	{
+		s3_answer_free(&answer);
+		return true;
+	}
+	if (refusal.reason == REASON_STORE && locked_until(client, key, version, until, sizeof(until)))
+		return failure_set(failure, REASON_STORE, "%s/%s%s is locked until %s", client->url.bucket,
+						   client->url.prefix, key, until);
+	return failure_set(failure, refusal.reason, "%s", refusal.detail);
 }
 
 bool

@@ -1,0 +1,300 @@
+/*
+ * check_store.c
+ *	  custbackup check-store: can backups be kept there, and how safe are they?
+ *
+ * Does with one small object all that backups and restores do, then asks a bucket
+ * what it is set to.  What it writes it removes.
+ */
+#include "command.h"
+
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "cancel.h"
+#include "protect.h"
+#include "secret.h"
+#include "stores/s3_check.h"
+#include "stores/store.h"
+#include "stores/store_s3.h"
+
+#define NAME		  "check-store"
+#define MARK		  "custbackup check-store wrote this and removes it at once\n"
+#define SENTENCE_SIZE 2200
+
+static const char help[] =
+	"Usage: custbackup check-store [--name=NAME] [--json] [SETTINGS] URL\n"
+	"\n"
+	"Tells in sentences whether a store takes, gives, lists and deletes objects, how long a round\n"
+	"trip takes, and what else is worth knowing of it.  URL: file:///directory or\n"
+	"s3://bucket/prefix?option=value (docs/stores.md).  What it writes it removes.\n"
+	"Exit status 0: backups can be kept there.\n"
+	"\n"
+	"  --name=NAME  the store's name, which is its profile in the credentials file (default: default)\n"
+	"  --json       one JSON object instead of lines: {\"good\": .., \"checks\": [..]}\n"
+	"\n" COMMAND_SETTINGS_HELP "\n"
+	"Examples:\n"
+	"  custbackup check-store file:///var/backups/custbackup\n"
+	"  custbackup check-store --credentials-file=/etc/custbackup/credentials \\\n"
+	"      's3://backups/eu?endpoint=https://fra1.digitaloceanspaces.com&region=fra1'\n";
+
+typedef struct CheckStore
+{
+	const char *name;
+	const char *url;
+	Settings	settings;
+	Store	   *store;
+	json_t	   *checks; /* NULL: lines for people */
+	char		key[96];
+	bool		good;
+} CheckStore;
+
+static void
+say(void *context, CheckState state, const char *what, const char *sentence)
+{
+	static const char *const words[] = {[CHECK_GOOD] = "good", [CHECK_NOTE] = "note", [CHECK_BAD] = "bad"};
+	CheckStore				*check = context;
+
+	check->good &= state != CHECK_BAD;
+	if (check->checks)
+		json_array_append_new(check->checks, json_pack("{s:s, s:s, s:s}", "state", words[state], "check",
+													   what, "sentence", sentence));
+	else
+		printf("%-4s  %-12s %s\n", words[state], what, sentence);
+}
+
+static void __attribute__((format(printf, 4, 5)))
+tell(CheckStore *check, CheckState state, const char *what, const char *format, ...)
+{
+	char	sentence[SENTENCE_SIZE];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(sentence, sizeof(sentence), format, args);
+	va_end(args);
+	say(check, state, what, sentence);
+}
+
+/* A key of our own pattern, new each time. */
+static bool
+make_key(CheckStore *check, Failure *failure)
+{
+	char  uuid[37] = "";
+	FILE *random = fopen("/proc/sys/kernel/random/uuid", "re");
+	bool  made = random && fgets(uuid, sizeof(uuid), random);
+
+	if (random)
+		fclose(random);
+	snprintf(check->key, sizeof(check->key), "custbackup-check/%s.json", uuid);
+	return made || failure_set_errno(failure, REASON_INTERNAL, "could not make a new name");
+}
+
+static double
+milliseconds_since(int64_t begun)
+{
+	return (double) (monotonic_nanoseconds() - begun) / 1e6;
+}
+
+static bool
+check_listing(CheckStore *check)
+{
+	Failure		failure = {0};
+	ObjectStat	stat = {0};
+	int64_t		begun = monotonic_nanoseconds();
+	StoreAnswer answer = check->store->head(check->store, check->key, NULL, &stat, &failure);
+
+	object_stat_free(&stat);
+	if (answer == STORE_FAILED)
+	{
+		tell(check, CHECK_BAD, "reach", "%s", failure.detail);
+		return false;
+	}
+	tell(check, CHECK_GOOD, "reach", "the first round trip took %.1f ms", milliseconds_since(begun));
+	return true;
+}
+
+static bool
+see_key(void *context, const char *key, int64_t bytes, int64_t modified, Failure *failure)
+{
+	CheckStore *check = context;
+
+	(void) bytes;
+	(void) modified;
+	(void) failure;
+	/* Found: no need to look further. */
+	return strcmp(key, check->key) != 0;
+}
+
+static bool
+write_mark(CheckStore *check)
+{
+	ObjectInfo info = {.key = check->key,
+					   .content_type = "application/json",
+					   .attempt_id = check->key,
+					   .backup_id = check->key,
+					   .resource_type = "check",
+					   .expected_bytes = sizeof(MARK) - 1};
+	ObjectStat stat = {0};
+	Failure	   failure = {0};
+	int64_t	   begun = monotonic_nanoseconds();
+	Upload	  *upload = check->store->begin(check->store, &info, &failure);
+	bool	   written = upload && upload->write(upload, MARK, sizeof(MARK) - 1, &failure) &&
+				   upload->finish(upload, &stat, &failure);
+
+	if (upload && !written)
+		upload->abort(upload);
+	object_stat_free(&stat);
+	if (written)
+		tell(check, CHECK_GOOD, "write", "an object was written and seen in %.1f ms",
+			 milliseconds_since(begun));
+	else
+		tell(check, CHECK_BAD, "write", "%s", failure.detail);
+	return written;
+}
+
+static void
+read_mark(CheckStore *check)
+{
+	Failure		failure = {0};
+	char	   *bytes = NULL;
+	size_t		length;
+	int64_t		begun = monotonic_nanoseconds();
+	StoreAnswer answer =
+		check->store->read_small(check->store, check->key, sizeof(MARK), &bytes, &length, &failure);
+
+	if (answer == STORE_FAILED)
+		tell(check, CHECK_BAD, "read", "%s", failure.detail);
+	else if (answer == STORE_MISSING || length != sizeof(MARK) - 1 || memcmp(bytes, MARK, length) != 0)
+		tell(check, CHECK_BAD, "read", "what was written did not come back as it was");
+	else
+		tell(check, CHECK_GOOD, "read", "it came back as it was in %.1f ms", milliseconds_since(begun));
+	free(bytes);
+	failure = (Failure){0};
+	if (check->store->list(check->store, "custbackup-check/", see_key, check, &failure))
+		tell(check, CHECK_GOOD, "list", "objects can be listed");
+	else
+		tell(check, CHECK_BAD, "list", "%s", failure.detail);
+}
+
+static void
+remove_mark(CheckStore *check)
+{
+	Failure	   failure = {0};
+	ObjectStat stat = {0};
+
+	if (!check->store->remove(check->store, check->key, NULL, &failure))
+		tell(check, CHECK_BAD, "delete", "%s (left behind: %s)", failure.detail, check->key);
+	else if (check->store->head(check->store, check->key, NULL, &stat, &failure) == STORE_MISSING)
+		tell(check, CHECK_GOOD, "delete", "it was deleted and is gone");
+	else
+		tell(check, CHECK_BAD, "delete", "it was deleted and is there still");
+	object_stat_free(&stat);
+}
+
+static bool
+check_all(CheckStore *check, Failure *failure)
+{
+	S3Client			*client = NULL;
+	const S3Credentials *credentials;
+
+	if (!cancel_install(failure) || !make_key(check, failure))
+		return false;
+	check->store = store_open(check->name, check->url, &check->settings, failure);
+	if (!check->store)
+		return false;
+	if (strcmp(check->store->scheme, "s3") == 0)
+	{
+		client = store_s3_client(check->store);
+		credentials = s3_credentials_get(client->credentials, false, failure);
+		if (!credentials)
+			return false;
+		tell(check, CHECK_GOOD, "credentials", "access key %s, from %s", credentials->access_key,
+			 s3_credentials_origin(client->credentials));
+		if (client->url.lock)
+			tell(check, CHECK_NOTE, "lock", "this check's own object is written without it, to be removable");
+		free(client->url.lock);
+		client->url.lock = NULL;
+	}
+	if (check_listing(check) && write_mark(check))
+	{
+		read_mark(check);
+		if (client)
+			check->good &= s3_check(client, check->key, say, check);
+		remove_mark(check);
+	}
+	return true;
+}
+
+static int
+finish(CheckStore *check)
+{
+	json_t *document;
+
+	if (check->checks)
+	{
+		document = json_pack("{s:b, s:O}", "good", (int) check->good, "checks", check->checks);
+		json_dumpf(document, stdout, JSON_INDENT(2));
+		putchar('\n');
+		json_decref(document);
+	}
+	else
+		puts(check->good ? "Backups can be kept there." : "Backups cannot be kept there as it is.");
+	if (fflush(stdout) != 0)
+		return EXIT_FAILURE;
+	return check->good ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static int
+run_check(CheckStore *check)
+{
+	Failure failure = {0};
+
+	if (!check_all(check, &failure))
+		tell(check, CHECK_BAD, "store", "%s", failure.detail);
+	if (check->store)
+		check->store->close(check->store);
+	return finish(check);
+}
+
+int
+command_check_store(int argc, char **argv)
+{
+	static const struct option options[] = {{"name", required_argument, NULL, 'n'},
+											{"json", no_argument, NULL, 'j'},
+											{"help", no_argument, NULL, 'h'},
+											COMMAND_SETTINGS_OPTIONS,
+											{NULL, 0, NULL, 0}};
+	CheckStore				   check = {.name = "default", .good = true};
+	Failure					   failure = {0};
+	int						   code;
+	int						   status;
+
+	if (!command_read_settings(&check.settings, &failure))
+		return command_failed(NAME, &failure);
+	while ((code = getopt_long(argc, argv, "h", options, NULL)) != -1)
+	{
+		if (code == 'h')
+			return command_print(NAME, help);
+		if (code == 'n')
+			check.name = optarg;
+		else if (code == 'j')
+			check.checks = json_array();
+		else if (code < COMMAND_FIRST_SETTING)
+			return command_usage_error(NAME, "there is no such option");
+		else if (!command_take_setting(&check.settings, code, optarg, &failure))
+			return command_failed(NAME, &failure);
+	}
+	if (argc - optind != 1)
+		return command_usage_error(NAME, "it takes one argument, the store's URL");
+	check.url = argv[optind];
+	status = run_check(&check);
+	json_decref(check.checks);
+	settings_free(&check.settings);
+	secret_forget_all();
+	return status;
+}
