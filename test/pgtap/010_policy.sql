@@ -1,7 +1,7 @@
 -- Who is backed up: tiers, daily hours, slots, tokens, stores.
 BEGIN;
 \ir include/fleet.psql
-SELECT * FROM no_plan();
+SELECT plan(95);
 
 -- The daily hour.
 SELECT is(custbackup.daily_hour('05aaaaaa-0000-4000-8000-000000000001', gen_random_uuid()), 5, 'first byte 05: hour 5');

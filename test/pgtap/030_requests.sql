@@ -1,7 +1,7 @@
 -- request_backup, request_restore, cancel, expire: what they accept, what they refuse and how they say it.
 BEGIN;
 \ir include/fleet.psql
-SELECT * FROM no_plan();
+SELECT plan(97);
 \set team_a '''aaaaaaaa-0000-4000-8000-000000000001'''
 \set team_b '''bbbbbbbb-0000-4000-8000-000000000002'''
 

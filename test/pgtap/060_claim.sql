@@ -1,7 +1,7 @@
 -- What a runner gets, and what becomes of what it loses.
 BEGIN;
 \ir include/fleet.psql
-SELECT * FROM no_plan();
+SELECT plan(67);
 
 SELECT throws_ok($$SELECT custbackup.claim('', 1)$$, '22023', NULL, 'a runner has a name');
 SELECT throws_ok($$SELECT custbackup.claim(NULL, 1)$$, '22023', NULL, 'not NULL');
