@@ -110,16 +110,34 @@ give_up(Attempt *attempt, const char *reason, const char *format, ...)
 	ereport(LOG, (errmsg("custbackup: ending attempt %s: %s", id_text(attempt), attempt->detail)));
 }
 
+/* What can be done about it, and whose matter it is. */
 static void
 start_failed(Attempt *attempt, const char *path, int error)
 {
-	bool misconfigured = error == ENOENT || error == EACCES || error == ENOTDIR || error == ENOEXEC ||
-						 error == ELOOP || error == EISDIR;
+	const char *remedy = "";
 
 	attempt->state = ATTEMPT_ENDING;
-	attempt->reason = misconfigured ? "config" : "internal";
+	attempt->reason = "internal";
+	switch (error)
+	{
+		case ENOENT:
+		case EACCES:
+		case ENOTDIR:
+		case ENOEXEC:
+		case ELOOP:
+			attempt->reason = "config";
+			remedy = "; see custbackup.mover";
+			break;
+		case EMFILE:
+			remedy = "; lower custbackup.max_jobs or raise max_files_per_process";
+			break;
+		case EAGAIN:
+		case ENOMEM:
+			remedy = "; lower custbackup.max_jobs";
+			break;
+	}
 	snprintf(attempt->detail, sizeof(attempt->detail), "cannot start %s: %s%s", path, strerror(error),
-			 misconfigured ? "; see custbackup.mover" : "");
+			 remedy);
 	ereport(LOG, (errmsg("custbackup: %s", attempt->detail)));
 }
 

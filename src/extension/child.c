@@ -27,11 +27,11 @@ extern char **environ;
 #define SETTINGS_FD	  3
 #define FIRST_FREE_FD 4
 
-/* What the mover needs of the server's environment; a name that ends in '*' is a prefix. */
-static const char *const passed_on[] = {
-	"AWS_*",	 "SSL_CERT_*", "PATH",		 "TMPDIR",		"TZ",		 "HTTP_PROXY", "HTTPS_PROXY",
-	"ALL_PROXY", "NO_PROXY",   "http_proxy", "https_proxy", "all_proxy", "no_proxy",
-};
+/*
+ * What the mover needs of the server's environment; a name that ends in '*' is a
+ * prefix.  No proxy: that is a setting, custbackup.proxy.
+ */
+static const char *const passed_on[] = {"AWS_*", "SSL_CERT_*", "PATH", "TMPDIR", "TZ"};
 
 static bool
 is_passed_on(const char *variable)
@@ -200,15 +200,24 @@ spawn(pid_t *pid, const char *path, int job, int events, int errors, int setting
 	return error;
 }
 
-/* Two descriptors stay with us for as long as the child lives; the server counts them. */
+/*
+ * Two descriptors stay with us for as long as the child lives; the server counts
+ * them.  A third must be left, for the worker to wait with.
+ */
 static bool
 reserve_descriptors(void)
 {
-	if (!AcquireExternalFD())
-		return false;
-	if (AcquireExternalFD())
+	int acquired = 0;
+
+	while (acquired < 3 && AcquireExternalFD())
+		acquired++;
+	if (acquired == 3)
+	{
+		ReleaseExternalFD();
 		return true;
-	ReleaseExternalFD();
+	}
+	while (acquired-- > 0)
+		ReleaseExternalFD();
 	return false;
 }
 

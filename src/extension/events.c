@@ -155,6 +155,29 @@ error_tail_read(ErrorTail *tail, int fd)
 	return true;
 }
 
+const char *
+events_to_server(const char *event)
+{
+	StringInfoData text;
+
+	if (GetDatabaseEncoding() == PG_UTF8 || GetDatabaseEncoding() == PG_SQL_ASCII)
+		return event;
+	initStringInfo(&text);
+	for (const char *c = event; *c != '\0'; c += pg_utf_mblen((const unsigned char *) c))
+	{
+		pg_wchar code = utf8_to_unicode((const unsigned char *) c);
+
+		if (code < 0x80)
+			appendStringInfoChar(&text, *c);
+		else if (code < 0x10000)
+			appendStringInfo(&text, "\\u%04x", code);
+		else
+			appendStringInfo(&text, "\\u%04x\\u%04x", 0xd800 + ((code - 0x10000) >> 10),
+							 0xdc00 + ((code - 0x10000) & 0x3ff));
+	}
+	return text.data;
+}
+
 /* One line of ASCII, so that it is legal in every encoding. */
 static void
 append_plain(StringInfo text, const char *bytes, int length)

@@ -52,6 +52,12 @@ typedef struct ErrorTail
 /* Reads all that is there and keeps the end of it.  False at end of file. */
 extern bool error_tail_read(ErrorTail *tail, int fd);
 
+/*
+ * The same event in the server's encoding, in which a character of it may not
+ * exist: what is not ASCII becomes an escape of JSON.  palloc'd, or the event itself.
+ */
+extern const char *events_to_server(const char *event);
+
 /* {"event": "failed", ...}: palloc'd, ASCII.  tail may be NULL. */
 extern char *events_failed(const char *reason, const char *detail, const ErrorTail *tail);
 

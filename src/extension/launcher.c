@@ -109,6 +109,16 @@ start_process(const char *name, const char *function, Oid database, Oid role)
 }
 
 static void
+reload_settings(void)
+{
+	if (!ConfigReloadPending)
+		return;
+	ConfigReloadPending = false;
+	ProcessConfigFile(PGC_SIGHUP);
+	pause_ms = FIRST_PAUSE_MS;
+}
+
+static void
 nap(int64 milliseconds)
 {
 	if (milliseconds > 0)
@@ -116,12 +126,7 @@ nap(int64 milliseconds)
 						 wait_event);
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
-	if (ConfigReloadPending)
-	{
-		ConfigReloadPending = false;
-		ProcessConfigFile(PGC_SIGHUP);
-		pause_ms = FIRST_PAUSE_MS;
-	}
+	reload_settings();
 }
 
 /*
@@ -245,6 +250,7 @@ custbackup_launcher_main(Datum argument)
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
+	ConfigReloadPending = true; /* a SIGHUP before this was ignored */
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	shared_publish(SHARED_LAUNCHER);
 	wait_event = NEW_WAIT_EVENT("CustbackupLauncher");
@@ -254,6 +260,7 @@ custbackup_launcher_main(Datum argument)
 		Oid database;
 		Oid role;
 
+		reload_settings();
 		/* A worker that an earlier launcher had started wakes us when it goes. */
 		while (shared_pid(SHARED_WORKER) != 0)
 			nap(LOOK_INTERVAL_MS);

@@ -20,6 +20,7 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/guc.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
@@ -84,6 +85,7 @@ custbackup_probe_main(Datum database)
 	Oid			 role;
 
 	BackgroundWorkerUnblockSignals();
+	ProcessConfigFile(PGC_SIGHUP); /* a SIGHUP on the way here was ignored */
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(database), InvalidOid, 0);
 
 	StartTransactionCommand();

@@ -13,6 +13,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "events.h"
 #include "queue.h"
 
 /* Arguments and results of one call, as its transaction's body sees them. */
@@ -146,8 +147,7 @@ report(void *argument)
 	for (int i = 0; i < call->count; i++)
 	{
 		EventReport *one = &call->reports[i];
-		char		*event = pg_any_to_server(one->event, strlen(one->event), PG_UTF8);
-		Datum		 values[] = {UUIDPGetDatum(&one->attempt), CStringGetTextDatum(event)};
+		Datum values[] = {UUIDPGetDatum(&one->attempt), CStringGetTextDatum(events_to_server(one->event))};
 
 		query("SELECT custbackup.report($1, $2)::pg_catalog.text", 2, types, values);
 		one->verdict = verdict_from(text_column(0, 1));

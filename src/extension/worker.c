@@ -270,13 +270,13 @@ static void
 serve(void *argument)
 {
 	(void) argument;
-	sleep_until_needed();
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
 	reload_settings();
 	hear_movers();
 	look_at_queue();
 	watch_others();
+	sleep_until_needed();
 }
 
 /*
@@ -314,6 +314,7 @@ start_up(Oid database)
 	/* SIGTERM stays die(): an interrupt anywhere, even in a statement, ends us by way of the exit callback. */
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
+	ConfigReloadPending = true; /* a SIGHUP before this was ignored */
 
 	BackgroundWorkerInitializeConnectionByOid(database, role, CONNECTION_FLAGS);
 	before_shmem_exit(end_attempts_at_exit, (Datum) 0);

@@ -48,4 +48,20 @@ is(worker_pid($node), $worker, 'in one worker');
 note("private memory $memory kB before, " . resident_kb($worker) . ' kB after');
 cmp_ok(resident_kb($worker) - $memory, '<', 512, 'whose memory is flat');
 is(open_pipes($worker), $descriptors, 'and so are its descriptors');
+
+# ---- more jobs than descriptors: some fail and say so, and the worker goes on
+{
+    $node->append_conf('postgresql.conf', "max_files_per_process = 64\ncustbackup.max_jobs = 60\ncustbackup.mover = '$node->{mover}'");
+    $node->restart;
+    my @jobs = map { submit($node, 'brief') } 1 .. 30;
+    wait_for(sub { $node->safe_psql($db, "SELECT count(*) FROM custbackup.jobs WHERE status IN ('pending', 'running')") eq '0' }, 60, '30 jobs');
+    my %count = map { split /\|/ } split /\n/, $node->safe_psql($db,
+        "SELECT coalesce(reason::text, status), count(*) FROM custbackup.jobs WHERE token LIKE 'brief%' GROUP BY 1");
+    is(($count{ok} // 0) + ($count{internal} // 0), 30, 'with few descriptors jobs are done or fail as internal');
+    cmp_ok($count{ok} // 0, '>=', 2, 'those that can be held are done');
+    cmp_ok($count{internal} // 0, '>=', 1, 'others fail');
+    like($node->safe_psql($db, "SELECT detail FROM custbackup.jobs WHERE reason = 'internal' LIMIT 1"), qr/lower custbackup\.max_jobs or raise max_files_per_process/,
+        'and say what to do');
+    ok(await($node, submit($node, 'ok'), 'ok'), 'afterwards jobs run again');
+}
 done_testing();
