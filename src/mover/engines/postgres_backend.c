@@ -60,6 +60,27 @@ postgres_watch_backend(PostgresSession *session, const char *pid, Report *report
 	PQclear(result);
 }
 
+bool
+postgres_find_lockers(PostgresSession *session, PostgresBlockers *blockers)
+{
+	PGresult *result =
+		ask_quietly(session,
+					"SELECT pg_catalog.string_agg(DISTINCT pg_catalog.format('pid %s (%s, %s)', a.pid,"
+					" COALESCE(a.state, 'another role'), COALESCE(NULLIF(a.application_name, ''), 'no "
+					"application_name')), ', ')"
+					" FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid"
+					" WHERE l.locktype = 'relation' AND l.granted AND l.mode = $1"
+					" AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = "
+					"pg_catalog.current_database())",
+					"AccessExclusiveLock");
+	bool found = result != NULL && PQntuples(result) == 1 && !PQgetisnull(result, 0, 0);
+
+	if (found)
+		snprintf(blockers->text, sizeof(blockers->text), "%s", PQgetvalue(result, 0, 0));
+	PQclear(result);
+	return found;
+}
+
 void
 postgres_watch_dump(PostgresSession *session, Report *report)
 {

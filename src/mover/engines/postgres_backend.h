@@ -23,7 +23,10 @@ typedef struct PostgresBlockers
 extern void postgres_watch_backend(PostgresSession *session, const char *pid, Report *report,
 								   PostgresBlockers *blockers);
 
-/* The same for pg_dump, whose backend is known by role and application_name. */
+/* Who holds a lock that keeps even pg_dump out?  False: nobody. */
+extern bool postgres_find_lockers(PostgresSession *session, PostgresBlockers *blockers);
+
+/* A look at pg_dump, whose backend is known by role and application_name. */
 extern void postgres_watch_dump(PostgresSession *session, Report *report);
 
 typedef enum PostgresFate

@@ -70,45 +70,114 @@ add_definition(PostgresGrants *grants, const char *definition, Failure *failure)
 	return true;
 }
 
-/* "DROP TABLE public.t;\n" names the object as ALTER ... OWNER wants it. */
+/* Calls for each number of a group of large objects (pg_dump 17): one a line of its definition. */
 static bool
-add_owner(PostgresGrants *grants, const TocEntry *entry, Failure *failure)
+add_for_each_large_object(PostgresGrants *grants, const TocEntry *group, const char *before,
+						  const char *after, Failure *failure)
 {
-	const char *drop = entry->drop_statement;
-	char	   *role = NULL;
-	char	   *statement = NULL;
-	char	   *to;
-	size_t		length;
+	for (const char *line = group->definition; line != NULL && *line != '\0';)
+	{
+		int	  length = (int) strspn(line, "0123456789");
+		char *statement;
 
-	role = malloc(2 * strlen(entry->owner) + 3);
-	if (role == NULL)
-		return failure_no_memory(failure);
-	to = role;
+		if (length > 0)
+		{
+			if (asprintf(&statement, "%s%.*s%s", before, length, line, after) < 0)
+				statement = NULL;
+			if (!add_statement(grants, statement, failure))
+				return false;
+		}
+		line = strchr(line, '\n');
+		line = line != NULL ? line + 1 : NULL;
+	}
+	return true;
+}
+
+/* The archive has the statements for the first of the group alone. */
+static bool
+add_group_acl(PostgresGrants *grants, const TocEntry *group, const char *definition, Failure *failure)
+{
+	static const char object[] = " ON LARGE OBJECT ";
+	PostgresGrants	  first = {0};
+	bool			  good = add_definition(&first, definition, failure);
+
+	for (size_t i = 0; good && i < first.count; i++)
+	{
+		char *number = strstr(first.statements[i], object);
+		char *before;
+
+		if (number == NULL)
+			continue;
+		number += strlen(object);
+		before = strndup(first.statements[i], (size_t) (number - first.statements[i]));
+		good = before != NULL ? add_for_each_large_object(grants, group, before,
+														  number + strspn(number, "0123456789"), failure)
+							  : failure_no_memory(failure);
+		free(before);
+	}
+	postgres_grants_free(&first);
+	return good;
+}
+
+/* Returns malloc'ed '"role"'; NULL: no memory. */
+static char *
+quote_role(const char *name)
+{
+	char *quoted = malloc(2 * strlen(name) + 3);
+	char *to = quoted;
+
+	if (quoted == NULL)
+		return NULL;
 	*to++ = '"';
-	for (const char *from = entry->owner; *from != '\0'; from++)
+	for (const char *from = name; *from != '\0'; from++)
 	{
 		if (*from == '"')
 			*to++ = '"';
 		*to++ = *from;
 	}
-	memcpy(to, "\"", 2);
+	strcpy(to, "\"");
+	return quoted;
+}
 
-	if (entry->class == TOC_BLOB)
-	{
-		if (asprintf(&statement, "ALTER LARGE OBJECT %s OWNER TO %s", entry->tag, role) < 0)
-			statement = NULL;
-	}
-	else
-	{
-		drop += strlen("DROP ");
-		length = strlen(drop);
-		while (length > 0 && strchr(";\n ", drop[length - 1]) != NULL)
-			length--;
-		if (asprintf(&statement, "ALTER %.*s OWNER TO %s", (int) length, drop, role) < 0)
-			statement = NULL;
-	}
-	free(role);
+/* "DROP TABLE public.t;\n" names the object as ALTER ... OWNER wants it. */
+static bool
+add_owner_statement(PostgresGrants *grants, const TocEntry *entry, const char *to_role, Failure *failure)
+{
+	const char *drop = entry->drop_statement + strlen("DROP ");
+	size_t		length = strlen(drop);
+	char	   *statement;
+
+	while (length > 0 && strchr(";\n ", drop[length - 1]) != NULL)
+		length--;
+	if (asprintf(&statement, "ALTER %.*s%s", (int) length, drop, to_role) < 0)
+		statement = NULL;
 	return add_statement(grants, statement, failure);
+}
+
+static bool
+add_owner(PostgresGrants *grants, const TocEntry *entry, Failure *failure)
+{
+	char *role = quote_role(entry->owner);
+	char *to_role = NULL;
+	char *statement = NULL;
+	bool  good;
+
+	if (role == NULL || asprintf(&to_role, " OWNER TO %s", role) < 0)
+		to_role = NULL;
+	free(role);
+	if (to_role == NULL)
+		return failure_no_memory(failure);
+	if (entry->class == TOC_BLOB_METADATA)
+		good = add_for_each_large_object(grants, entry, "ALTER LARGE OBJECT ", to_role, failure);
+	else if (entry->class == TOC_BLOB)
+		good = add_statement(
+			grants,
+			asprintf(&statement, "ALTER LARGE OBJECT %s%s", entry->tag, to_role) < 0 ? NULL : statement,
+			failure);
+	else
+		good = add_owner_statement(grants, entry, to_role, failure);
+	free(to_role);
+	return good;
 }
 
 static bool
@@ -118,6 +187,7 @@ has_owner(const TocEntry *entry)
 	{
 		case TOC_AGGREGATE:
 		case TOC_BLOB:
+		case TOC_BLOB_METADATA:
 		case TOC_COLLATION:
 		case TOC_CONVERSION:
 		case TOC_DOMAIN:
@@ -143,7 +213,7 @@ has_owner(const TocEntry *entry)
 			return false;
 	}
 	return entry->owner != NULL && entry->owner[0] != '\0' &&
-		   (entry->class == TOC_BLOB ||
+		   (entry->class == TOC_BLOB || entry->class == TOC_BLOB_METADATA ||
 			(entry->drop_statement != NULL && strncmp(entry->drop_statement, "DROP ", 5) == 0));
 }
 
@@ -161,6 +231,17 @@ collect_owners(PostgresGrants *grants, PostgresPlan *plan, bool schemas, Failure
 			return false;
 	}
 	return true;
+}
+
+static bool
+add_acl(PostgresGrants *grants, const PostgresPlan *plan, const TocEntry *acl, Failure *failure)
+{
+	const TocEntry *object =
+		acl->dependency_count > 0 ? postgres_archive_find(plan->backup, acl->dependencies[0]) : NULL;
+
+	if (strncmp(acl->tag, "LARGE OBJECTS ", 14) == 0 && object != NULL && object->class == TOC_BLOB_METADATA)
+		return add_group_acl(grants, object, acl->definition, failure);
+	return add_definition(grants, acl->definition, failure);
 }
 
 /* Grants on what was not restored are not ours to set. */
@@ -191,7 +272,7 @@ collect_acls(PostgresGrants *grants, PostgresPlan *plan, bool schemas, Failure *
 		if (entry->class != TOC_ACL || (strncmp(entry->tag, "SCHEMA ", 7) == 0) != schemas ||
 			strncmp(entry->tag, "DATABASE ", 9) == 0 || !object_was_restored(plan, entry))
 			continue;
-		if (!add_definition(grants, entry->definition, failure))
+		if (!add_acl(grants, plan, entry, failure))
 			return false;
 	}
 	return true;
@@ -202,6 +283,12 @@ collect_public(PostgresGrants *grants, PostgresPlan *plan, Failure *failure)
 {
 	bool commented = false;
 
+	/* As initdb leaves it since 15; an older server has no such role, and says so. */
+	if (plan->creates_public &&
+		!add_definition(
+			grants, "GRANT USAGE ON SCHEMA public TO PUBLIC; ALTER SCHEMA public OWNER TO pg_database_owner",
+			failure))
+		return false;
 	for (int row = 0; row < PQntuples(plan->target->public_resets); row++)
 	{
 		if (!add_definition(grants, PQgetvalue(plan->target->public_resets, row, 1), failure))
@@ -271,7 +358,7 @@ postgres_script_grants(FILE *script, const PostgresPlan *plan, const PostgresGra
 	if (grants->count > 0)
 	{
 		fprintf(script, "SET client_encoding = '%s';\nSET search_path = '';\n",
-				plan->backup->encoding != NULL ? plan->backup->encoding : plan->target->encoding);
+				postgres_script_encoding(plan->backup->encoding));
 		fprintf(script, "\\set ON_ERROR_ROLLBACK on\n\\set ON_ERROR_STOP off\n\\restrict %s\n", key);
 		for (size_t i = 0; i < grants->count; i++)
 			fprintf(script, "%s\\; SELECT '" POSTGRES_SAYS_GRANTED " %zu';\n", grants->statements[i], i);

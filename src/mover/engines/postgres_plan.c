@@ -500,13 +500,32 @@ public_attribute(const PostgresArchive *archive, TocClass class)
 	return "";
 }
 
+/* pg_dump writes no CREATE for a schema public that is as initdb made it. */
+static bool
+uses_new_public(const PostgresPlan *plan)
+{
+	bool uses = false;
+
+	for (size_t i = 0; i < plan->backup->entry_count; i++)
+	{
+		const TocEntry *entry = &plan->backup->entries[i];
+
+		if (is_public(entry))
+			return false;
+		uses = uses || (plan->chosen[i] && same_text(entry->namespace, "public"));
+	}
+	return uses;
+}
+
 static bool
 compare_public(PostgresPlan *plan, Failure *failure)
 {
 	plan->public_differs =
 		!same_text(public_attribute(plan->present, TOC_ACL), public_attribute(plan->backup, TOC_ACL)) ||
 		!same_text(public_attribute(plan->present, TOC_COMMENT), public_attribute(plan->backup, TOC_COMMENT));
-	if (!plan->public_differs || plan->target->owns_public)
+	if (!plan->target->has_public)
+		plan->public_differs = plan->creates_public = uses_new_public(plan);
+	if (!plan->public_differs || plan->target->owns_public || plan->creates_public)
 		return true;
 	plan->public_differs = false;
 	return postgres_plan_note(plan, failure,

@@ -34,6 +34,7 @@ typedef struct PostgresPlan
 	RestoreMode			   mode;
 	bool				  *drops;		   /* [i]: the target's entry i is dropped */
 	bool				  *chosen;		   /* [i]: pg_restore puts the backup's entry i back */
+	bool				   creates_public; /* schema public is gone, and the backup has objects in it */
 	bool				   public_differs; /* grants or comment of schema public are to be set anew */
 	json_t				  *left_alone;	   /* array of sentences; the plan's */
 	size_t				   notes_left_out; /* for which it had no room */

@@ -133,6 +133,10 @@ dump_present_schema(Rewind *rewind, Failure *failure)
 		;
 	if (broken.reason == REASON_CANCELLED || !child_wait(&child, failure))
 		failure_set(failure, REASON_CANCELLED, "%s", broken.detail);
+	else if (child.status != 0 && postgres_find_lockers(&rewind->session, &rewind->blockers))
+		failure_set(failure, REASON_TARGET_BUSY,
+					"the target's schema could not be read while locks are held in it by: %s",
+					rewind->blockers.text);
 	else if (child.status != 0)
 		failure_set(failure, REASON_RESTORE, "pg_dump of the target's schema %s: %s",
 					child_status_text(&child), child_stderr(&child));
@@ -528,7 +532,7 @@ open_rewind(Rewind *rewind, const Dump *dump, Failure *failure)
 		   postgres_tools_guarded(&rewind->tools, failure) &&
 		   postgres_environment_make(&rewind->environment, &rewind->url, &rewind->session, settings,
 									 failure) &&
-		   postgres_may_dump(&rewind->session, &rewind->url, failure) && look(rewind, failure);
+		   postgres_may_dump_schema(&rewind->session, &rewind->url, failure) && look(rewind, failure);
 }
 
 Sink *

@@ -38,12 +38,12 @@ static const char *const unreadable_sql =
 	"  AND NOT pg_catalog.pg_has_role(lomowner, 'USAGE')"
 	"  AND NOT EXISTS (SELECT FROM pg_catalog.aclexplode(lomacl) a WHERE a.privilege_type = 'SELECT'"
 	"   AND (a.grantee = 0 OR pg_catalog.pg_has_role(a.grantee, 'USAGE')))"
-	" ) found ORDER BY rank, name LIMIT 1";
+	" ) found WHERE $1::pg_catalog.bool OR problem IN ('schema', 'table') ORDER BY rank, name LIMIT 1";
 
-bool
-postgres_may_dump(PostgresSession *session, const PostgresUrl *url, Failure *failure)
+static bool
+ask_rights(PostgresSession *session, const PostgresUrl *url, const char *with_data, Failure *failure)
 {
-	PGresult   *result = postgres_ask(session, unreadable_sql, NULL, 0, REASON_DUMP, failure);
+	PGresult   *result = postgres_ask(session, unreadable_sql, &with_data, 1, REASON_DUMP, failure);
 	const char *problem;
 	const char *name;
 	char		more[64] = "";
@@ -71,4 +71,16 @@ postgres_may_dump(PostgresSession *session, const PostgresUrl *url, Failure *fai
 	}
 	PQclear(result);
 	return failure->reason == REASON_NONE;
+}
+
+bool
+postgres_may_dump(PostgresSession *session, const PostgresUrl *url, Failure *failure)
+{
+	return ask_rights(session, url, "true", failure);
+}
+
+bool
+postgres_may_dump_schema(PostgresSession *session, const PostgresUrl *url, Failure *failure)
+{
+	return ask_rights(session, url, "false", failure);
 }

@@ -16,4 +16,7 @@
 
 extern bool postgres_may_dump(PostgresSession *session, const PostgresUrl *url, Failure *failure);
 
+/* The schema alone: tables are locked, and nothing is read. */
+extern bool postgres_may_dump_schema(PostgresSession *session, const PostgresUrl *url, Failure *failure);
+
 #endif

@@ -23,6 +23,15 @@ postgres_script_key(char key[POSTGRES_KEY_SIZE], Failure *failure)
 	return true;
 }
 
+/* It stands outside of \restrict, and a server or an archive said it: nothing but a name of an encoding. */
+const char *
+postgres_script_encoding(const char *said)
+{
+	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
+
+	return said != NULL && *said != '\0' && said[strspn(said, allowed)] == '\0' ? said : "UTF8";
+}
+
 /* A role's or database's own settings must not decide how a dump is read. */
 static void
 write_settings(FILE *script, const PostgresPlan *plan, int server_version)
@@ -44,7 +53,7 @@ write_settings(FILE *script, const PostgresPlan *plan, int server_version)
 			"SET array_nulls = on;\n",
 			server_version >= 140000 ? "SET idle_session_timeout = 0;\n" : "",
 			server_version >= 170000 ? "SET transaction_timeout = 0;\n" : "",
-			plan->present->encoding != NULL ? plan->present->encoding : plan->target->encoding);
+			postgres_script_encoding(plan->present->encoding));
 }
 
 /*
@@ -64,6 +73,8 @@ write_drops(FILE *script, const PostgresPlan *plan)
 	fputs("SELECT pg_catalog.count(pg_catalog.lo_unlink(oid)) FROM pg_catalog.pg_largeobject_metadata"
 		  " WHERE pg_catalog.pg_has_role(lomowner, 'USAGE');\n",
 		  script);
+	if (plan->creates_public)
+		fputs("CREATE SCHEMA public;\n", script);
 }
 
 /* What was made by somebody between our look at the schema and our locks. */

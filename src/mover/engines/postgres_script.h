@@ -29,6 +29,9 @@
 /* 32 random hex digits. */
 extern bool postgres_script_key(char key[POSTGRES_KEY_SIZE], Failure *failure);
 
+/* The name of an encoding that is safe to write into the script; UTF8 for what is none. */
+extern const char *postgres_script_encoding(const char *said);
+
 /* Part 1 and 2: BEGIN, our settings, the drops under lock_timeout. */
 extern void postgres_script_drop(FILE *script, const PostgresPlan *plan, int server_version, const char *key);
 

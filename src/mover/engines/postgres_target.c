@@ -12,7 +12,7 @@
 #include <string.h>
 
 static const char *const facts_sql =
-	"SELECT current_user, pg_catalog.getdatabaseencoding(),"
+	"SELECT current_user, pg_catalog.pg_is_in_recovery(),"
 	" (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user),"
 	" pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE'),"
 	" COALESCE((SELECT pg_catalog.pg_has_role(nspowner, 'USAGE') FROM pg_catalog.pg_namespace"
@@ -28,7 +28,6 @@ static const char *const facts_sql =
 	"  pg_catalog.current_setting('max_locks_per_transaction'), "
 	"pg_catalog.current_setting('max_connections'),"
 	"  pg_catalog.current_setting('max_prepared_transactions')),"
-	" pg_catalog.pg_is_in_recovery(),"
 	" (SELECT pg_catalog.string_agg(pg_catalog.quote_ident(subname), ', ') FROM pg_catalog.pg_subscription s"
 	"  JOIN pg_catalog.pg_database d ON d.oid = s.subdbid WHERE d.datname = pg_catalog.current_database())";
 
@@ -108,23 +107,24 @@ ask_facts(PostgresTarget *target, PostgresSession *session, Failure *failure)
 	if (result == NULL)
 		return false;
 	snprintf(target->role, sizeof(target->role), "%s", PQgetvalue(result, 0, 0));
-	snprintf(target->encoding, sizeof(target->encoding), "%s", PQgetvalue(result, 0, 1));
 	target->superuser = PQgetvalue(result, 0, 2)[0] == 't';
 	target->may_create = PQgetvalue(result, 0, 3)[0] == 't';
 	target->owns_public = PQgetvalue(result, 0, 4)[0] == 't';
 	target->has_public = PQgetvalue(result, 0, 5)[0] == 't';
 	target->large_objects = strtoll(PQgetvalue(result, 0, 6), NULL, 10);
 	target->lock_capacity = strtoll(PQgetvalue(result, 0, 7), NULL, 10);
+	if (target->lock_capacity < 1)
+		target->lock_capacity = 1; /* no server of PostgreSQL's own says so */
 	snprintf(target->lock_settings, sizeof(target->lock_settings), "%s", PQgetvalue(result, 0, 8));
-	if (PQgetvalue(result, 0, 9)[0] == 't')
+	if (PQgetvalue(result, 0, 1)[0] == 't')
 		failure_set(failure, REASON_NOT_RESTORABLE, "%s is a standby: name its primary in the URL",
 					session->host);
-	else if (!PQgetisnull(result, 0, 10))
+	else if (!PQgetisnull(result, 0, 9))
 		failure_set(
 			failure, REASON_NOT_RESTORABLE,
 			"the target has the subscription %s, which no transaction can drop: DROP SUBSCRIPTION first, "
 			"create it anew afterwards",
-			PQgetvalue(result, 0, 10));
+			PQgetvalue(result, 0, 9));
 	PQclear(result);
 	return failure->reason == REASON_NONE;
 }

@@ -21,7 +21,6 @@
 typedef struct PostgresTarget
 {
 	char	  role[256]; /* as whom the restore works */
-	char	  encoding[32];
 	bool	  superuser;
 	bool	  may_create;  /* CREATE on the database */
 	bool	  owns_public; /* schema public is there, and ours to comment and grant */
