@@ -89,6 +89,26 @@ fails('a list with this host in it', $url =~ s/\@/\@192.0.2.1,/r, 'bad_url', qr/
 fails('a socket', 'postgresql://app@%2Ftmp/shop', 'bad_url', qr/Unix socket/);
 fails('options', "$url?options=-cx", 'bad_url', qr/"options"/);
 
+# ---- TLS: the tools trust what we trust, and nothing of the operating system's user ------------------------
+
+SKIP:
+{
+    skip 'no openssl', 1 if system('which openssl >/dev/null 2>&1') != 0;
+    my $data = $node->data_dir;
+    is(system("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost "
+            . "-keyout $data/server.key -out $data/server.crt >/dev/null 2>&1"), 0, 'a certificate');
+    chmod 0600, "$data/server.key";
+    admin(q{ALTER SYSTEM SET ssl = on; SELECT pg_reload_conf()});
+    wait_for(sub { admin('SHOW ssl') eq 'on' }, 10, 'TLS is on');
+    my $named = $url =~ s/\@127\.0\.0\.1/\@localhost/r;
+    my $trusted = { ca_file => "$data/server.crt" };
+    is((backup("$url?sslmode=require"))[0], 'ok', 'TLS without looking at the certificate');
+    is((backup("$named?sslmode=verify-full", settings => $trusted))[0], 'ok', 'TLS with a certificate that we trust');
+    fails('a certificate that nobody knows', "$named?sslmode=verify-full", 'unreachable', qr/TLS.*certificate/);
+    fails('a certificate of another name', "$url?sslmode=verify-full", 'unreachable', qr/TLS.*127\.0\.0\.1/, settings => $trusted);
+    admin(q{ALTER SYSTEM RESET ssl; SELECT pg_reload_conf()});
+}
+
 # ---- rights --------------------------------------------------------------------------------------------
 
 admin(q{CREATE SCHEMA hidden; CREATE TABLE hidden.x (i int)});

@@ -69,7 +69,8 @@ admin(q{CREATE SCHEMA desk; CREATE TABLE desk.kept (x int); INSERT INTO desk.kep
     GRANT USAGE ON SCHEMA desk TO app; GRANT SELECT ON desk.kept TO app});
 run_everything('first');
 customer(q{GRANT CREATE ON SCHEMA public TO team; GRANT CREATE ON DATABASE shop TO team; CREATE TABLE team_table (x int); ALTER TABLE team_table OWNER TO team; GRANT SELECT ON team_table TO reader;
-    CREATE SCHEMA team_schema; ALTER SCHEMA team_schema OWNER TO team; GRANT USAGE ON SCHEMA public TO someone});
+    CREATE SCHEMA team_schema; ALTER SCHEMA team_schema OWNER TO team; GRANT USAGE ON SCHEMA public TO someone;
+    CREATE EXTENSION unaccent; CREATE EXTENSION seg});
 unlink $hostile;
 my ($schema, $rows) = (schema_dump($node), checksum_database($node));
 my ($job, $event) = backup_of($url);
@@ -78,7 +79,7 @@ run_everything('second');
 customer(q{DROP TABLE first_house.bill CASCADE; UPDATE first_house.customer SET size = 1, feeling = 'sad';
     CREATE VIEW on_restored AS SELECT id, name FROM first_house.customer;
     CREATE FUNCTION uses(first_house.mood) RETURNS int LANGUAGE sql AS 'SELECT 1';
-    CREATE EXTENSION pgcrypto; CREATE EXTENSION tablefunc;
+    CREATE EXTENSION pgcrypto; CREATE EXTENSION tablefunc; DROP EXTENSION unaccent; ALTER EXTENSION seg SET SCHEMA first_house;
     ALTER TABLE first_house.parent ADD COLUMN more text; DROP TABLE team_table; DROP SCHEMA team_schema;
     GRANT ALL ON SCHEMA public TO reader; REVOKE USAGE ON SCHEMA public FROM someone; COMMENT ON SCHEMA public IS 'mine';
     ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO someone; ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
@@ -134,6 +135,35 @@ is(admin(q{SELECT count(*) FROM pg_class WHERE relnamespace = 'first_house'::reg
     0, 'without the source\'s grants');
 is(admin('SELECT count(*) FROM pg_user_mappings', 'copy'), 0, 'nor its user mappings');
 is(schema_dump($node), $schema, 'the source is untouched');
+
+# ---- another database: schema public lost, row level security, an emptied target ------------------------------
+
+{
+    admin('CREATE DATABASE small OWNER app', 'postgres');
+    my $small = customer_url($node, database => 'small');
+    my $as_app = sub { admin("SET SESSION AUTHORIZATION app; $_[0]", 'small') };
+    $as_app->('CREATE TABLE t (i int); INSERT INTO t VALUES (1); CREATE VIEW v AS SELECT * FROM t');
+    my $before = schema_dump($node, 'small') . checksum_database($node, 'small');
+    my ($small_job, $small_event) = backup_of($small);
+    my $back = sub {
+        my ($what) = @_;
+        my ($said, $ran) = restore($small_job, $small_event, $small);
+        is($said->{event}, 'done', "a rewind after: $what") or diag($ran->{stdout});
+        is(schema_dump($node, 'small') . checksum_database($node, 'small'), $before, 'puts all back');
+    };
+    $as_app->('DROP SCHEMA public CASCADE');
+    $back->('schema public was dropped');
+    $as_app->('ALTER TABLE t ENABLE ROW LEVEL SECURITY; ALTER TABLE t FORCE ROW LEVEL SECURITY');
+    $back->('row level security was forced');
+    $as_app->(q{CREATE TABLE p (a int, b int, PRIMARY KEY (a, b)) PARTITION BY LIST (a); CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1)
+        PARTITION BY LIST (b); CREATE TABLE p11 PARTITION OF p1 FOR VALUES IN (1); CREATE TABLE f (a int, b int, FOREIGN KEY (a, b) REFERENCES p);
+        CREATE VIEW w AS SELECT a, b FROM p GROUP BY a, b; CREATE INDEX ON p (b); ALTER TABLE t ADD CHECK (i > 0);
+        CREATE TABLE u () INHERITS (t); CREATE FUNCTION fn(t) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 1';
+        CREATE TABLE uses (x int DEFAULT (nextval('s')), y t)} =~ s/nextval\('s'\)/1/r);
+    $as_app->('CREATE FUNCTION late() RETURNS int LANGUAGE sql AS $$SELECT 1$$; ALTER TABLE uses ADD z int DEFAULT late();
+        CREATE FUNCTION row_of(uses) RETURNS int LANGUAGE sql IMMUTABLE AS $$SELECT 1$$; CREATE INDEX ON uses (row_of(uses))');
+    $back->('partitions of partitions, inherited constraints, circles of functions and tables');
+}
 
 # ---- seen before anything is touched ---------------------------------------------------------------------------
 

@@ -29,15 +29,15 @@
 
 typedef struct DumpSource
 {
-	Source				 source;
-	const EngineContext *context;
-	PostgresUrl			 url;
-	PostgresSession		 session; /* kept open for questions while pg_dump works */
-	PostgresTools		 tools;
-	PostgresEnvironment	 environment;
-	Child				 pg_dump;
-	int64_t				 quiet_since; /* bytes that had been read when it became quiet */
-	int					 quiet_seconds;
+	Source				source;
+	EngineContext		context; /* a copy: what it points to is ours for the job's length */
+	PostgresUrl			url;
+	PostgresSession		session; /* kept open for questions while pg_dump works */
+	PostgresTools		tools;
+	PostgresEnvironment environment;
+	Child				pg_dump;
+	int64_t				quiet_since; /* bytes that had been read when it became quiet */
+	int					quiet_seconds;
 } DumpSource;
 
 static bool
@@ -61,7 +61,7 @@ explain_dump_failure(DumpSource *dump, Failure *failure)
 	if (WIFSIGNALED(dump->pg_dump.status))
 		return failure_set(failure, REASON_DUMP, "pg_dump %s %s: %s", dump->tools.version_text,
 						   child_status_text(&dump->pg_dump), said);
-	if (!postgres_reconnect(&dump->session, &dump->url, dump->context->settings, failure) ||
+	if (!postgres_reconnect(&dump->session, &dump->url, dump->context.settings, failure) ||
 		!postgres_may_dump(&dump->session, &dump->url, failure))
 		return false;
 	return failure_set(failure, REASON_DUMP, "pg_dump %s %s: %s", dump->tools.version_text,
@@ -125,7 +125,7 @@ look_at_pg_dump(void *context, Failure *failure)
 		dump->quiet_seconds = 0;
 	}
 	else if (++dump->quiet_seconds % QUIET_SECONDS == 0)
-		postgres_watch_dump(&dump->session, dump->context->report);
+		postgres_watch_dump(&dump->session, dump->context.report);
 	return true;
 }
 
@@ -138,7 +138,7 @@ start_pg_dump(DumpSource *dump, Failure *failure)
 					  .argv = argv,
 					  .stdout_pipe = true};
 
-	if (!postgres_environment_make(&dump->environment, &dump->url, &dump->session, dump->context->settings,
+	if (!postgres_environment_make(&dump->environment, &dump->url, &dump->session, dump->context.settings,
 								   failure))
 		return false;
 	spec.idle = look_at_pg_dump;
@@ -160,7 +160,7 @@ postgres_open_source(const EngineContext *context, SourceFacts *facts, Failure *
 		return NULL;
 	}
 	dump->source = (Source){dump_source_read, dump_source_finish, dump_source_close};
-	dump->context = context;
+	dump->context = *context;
 	dump->environment.password_fd = -1;
 	if (postgres_url_parse(&dump->url, context->url, failure) &&
 		postgres_connect(&dump->session, &dump->url, context->settings, POSTGRES_FOR_READING, failure) &&

@@ -37,21 +37,21 @@
 
 typedef struct Rewind
 {
-	Sink				 sink;
-	const EngineContext *context;
-	RestoreOutcome		*outcome;
-	PostgresUrl			 url;
-	PostgresSession		 session;
-	PostgresTools		 tools;
-	PostgresEnvironment	 environment;
-	PostgresArchive		*backup;
-	PostgresArchive		*present;
-	PostgresTarget		 target;
-	PostgresPlan		 plan;
-	PostgresGrants		 grants;
-	PostgresPump		 pump;
-	PostgresBlockers	 blockers;
-	int					 list_fd; /* pg_restore's LIST */
+	Sink				sink;
+	EngineContext		context; /* a copy: what it points to is ours for the job's length */
+	RestoreOutcome	   *outcome;
+	PostgresUrl			url;
+	PostgresSession		session;
+	PostgresTools		tools;
+	PostgresEnvironment environment;
+	PostgresArchive	   *backup;
+	PostgresArchive	   *present;
+	PostgresTarget		target;
+	PostgresPlan		plan;
+	PostgresGrants		grants;
+	PostgresPump		pump;
+	PostgresBlockers	blockers;
+	int					list_fd; /* pg_restore's LIST */
 
 	/* what psql has answered */
 	char key[POSTGRES_KEY_SIZE];
@@ -183,7 +183,7 @@ look(Rewind *rewind, Failure *failure)
 	rewind->plan = (PostgresPlan){.present = rewind->present,
 								  .backup = rewind->backup,
 								  .target = &rewind->target,
-								  .mode = rewind->context->job->mode};
+								  .mode = rewind->context.job->mode};
 	if (!postgres_plan_make(&rewind->plan, &rewind->session, failure) ||
 		!postgres_grants_collect(&rewind->grants, &rewind->plan, failure) || !write_list(rewind, failure))
 		return false;
@@ -265,7 +265,7 @@ look_at_backend(void *context, Failure *failure)
 
 	(void) failure;
 	if (rewind->backend[0] != '\0')
-		postgres_watch_backend(&rewind->session, rewind->backend, rewind->context->report, &rewind->blockers);
+		postgres_watch_backend(&rewind->session, rewind->backend, rewind->context.report, &rewind->blockers);
 	return true;
 }
 
@@ -382,7 +382,7 @@ drop_present(Rewind *rewind, Failure *failure)
 		postgres_pump_stop(&rewind->pump);
 		if (failure->reason != REASON_NONE || busy.reason != REASON_TARGET_BUSY)
 			break;
-		report_alive(rewind->context->report, "waiting for locks that the application holds");
+		report_alive(rewind->context.report, "waiting for locks that the application holds");
 	}
 	if (busy.reason == REASON_TARGET_BUSY && rewind->blockers.text[0] != '\0')
 		return failure_set(failure, REASON_TARGET_BUSY, "%s; in the way: %s", busy.detail,
@@ -399,7 +399,7 @@ start_pg_restore(Rewind *rewind, Failure *failure)
 	ChildSpec spec;
 
 	snprintf(list, sizeof(list), "/proc/self/fd/%d", rewind->list_fd);
-	if (rewind->context->job->mode == RESTORE_CLONE)
+	if (rewind->context.job->mode == RESTORE_CLONE)
 		argv[7] = "--no-tablespaces";
 	fill_spec(rewind, &spec, argv, path, sizeof(path));
 	spec.stdin_pipe = true;
@@ -476,7 +476,7 @@ rewind_commit(Sink *sink, Failure *failure)
 	rewind->pump.uncancellable = true;
 	rewind->session.uncancellable = true;
 	(void) say_and_wait(rewind, write_commit_script, &rewind->said_committed, &said);
-	fate = postgres_ask_fate(&rewind->session, &rewind->url, rewind->context->settings, rewind->transaction);
+	fate = postgres_ask_fate(&rewind->session, &rewind->url, rewind->context.settings, rewind->transaction);
 	if (fate == POSTGRES_FATE_COMMITTED || (fate == POSTGRES_FATE_UNKNOWN && rewind->said_committed))
 	{
 		rewind->committed = true;
@@ -521,10 +521,10 @@ rewind_close(Sink *sink)
 static bool
 open_rewind(Rewind *rewind, const Dump *dump, Failure *failure)
 {
-	const Settings *settings = rewind->context->settings;
+	const Settings *settings = rewind->context.settings;
 
 	return postgres_pump_open(&rewind->pump, failure) &&
-		   postgres_url_parse(&rewind->url, rewind->context->url, failure) &&
+		   postgres_url_parse(&rewind->url, rewind->context.url, failure) &&
 		   read_backup_toc(rewind, dump, failure) &&
 		   postgres_connect(&rewind->session, &rewind->url, settings, POSTGRES_FOR_WRITING, failure) &&
 		   lock_target(rewind, failure) &&
@@ -546,7 +546,7 @@ postgres_open_sink(const EngineContext *context, const Dump *dump, RestoreOutcom
 		return NULL;
 	}
 	rewind->sink = (Sink){rewind_write, rewind_commit, rewind_close};
-	rewind->context = context;
+	rewind->context = *context;
 	rewind->outcome = outcome;
 	rewind->list_fd = -1;
 	rewind->environment.password_fd = -1;
