@@ -19,4 +19,4 @@ export UNIT_DIR="$workspace/unit"
 CUSTBACKUP_TOOLS=${CUSTBACKUP_TOOLS:-$(dirname "$("$source_dir/test/bin/build-tools" --dir)")}
 export CUSTBACKUP_TOOLS
 chown -R "$test_user" "$workspace" "$PG_TEST_PORT_DIR" 2>/dev/null || true
-cd "$workspace/run"
+cd "$workspace/run" || exit 1

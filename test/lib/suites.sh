@@ -6,7 +6,9 @@ run_unit_tests() {
     as_user prove --nocolor "$@"
 }
 
+# prove is content with no test at all; we are not.
 run_perl_tests() {
+    [ $# -gt 0 ] || { echo 'no test was named' >&2; return 1; }
     (cd "$workspace/run" && as_user prove --nocolor --timer ${PROVE_JOBS:+-j$PROVE_JOBS} $(printf "$workspace/source/%s\n" "$@"))
 }
 
