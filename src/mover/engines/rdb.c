@@ -429,6 +429,8 @@ finish_value(RdbReader *reader, Failure *failure)
 	entry->key_length = reader->key.length;
 	entry->payload = reader->handler.cut_values ? reader->payload.data : NULL;
 	entry->payload_length = reader->meta_length + 1 + reader->section_length;
+	entry->unpacked_length = entry->payload_length + reader->walk.expanded;
+	entry->strings = reader->walk.strings;
 	passed = reader->handler.entry == NULL || reader->handler.entry(reader->context, entry, failure);
 	forget_entry(reader);
 	reader->state = STATE_OPCODE;

@@ -51,6 +51,8 @@ typedef struct RdbEntry
 	int64_t				 idle;		 /* seconds since it was last used; -1: not recorded */
 	int					 frequency;	 /* LFU's logarithmic counter; -1: not recorded */
 	uint64_t			 payload_length;
+	uint64_t			 unpacked_length; /* the same with its strings decompressed */
+	uint64_t			 strings;		  /* that it consists of */
 	/* What DUMP gives, without its footer: metadata of modules if there is any, type, value.  NULL: not cut out. */
 	const unsigned char *payload;
 } RdbEntry;

@@ -126,6 +126,8 @@ rdb_walk_begin(RdbWalk *walk, const char *layout)
 	walk->skip = 0;
 	walk->repeats = 0;
 	walk->head_length = 0;
+	walk->strings = 0;
+	walk->expanded = 0;
 	walk->error = NULL;
 }
 
@@ -224,6 +226,7 @@ string_head(RdbWalk *walk, const unsigned char *head, size_t length)
 	if (special || value == 0 || original == 0 || original / 88 > value)
 		return corrupt(walk, "a compressed string's lengths cannot be");
 	walk->skip = value;
+	walk->expanded += original > value ? original - value : 0;
 	return used + first;
 }
 
@@ -309,6 +312,7 @@ take_head(RdbWalk *walk, const unsigned char *head, size_t length)
 	{
 		case 'S':
 			used = string_head(walk, head, length);
+			walk->strings += used > 0;
 			break;
 		case 'L':
 			used = integer_head(walk, head, length, &value);

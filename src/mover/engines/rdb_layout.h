@@ -50,6 +50,8 @@ typedef struct RdbWalk
 	uint64_t	  repeats; /* what N read last */
 	unsigned char head[RDB_HEAD_SIZE];
 	size_t		  head_length;
+	uint64_t	  strings;	/* met so far */
+	uint64_t	  expanded; /* by so much more their bytes are when decompressed */
 	const char	 *error;
 } RdbWalk;
 

@@ -21,13 +21,12 @@ typedef struct Pending
 
 struct RdbRestore
 {
-	Resp	*resp;
-	int		 rdb_version;
-	Pending	 pending[MAX_COMMANDS]; /* a ring */
-	size_t	 first;
-	size_t	 count;
-	size_t	 bytes_under_way;
-	uint64_t bytes_sent;
+	Resp   *resp;
+	int		rdb_version;
+	Pending pending[MAX_COMMANDS]; /* a ring */
+	size_t	first;
+	size_t	count;
+	size_t	bytes_under_way;
 };
 
 RdbRestore *
@@ -49,12 +48,6 @@ void
 rdb_restore_close(RdbRestore *restore)
 {
 	free(restore);
-}
-
-uint64_t
-rdb_restore_bytes(const RdbRestore *restore)
-{
-	return restore->bytes_sent;
 }
 
 /* A key as a person may read it. */
@@ -127,7 +120,6 @@ remember(RdbRestore *restore, const RdbEntry *entry)
 	memcpy(pending->key, entry->key, entry->key_length < KEY_SHOWN ? entry->key_length : KEY_SHOWN);
 	restore->count++;
 	restore->bytes_under_way += pending->bytes;
-	restore->bytes_sent += pending->bytes;
 }
 
 /* "$4\r\n1234\r\n" */

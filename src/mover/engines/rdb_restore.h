@@ -24,8 +24,6 @@ extern bool		   rdb_restore_entry(RdbRestore *restore, const RdbEntry *entry, Fa
 /* Waits for every reply. */
 extern bool rdb_restore_drain(RdbRestore *restore, Failure *failure);
 
-/* Bytes sent so far. */
-extern uint64_t rdb_restore_bytes(const RdbRestore *restore);
-extern void		rdb_restore_close(RdbRestore *restore);
+extern void rdb_restore_close(RdbRestore *restore);
 
 #endif

@@ -10,6 +10,13 @@
 /* More are surely no file of a server's. */
 #define MAX_DATABASES 65536
 
+/*
+ * Measured with Redis 7.0 and jemalloc, beyond the bytes themselves: 73 for a key with a string, 115 with an
+ * expiry, 92 for a member of a large sorted set, 52 of a set, 26 for a hash's field and as much for its value.
+ */
+#define KEY_COST	40
+#define STRING_COST 95
+
 static bool
 add_database(RdbSummary *summary, size_t at, uint64_t number, Failure *failure)
 {
@@ -47,6 +54,12 @@ find_database(const RdbSummary *summary, uint64_t number)
 	return low;
 }
 
+uint64_t
+rdb_entry_memory(const RdbEntry *entry)
+{
+	return entry->key_length + entry->unpacked_length + KEY_COST + entry->strings * STRING_COST;
+}
+
 static bool
 count_entry(void *context, const RdbEntry *entry, Failure *failure)
 {
@@ -68,6 +81,8 @@ count_entry(void *context, const RdbEntry *entry, Failure *failure)
 		database->expires++;
 	if (entry->type == RDB_TYPE_MODULE)
 		summary->module_values++;
+	summary->memory += rdb_entry_memory(entry);
+	summary->unpacked += entry->key_length + entry->unpacked_length;
 	if (entry->payload_length > summary->largest_payload)
 		summary->largest_payload = entry->payload_length;
 	if (entry->key_length > summary->largest_key)

@@ -31,6 +31,8 @@ typedef struct RdbSummary
 	RdbDatabase *databases; /* by number, those with a key in them */
 	size_t		 database_count;
 	uint64_t	 largest_payload;
+	uint64_t	 memory;   /* an estimate, see rdb_entry_memory() */
+	uint64_t	 unpacked; /* bytes of all keys and values, decompressed */
 	uint64_t	 largest_key;
 	uint64_t	 module_values;
 	uint64_t	 module_aux;
@@ -43,6 +45,12 @@ typedef struct RdbSummary
 extern const RdbHandler rdb_summary_handler;
 
 extern void rdb_summary_free(RdbSummary *summary);
+
+/*
+ * Roughly what a key will take of a server's memory: its bytes, and for itself and for each
+ * string in it what a table's entry costs.  Rather too much than too little.
+ */
+extern uint64_t rdb_entry_memory(const RdbEntry *entry);
 
 /* NULL: no key in it. */
 extern const RdbDatabase *rdb_summary_database(const RdbSummary *summary, uint64_t number);

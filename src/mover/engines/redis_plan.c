@@ -240,13 +240,13 @@ find_spares(RedisPlanning *planning, RedisPlan *plan, bool *found, Failure *fail
 
 /* ---- is there room ---- */
 
-/* What the backup's data will take: what the server that wrote it took, or a guess that is rather too high. */
+/* What the backup's data will take: what the server that wrote it took, or an estimate. */
 static int64_t
 memory_needed(const RedisPlanning *planning)
 {
 	if (planning->summary->used_memory > 0)
 		return (int64_t) planning->summary->used_memory;
-	return planning->raw_bytes * 3 + (int64_t) rdb_summary_keys(planning->summary) * 128;
+	return (int64_t) planning->summary->memory;
 }
 
 static bool
@@ -271,12 +271,16 @@ static bool
 check_room_in_place(const RedisPlanning *planning, Failure *failure)
 {
 	int64_t maxmemory = planning->server.maxmemory;
+	int64_t needed = (int64_t) planning->summary->used_memory;
 
-	if (maxmemory > 0 && planning->summary->used_memory > (uint64_t) maxmemory)
+	/* Where that is not recorded, the bytes alone have to fit at least. */
+	if (needed == 0)
+		needed = (int64_t) planning->summary->unpacked;
+	if (maxmemory > 0 && needed > maxmemory)
 		return failure_set(failure, REASON_NOT_RESTORABLE,
-						   "the backup's data took %" PRIu64
+						   "the backup's data takes %" PRId64
 						   " MiB of memory, and the target's maxmemory is %" PRId64 " MiB: raise it",
-						   planning->summary->used_memory >> 20, maxmemory >> 20);
+						   needed >> 20, maxmemory >> 20);
 	return true;
 }
 

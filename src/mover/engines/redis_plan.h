@@ -51,7 +51,6 @@ typedef struct RedisPlanning
 	const RedisUrl		*url;
 	Resp				*resp;
 	const RdbSummary	*summary;
-	int64_t				 raw_bytes; /* of the file */
 	RestoreOutcome		*outcome;
 	RedisServer			 server;
 	int					 server_rdb_version;

@@ -27,8 +27,11 @@
 #include "engines/redis_marker.h"
 #include "engines/redis_plan.h"
 
-/* How often the server is looked at, in bytes sent. */
-#define LOOK_EVERY (4 * 1024 * 1024)
+/* How often the server is looked at, in bytes of its memory; more often where it has little. */
+#define LOOK_EVERY		 (4 * 1024 * 1024)
+#define LOOK_EVERY_LEAST (64 * 1024)
+#define LOOK_AT_PERCENT	 1
+#define READ_SIZE		 (256 * 1024)
 /* Short of maxmemory, so that eviction never begins. */
 #define FULL_PERCENT	97
 #define REPLICA_LAG_MAX (64 * 1024 * 1024)
@@ -58,7 +61,8 @@ typedef struct Restore
 	uint32_t	   *expiring;		 /* a second's keys */
 	uint64_t		expired;		 /* left out */
 	uint64_t		volatile_hashes; /* whose fields may all expire, and the key with them */
-	uint64_t		looked_at;		 /* bytes sent when the server was last looked at */
+	uint64_t		added;			 /* to its memory since the server was last looked at */
+	uint64_t		look_every;
 } Restore;
 
 static int64_t
@@ -108,7 +112,7 @@ replica_lag(const char *info)
 }
 
 static bool
-judge_memory(Restore *restore, const char *info, Failure *failure)
+judge_memory(Restore *restore, const char *info, uint64_t coming, Failure *failure)
 {
 	int64_t evicted = redis_info_number(info, "evicted_keys", 0) - restore->plan.evicted_at_start;
 	int64_t used = redis_info_number(info, "used_memory", 0);
@@ -122,7 +126,7 @@ judge_memory(Restore *restore, const char *info, Failure *failure)
 			failure, REASON_RESTORE,
 			"the target has begun to evict keys (%" PRId64 " so far): its maxmemory is too small", evicted);
 	}
-	if (restore->plan.swaps && maxmemory > 0 && used > maxmemory / 100 * FULL_PERCENT)
+	if (restore->plan.swaps && maxmemory > 0 && used + (int64_t) coming > maxmemory / 100 * FULL_PERCENT)
 		return failure_set(failure, REASON_NOT_RESTORABLE,
 						   "the backup does not fit beside the target's live data: %" PRId64 " of %" PRId64
 						   " MiB are in use; what was live is untouched",
@@ -131,7 +135,7 @@ judge_memory(Restore *restore, const char *info, Failure *failure)
 }
 
 static bool
-look(Restore *restore, int64_t *lag, Failure *failure)
+look(Restore *restore, uint64_t coming, int64_t *lag, Failure *failure)
 {
 	RespReply reply;
 	bool	  passed = resp_ask(restore->resp, &reply, failure, "INFO", NULL);
@@ -139,7 +143,7 @@ look(Restore *restore, int64_t *lag, Failure *failure)
 	if (passed && reply.type == RESP_BULK)
 	{
 		*lag = replica_lag(reply.text);
-		passed = judge_memory(restore, reply.text, failure);
+		passed = judge_memory(restore, reply.text, coming, failure);
 	}
 	else if (passed)
 		passed =
@@ -148,17 +152,18 @@ look(Restore *restore, int64_t *lag, Failure *failure)
 	return passed;
 }
 
+/* coming: what the next key will take. */
 static bool
-look_at_server(Restore *restore, Failure *failure)
+look_at_server(Restore *restore, uint64_t coming, Failure *failure)
 {
 	int64_t lag = 0;
 
 	if (!rdb_restore_drain(restore->feed, failure))
 		return false;
-	restore->looked_at = rdb_restore_bytes(restore->feed);
+	restore->added = 0;
 	for (int waited = 0; waited < REPLICA_WAIT_MS; waited += 50)
 	{
-		if (!look(restore, &lag, failure))
+		if (!look(restore, coming, &lag, failure))
 			return false;
 		if (lag <= REPLICA_LAG_MAX)
 			return true;
@@ -202,6 +207,7 @@ restore_entry(void *context, const RdbEntry *entry, Failure *failure)
 {
 	Restore	  *restore = context;
 	RedisPair *pair;
+	uint64_t   memory = rdb_entry_memory(entry);
 
 	if (!find_pair(restore, entry) || redis_marker_is(REDIS_MARKER_UNFINISHED, entry->key, entry->key_length))
 		return true;
@@ -210,16 +216,16 @@ restore_entry(void *context, const RdbEntry *entry, Failure *failure)
 		restore->expired++;
 		return true;
 	}
+	if (restore->added + memory > restore->look_every && !look_at_server(restore, memory, failure))
+		return false;
+	restore->added += memory;
 	pair = &restore->plan.pairs[restore->pair];
 	if (restore->selected != pair->spare &&
 		(!rdb_restore_drain(restore->feed, failure) || !select_database(restore, pair->spare, failure)))
 		return false;
 	note_expiry(restore, entry);
 	pair->sent++;
-	if (!rdb_restore_entry(restore->feed, entry, failure))
-		return false;
-	return rdb_restore_bytes(restore->feed) - restore->looked_at < LOOK_EVERY ||
-		   look_at_server(restore, failure);
+	return rdb_restore_entry(restore->feed, entry, failure);
 }
 
 static bool
@@ -283,6 +289,11 @@ begin(Restore *restore, Failure *failure)
 	const RedisPlan *plan = &restore->plan;
 
 	restore->begun = true;
+	restore->look_every = LOOK_EVERY;
+	if (plan->maxmemory > 0 && plan->maxmemory / 100 * LOOK_AT_PERCENT < LOOK_EVERY)
+		restore->look_every = (uint64_t) plan->maxmemory / 100 * LOOK_AT_PERCENT;
+	if (restore->look_every < LOOK_EVERY_LEAST)
+		restore->look_every = LOOK_EVERY_LEAST;
 	if (plan->swaps)
 	{
 		for (size_t i = 0; i < plan->pair_count; i++)
@@ -377,7 +388,7 @@ restore_commit(Sink *sink, Failure *failure)
 							.outcome = restore->outcome};
 
 	/* An empty file has brought no bytes that would have begun it; it was begun by its header. */
-	if (!rdb_reader_finish(restore->reader, failure) || !look_at_server(restore, failure))
+	if (!rdb_reader_finish(restore->reader, failure) || !look_at_server(restore, 0, failure))
 		return false;
 	for (size_t i = 0; i < restore->plan.pair_count; i++)
 		if (!check_count(restore, &restore->plan.pairs[i], failure))
@@ -431,13 +442,13 @@ look_inside(Restore *restore, const Dump *dump, Failure *failure)
 {
 	DumpStream *stream = dump_open(dump, failure);
 	RdbReader  *reader = rdb_reader_open(&rdb_summary_handler, &restore->summary, REASON_INTEGRITY, failure);
-	char	   *buffer = malloc(LOOK_EVERY / 16);
+	char	   *buffer = malloc(READ_SIZE);
 	size_t		length = 1;
 	bool		passed = stream != NULL && reader != NULL && (buffer != NULL || failure_no_memory(failure));
 
 	while (passed && length > 0)
 	{
-		passed = dump_read(stream, buffer, LOOK_EVERY / 16, &length, failure) &&
+		passed = dump_read(stream, buffer, READ_SIZE, &length, failure) &&
 				 rdb_reader_feed(reader, buffer, length, failure);
 		report_alive(restore->context.report, "looking into the backup");
 		if (passed && cancel_requested())
@@ -454,13 +465,12 @@ look_inside(Restore *restore, const Dump *dump, Failure *failure)
 }
 
 static bool
-settle(Restore *restore, int64_t raw_bytes, Failure *failure)
+settle(Restore *restore, Failure *failure)
 {
 	RedisPlanning planning = {.context = &restore->context,
 							  .url = &restore->url,
 							  .resp = restore->resp,
 							  .summary = &restore->summary,
-							  .raw_bytes = raw_bytes,
 							  .outcome = restore->outcome};
 	bool		  settled = redis_plan(&planning, &restore->plan, failure);
 
@@ -489,7 +499,7 @@ redis_restore_open(const EngineContext *context, const Dump *dump, RestoreOutcom
 		redis_url_parse(context->url->text, context->url->length, &restore->url, failure) &&
 		look_inside(restore, dump, failure) &&
 		(restore->resp = resp_open(&restore->url, context->settings, REDIS_HEEDS_CANCEL, failure)) != NULL &&
-		settle(restore, dump->raw_bytes, failure) && ask_clock(restore, failure) &&
+		settle(restore, failure) && ask_clock(restore, failure) &&
 		(restore->reader = rdb_reader_open(&handler, restore, REASON_INTEGRITY, failure)) != NULL &&
 		(restore->feed = rdb_restore_open(restore->resp, restore->summary.version, failure)) != NULL)
 		return &restore->sink;

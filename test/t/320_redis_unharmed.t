@@ -1,0 +1,238 @@
+# Redis: neither a backup nor a restore hurts the customer.
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use CustbackupTest;
+use RedisTest;
+use Test::More;
+use Time::HiRes qw(time sleep);
+
+my ($settings, $store, $directory) = mover_settings();
+
+sub strings
+{
+    my ($server, $count, $size) = @_;
+    $server->client->do('EVAL',
+        'for i = 1, ARGV[1] do redis.call("SET", "key:" .. i, i .. string.rep(string.char(65 + i % 26), ARGV[2])) end',
+        0, $count, $size);
+}
+
+sub configuration
+{
+    my ($server) = @_;
+    my %all = @{ $server->client->do('CONFIG', 'GET', '*') };
+    return join "\n", map { "$_ $all{$_}" } sort keys %all;
+}
+
+# ---- a backup leaves no trace
+
+for my $case (
+    [ 'save "", diskless', "save \"\"\n" ],
+    [ 'save "", not diskless', "save \"\"\nrepl-diskless-sync no\n" ],
+    [ 'save rules that never came due, not diskless', "save 3600 1000000\nrepl-diskless-sync no\n" ],
+  )
+{
+    my ($name, $conf) = @$case;
+    my $server = start_redis(conf => $conf);
+    strings($server, 1000, 10);
+    my $config = configuration($server);
+    is(redis_backup($settings, $store, redis_url($server))->{done}{event}, 'done', "$name: backup");
+    ok(!-e "$server->{dir}/dump.rdb", "$name: no file where there was none");
+    is(configuration($server), $config, "$name: configuration unchanged");
+    my ($replicas) = $server->client->do('INFO', 'replication') =~ /connected_slaves:(\d+)/;
+    is($replicas, 0, "$name: no replica left behind");
+    # Killed and started again, it is as empty as it would have been without us.
+    $server->stop;
+    $server->start;
+    is($server->client->do('DBSIZE'), 0, "$name: a restart loads no stray keys");
+}
+
+{
+    # A directory that cannot be written to: a server's own save would make it refuse writes.
+    my $server = start_redis(conf => "save 3600 1000000\nrepl-diskless-sync no\nstop-writes-on-bgsave-error yes\n");
+    strings($server, 1000, 10);
+    my $r = $server->client;
+    chmod 0500, $server->{dir};
+    my $backup = redis_backup($settings, $store, redis_url($server));
+    is($backup->{done}{event}, 'done', 'unwritable directory: backup');
+    is($r->ask('SET', 'x', 1), 'OK', 'unwritable directory: the customer still writes');
+    like($r->do('INFO', 'persistence'), qr/rdb_last_bgsave_status:ok/, 'unwritable directory: no save was tried');
+    chmod 0700, $server->{dir};
+    # It saves for itself, and could: then over its own file, which is no stranger to it.
+    $r->do('SAVE');
+    sleep 2.1;
+    $r->do('SAVE');
+    my $own = redis_backup($settings, $store, redis_url($server));
+    is($own->{done}{consistency}, 'snapshot', 'a server that persists RDB: a snapshot over its own file');
+    is($own->{done}{counts}{keys}, 1001, 'whole');
+}
+
+# ---- heavy writes, a replica, a small output buffer
+
+{
+    my $server = start_redis(conf => "client-output-buffer-limit replica 1mb 1mb 1\n");
+    strings($server, 20000, 500);
+    my $replica = start_redis(conf => "replicaof 127.0.0.1 $server->{port}\n");
+    wait_for(sub { $replica->client->do('INFO', 'replication') =~ /master_link_status:up/ }, 20, 'replica in sync');
+    my $writer = fork // die;
+    if ($writer == 0)
+    {
+        my $r = $server->client;
+        my $i = 0;
+        while (1) { $r->do('SET', 'written:' . $i++ % 5000, 'w' x 2000); }
+    }
+    my $digest = $server->client->do('DEBUG', 'DIGEST-VALUE', 'key:77')->[0];
+    my $backup = redis_backup($settings, $store, redis_url($server));
+    kill 'KILL', $writer;
+    waitpid $writer, 0;
+    is($backup->{done}{event}, 'done', 'backup under heavy writes, the server\'s buffers small') or diag explain $backup->{done};
+    my $target = start_redis();
+    is(redis_restore($settings, $store, redis_url($target), $backup, mode => 'clone')->{done}{event}, 'done', 'its restore');
+    my $bad = 0;
+    my $r = $target->client;
+    my $s = $server->client;
+    for my $i (1 .. 20000)
+    {
+        $bad++ if $i % 97 == 0 && ($r->do('GET', "key:$i") // '') ne $s->do('GET', "key:$i");
+    }
+    is($bad, 0, 'what was not written to is there, unchanged');
+    is($r->do('DEBUG', 'DIGEST-VALUE', 'key:77')->[0], $digest, 'byte by byte');
+    like($replica->client->do('INFO', 'replication'), qr/master_link_status:up/, 'the replica stayed');
+
+    # A restore into a server with a replica: both end the same.
+    is(redis_restore($settings, $store, redis_url($server), $backup)->{done}{event}, 'done', 'rewind of a master');
+    wait_for(sub { $replica->client->do('DEBUG', 'DIGEST') eq $s->do('DEBUG', 'DIGEST') }, 30, 'replica and master are equal');
+    is($replica->client->do('DEBUG', 'DIGEST'), $s->do('DEBUG', 'DIGEST'), 'the replica has what the master has');
+    my $refused = redis_restore($settings, $store, redis_url($replica), $backup);
+    is($refused->{done}{reason}, 'not_restorable', 'a restore into a replica is refused');
+    like($refused->{done}{detail}, qr/is a replica: restore into its master/, 'with a sentence');
+    my $from = redis_backup($settings, $store, redis_url($replica));
+    is($from->{done}{event}, 'done', 'a backup from a replica');
+    $server->stop;
+    wait_for(sub { $replica->client->do('INFO', 'replication') =~ /master_link_status:down/ }, 20, 'link down');
+    my $orphan = redis_backup($settings, $store, redis_url($replica));
+    is($orphan->{done}{reason}, 'unreachable', 'a replica that has lost its master gives no backup')
+      or diag explain $orphan->{done};
+}
+
+# ---- maxmemory and eviction
+
+{
+    my $server = start_redis(conf => "maxmemory 32mb\nmaxmemory-policy allkeys-lru\n");
+    strings($server, 30000, 500);
+    my $r = $server->client;
+    my $before = $r->do('DEBUG', 'DIGEST');
+    my $backup = redis_backup($settings, $store, redis_url($server));
+    is($backup->{done}{event}, 'done', 'backup of a server with maxmemory');
+    is($backup->{done}{counts}{keys}, 30000, 'whole');
+    my $got = redis_restore($settings, $store, redis_url($server), $backup);
+    is($got->{done}{event}, 'done', 'a rewind that has no room beside the live data') or diag explain $got->{done};
+    ok($got->{done}{target_modified}, 'says that the target was modified');
+    like($got->{done}{left_alone}[0], qr/restored in place.*maxmemory/, 'and why in place');
+    is($r->do('DEBUG', 'DIGEST'), $before, 'all keys are back');
+    like($r->do('INFO', 'stats'), qr/evicted_keys:0\r/, 'and none was evicted');
+
+    # Room beside: atomic, still nothing evicted.
+    $r->do('CONFIG', 'SET', 'maxmemory', '200mb');
+    $got = redis_restore($settings, $store, redis_url($server), $backup);
+    is_deeply($got->{done}{left_alone}, [], 'with room, by a spare database');
+    is($r->do('DEBUG', 'DIGEST'), $before, 'all keys');
+    like($r->do('INFO', 'stats'), qr/evicted_keys:0\r/, 'none evicted');
+
+    # Too small for the data alone.
+    my $small = start_redis(conf => "maxmemory 10mb\nmaxmemory-policy allkeys-lru\n");
+    $small->client->do('SET', 'live', 1);
+    my $refused = redis_restore($settings, $store, redis_url($small), $backup);
+    is($refused->{done}{reason}, 'not_restorable', 'a target that is too small is refused');
+    like($refused->{done}{detail}, qr/maxmemory is 10 MiB: raise it/, 'with a sentence');
+    is($small->client->do('GET', 'live'), 1, 'untouched');
+    ok(!$refused->{done}{target_modified}, 'target_modified false');
+}
+
+{
+    # A backup that does not say what memory it needs, and compresses much better than memory does.
+    my $server = start_redis(conf => "databases 16\n");
+    strings($server, 200, 200000);
+    my $neighbour = $server->client;
+    $neighbour->do('SELECT', 1);
+    $neighbour->do('SET', 'neighbour', 1);
+    my $backup = redis_backup($settings, $store, redis_url($server, database => 0));
+    is($backup->{done}{consistency}, 'per key', 'key by key, beside a neighbour');
+    my $target = start_redis(conf => "maxmemory 60mb\nmaxmemory-policy allkeys-random\n");
+    strings($target, 2000, 10000);
+    my $got = redis_restore($settings, $store, redis_url($target, database => 0), $backup);
+    is($got->{done}{event}, 'done', 'it is estimated, and restored in place') or diag explain $got->{done};
+    like($got->{done}{left_alone}[0], qr/about 4\d MiB have no room beside/, 'as it does not fit beside');
+    same($target->everything(database => 0), $server->everything(database => 0), 'whole');
+    like($target->client->do('INFO', 'stats'), qr/evicted_keys:0\r/, 'nothing was evicted');
+}
+
+{
+    # Compressed in the source's memory, not in the target's: it says too little of the memory that it needs.
+    my $server = start_redis(conf => "list-compress-depth 1\nlist-max-listpack-size -2\n");
+    $server->client->do('EVAL', 'for i = 1, 12000 do redis.call("RPUSH", "list:" .. i % 6, string.rep("x", 4000)) end', 0);
+    my $backup = redis_backup($settings, $store, redis_url($server));
+    my $target = start_redis(conf => "maxmemory 50mb\nmaxmemory-policy allkeys-random\n");
+    strings($target, 2000, 10000);
+    my $r = $target->client;
+    my $before = $r->do('DEBUG', 'DIGEST');
+    my $got = redis_restore($settings, $store, redis_url($target), $backup);
+    is($got->{done}{reason}, 'not_restorable', 'stopped before the server would evict') or diag explain $got->{done};
+    like($got->{done}{detail}, qr/does not fit beside/, 'with a sentence');
+    ok(!$got->{done}{target_modified}, 'target_modified false');
+    like($r->do('INFO', 'stats'), qr/evicted_keys:0\r/, 'nothing was evicted');
+    is($r->do('DEBUG', 'DIGEST'), $before, 'the live data is untouched');
+    is(join(' ', $r->do('INFO', 'keyspace') =~ /^(db\d+)/mg), 'db0', 'and no spare database is left');
+}
+
+# ---- too few databases, a cluster, a module's absence, large values
+
+{
+    my $server = start_redis();
+    fill_everything($server);
+    my $before = $server->everything;
+    my $backup = redis_backup($settings, $store, redis_url($server));
+    my $four = start_redis(conf => "databases 4\n");
+    my $refused = redis_restore($settings, $store, redis_url($four), $backup);
+    is($refused->{done}{reason}, 'not_restorable', 'too few databases');
+    like($refused->{done}{detail}, qr/keys in database 9, and the target has only 4/, 'said');
+
+    # Ten databases: 0, 3 and 9 are live, three others are spare only if nobody uses them.
+    my $ten = start_redis(conf => "databases 10\n");
+    my @clients = map { my $c = $ten->client; $c->do('SELECT', $_); $c } 1, 2, 4, 5, 6;
+    my $got = redis_restore($settings, $store, redis_url($ten), $backup, mode => 'clone');
+    is($got->{done}{event}, 'done', 'no three databases that nobody has selected');
+    like($got->{done}{left_alone}[0], qr/in place.*no 3 databases to spare/, 'so in place');
+    same($ten->everything, $before, 'and all of it');
+
+    my $cluster = start_redis(conf => "cluster-enabled yes\n");
+    is(redis_backup($settings, $store, redis_url($cluster))->{done}{reason}, 'not_restorable', 'a cluster is not backed up');
+    like(redis_restore($settings, $store, redis_url($cluster), $backup)->{done}{detail}, qr/part of a cluster/,
+        'and not restored into');
+
+    my $narrow = start_redis(conf => "proto-max-bulk-len 1mb\n");
+    $server->client->do('SET', 'wide', join '', map { chr(33 + $_ * 7919 % 90) . chr(33 + $_ * 104729 % 89) } 1 .. 1_000_000);
+    my $wide = redis_backup($settings, $store, redis_url($server));
+    $refused = redis_restore($settings, $store, redis_url($narrow), $wide);
+    is($refused->{done}{reason}, 'not_restorable', 'a value that the target cannot take');
+    like($refused->{done}{detail}, qr/proto-max-bulk-len/, 'is found before anything is touched');
+}
+
+# ---- expired meanwhile
+
+{
+    my $server = start_redis();
+    strings($server, 1000, 10);
+    my $r = $server->client;
+    $r->do('PEXPIRE', "key:$_", 3000) for 1 .. 100;
+    my $backup = redis_backup($settings, $store, redis_url($server));
+    sleep 3.2;
+    my $target = start_redis();
+    my $got = redis_restore($settings, $store, redis_url($target), $backup, mode => 'clone');
+    is($got->{done}{event}, 'done', 'a restore after some keys have expired');
+    is($got->{done}{counts}{expired}, 100, 'they are left out and counted');
+    is($target->client->do('DBSIZE'), 900, 'the others are there');
+}
+
+done_testing();
