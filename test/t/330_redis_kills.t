@@ -1,0 +1,163 @@
+# Redis: a restore killed at any point, followed by a backup and by another restore.
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use CustbackupTest;
+use RedisTest;
+use Test::More;
+use Time::HiRes qw(time sleep);
+
+my ($settings, $store, $directory) = mover_settings();
+my $source = start_redis();
+fill_everything($source);
+$source->client->do('EVAL', 'for i = 1, 60000 do redis.call("SET", "key:" .. i, i .. string.rep("v", i % 300)) end', 0);
+my $wanted_digest = $source->client->do('DEBUG', 'DIGEST');
+my $backup = redis_backup($settings, $store, redis_url($source));
+is($backup->{done}{event}, 'done', 'the backup to restore');
+
+# A target with other data in two of the same databases and one more; a role of TCP that we can hold up.
+sub live_target
+{
+    my (%option) = @_;
+    my $target = start_redis(%option);
+    my $r = $target->client;
+    $r->do('EVAL', 'for i = 1, 500 do redis.call("SET", "old:" .. i, i) end', 0);
+    $r->do('SELECT', 3);
+    $r->do('SET', 'old', 'in 3');
+    $r->do('SELECT', 5);
+    $r->do('SET', 'old', 'in 5');
+    return $target;
+}
+
+sub live_part
+{
+    my ($target) = @_;
+    return join "\n", map { $target->everything(database => $_) } 0, 3, 5;
+}
+
+# Starts a restore and kills the mover once the target shows what the condition wants.
+sub kill_when
+{
+    my ($target, $signal, $condition, %option) = @_;
+    my $job = restore_job($settings, $store, redis_url($target), $backup->{job}, $backup->{done},
+        engine => 'redis', type => 'redis', %option);
+    my $run = start_mover($settings, $job);
+    my $r = $target->client;
+    my $end = time + 30;
+    while (time < $end && !$condition->($r)) { }
+    kill $signal, $run->{pid};
+    my $result = run_mover($run);
+    return { %$result, done => last_event($result), job => $job };
+}
+
+my $resource = $backup->{job}{resource}{id};
+for my $round (1, 3, 6)
+{
+    my $target = live_target();
+    my $before = live_part($target);
+    my $keys = 1 + 8000 * $round;
+    my $killed = kill_when($target, 'KILL', sub {
+        my ($r) = @_;
+        my $filled = 0;
+        $filled += $_ for $r->do('INFO', 'keyspace') =~ /^db1\d:keys=(\d+)/mg;
+        return $filled >= $keys || $r->do('EXISTS', 'text');
+    });
+    my $live = $target->client;
+    my $spares = () = $live->do('INFO', 'keyspace') =~ /^db1\d:/mg;
+    if (!$live->do('EXISTS', 'text'))
+    {
+        same(live_part($target), $before, "killed after $keys keys: what was live is as it was");
+    }
+    ok($spares > 0, "killed after $keys keys: something was left behind");
+
+    # A backup passes over what was left; a restore from it as well.
+    my $again = redis_backup($settings, $store, redis_url($target), resource_id => $resource);
+    is($again->{done}{event}, 'done', 'a backup of the target') or diag explain $again->{done};
+    is($again->{done}{counts}{keys}, 502, 'counts what is live') if !$live->do('EXISTS', 'text');
+    like($again->{done}{notes}[0] // '', qr/leftovers of a restore/, 'and says what it passes over');
+    my $copy = start_redis();
+    my $from = redis_restore($settings, $store, redis_url($copy), $again, mode => 'clone');
+    is($from->{done}{event}, 'done', 'a restore from that backup') or diag explain $from->{done};
+    like($from->{done}{left_alone}[0] // '', qr/leftovers/, 'leaves them alone');
+    my $kept = join ' ', $copy->client->do('INFO', 'keyspace') =~ /^db(\d+):/mg;
+    is($kept, '0 3 5', 'and brings the live databases only') if !$live->do('EXISTS', 'text');
+
+    # The next restore sweeps and succeeds.
+    my $next = redis_restore($settings, $store, redis_url($target), $backup, resource_id => $resource);
+    is($next->{done}{event}, 'done', 'the next restore') or diag explain $next->{done};
+    is($target->client->do('DEBUG', 'DIGEST'), $wanted_digest, 'brings everything, and nothing else is left');
+}
+
+# SIGTERM undoes by itself.
+{
+    my $target = live_target();
+    my $before = $target->everything;
+    my $killed = kill_when($target, 'TERM', sub { $_[0]->do('INFO', 'keyspace') =~ /^db1\d:keys=\d{4}/m });
+    is($killed->{done}{reason}, 'cancelled', 'SIGTERM: cancelled') or diag explain $killed->{events};
+    ok(!$killed->{done}{target_modified}, 'SIGTERM: the target was not modified');
+    same($target->everything, $before, 'SIGTERM: and no spare database is left');
+}
+
+# The server dies in the middle.
+{
+    my $target = live_target(conf => "appendonly yes\nappendfsync always\n");
+    my $before = $target->everything;
+    my $job = restore_job($settings, $store, redis_url($target), $backup->{job}, $backup->{done}, engine => 'redis', type => 'redis');
+    my $run = start_mover($settings, $job);
+    my $r = $target->client;
+    while ($r->do('INFO', 'keyspace') !~ /^db1\d:keys=\d{4}/m) { }
+    $target->stop;
+    my $result = run_mover($run);
+    is(last_event($result)->{reason}, 'unreachable', 'the server killed: unreachable');
+    ok(!last_event($result)->{target_modified}, 'not modified');
+    $target->start;
+    wait_for(sub { ($target->client->ask('PING') // '') eq 'PONG' }, 10, 'started again');
+    is(redis_restore($settings, $store, redis_url($target), $backup, resource_id => $resource)->{done}{event}, 'done', 'the next restore');
+    is($target->client->do('DEBUG', 'DIGEST'), $wanted_digest, 'is whole');
+}
+
+# In place (no SWAPDB), killed: the mark tells the next backup, the next restore mends it.
+{
+    my $target = live_target(conf => "rename-command SWAPDB \"\"\n");
+    my $killed = kill_when($target, 'KILL', sub { $_[0]->do('DBSIZE') > 5000 });
+    my $note = redis_backup($settings, $store, redis_url($target), resource_id => $resource);
+    is($note->{done}{event}, 'done', 'a backup after a restore in place that was killed');
+    like($note->{done}{notes}[0], qr/a restore into database \d did not come to its end/, 'says so');
+    my $next = redis_restore($settings, $store, redis_url($target), $backup, resource_id => $resource);
+    is($next->{done}{event}, 'done', 'the next restore') or diag explain $next->{done};
+    like($next->{done}{left_alone}[0], qr/in place.*SWAPDB/, 'in place, and why');
+    is($target->client->do('DEBUG', 'DIGEST'), $wanted_digest, 'is whole');
+}
+
+# Somebody writes into a spare database, or takes its mark away: the swap does not take place.
+{
+    my $target = live_target();
+    my $before = $target->everything;
+    my $job = restore_job($settings, $store, redis_url($target), $backup->{job}, $backup->{done}, engine => 'redis', type => 'redis');
+    my $run = start_mover($settings, $job);
+    my $r = $target->client;
+    my $spare;
+    while (!$spare) { ($spare) = $r->do('INFO', 'keyspace') =~ /^db(1\d):keys=\d{4}/m }
+    $r->do('SELECT', $spare);
+    $r->do('SET', 'intruder', 1);
+    my $result = run_mover($run);
+    is(last_event($result)->{event}, 'failed', 'an intruder in a spare database fails the restore');
+    ok(!last_event($result)->{target_modified}, 'and nothing live was touched');
+    same($target->everything, $before, 'as it was');
+}
+
+# Two at once.
+{
+    my $target = live_target();
+    my $job = restore_job($settings, $store, redis_url($target), $backup->{job}, $backup->{done}, engine => 'redis', type => 'redis');
+    my $run = start_mover($settings, $job);
+    my $r = $target->client;
+    while ($r->do('INFO', 'keyspace') !~ /^db1\d:/m) { }
+    my $second = redis_restore($settings, $store, redis_url($target), $backup, resource_id => $resource);
+    is($second->{done}{reason}, 'target_busy', 'a second restore of the same resource is refused') or diag explain $second->{done};
+    is(last_event(run_mover($run))->{event}, 'done', 'the first one ends well');
+    is($target->client->do('DEBUG', 'DIGEST'), $wanted_digest, 'and is whole');
+}
+
+done_testing();
