@@ -55,6 +55,7 @@ typedef struct Attempt
 	bool		 concluded;
 	const char	*reason; /* what we say when it is over */
 	char		 detail[256];
+	TargetState	 target;	 /* as the mover that we end tells */
 	int64		 started_at; /* by clock_ms() */
 	int64		 progress_at;
 	int64		 kill_at; /* SIGKILL; NEVER: not yet decided */
@@ -192,9 +193,14 @@ read_events(Attempt *attempt)
 {
 	bool more = attempt->child.events >= 0 && events_read(&attempt->events, attempt->child.events);
 
-	/* Nobody listens any more: read on, so that the mover does not block on a full pipe. */
+	/*
+	 * Its words move nothing any more: read on, so that it does not block on a full
+	 * pipe, and for what a restore that was ended leaves behind.
+	 */
 	for (int lines = 0; lines < LINES_A_ROUND && !is_heard(attempt) && events_line(&attempt->events); lines++)
 	{
+		if (attempt->is_restore && events_target_state(&attempt->events) != TARGET_UNKNOWN)
+			attempt->target = events_target_state(&attempt->events);
 		events_consume(&attempt->events);
 		if (more)
 			more = events_read(&attempt->events, attempt->child.events);
@@ -317,7 +323,7 @@ next_event(Attempt *attempt)
 	if (has_line(attempt))
 		return events_line(&attempt->events);
 	if (needs_last_word(attempt))
-		return events_failed(attempt->reason, attempt->detail, &attempt->errors);
+		return events_failed(attempt->reason, attempt->detail, &attempt->errors, attempt->target);
 	return NULL;
 }
 

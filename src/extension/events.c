@@ -96,17 +96,19 @@ events_consume(EventReader *reader)
 	find_line(reader, 0);
 }
 
-/* An `alive` key: inside a JSON text its quotes would be escaped. */
-static bool
-proves_life(const char *line)
+/* The text behind a key, quoted as it is given; inside a JSON text its quotes would be escaped. */
+static const char *
+value_of(const char *line, const char *quoted_key)
 {
-	const char *key = strstr(line, "\"alive\"");
+	const char *value = strstr(line, quoted_key);
 
-	if (!key)
-		return false;
-	key += strlen("\"alive\"");
-	key += strspn(key, " \t");
-	return *key == ':';
+	if (!value)
+		return NULL;
+	value += strlen(quoted_key);
+	value += strspn(value, " \t");
+	if (*value != ':')
+		return NULL;
+	return value + 1 + strspn(value + 1, " \t");
 }
 
 bool
@@ -117,7 +119,17 @@ events_show_progress(EventReader *reader)
 	bool		changed = hash != reader->last_hash;
 
 	reader->last_hash = hash;
-	return changed || proves_life(line);
+	return changed || value_of(line, "\"alive\"") != NULL;
+}
+
+TargetState
+events_target_state(const EventReader *reader)
+{
+	const char *value = value_of(reader->buffer.data, "\"target_modified\"");
+
+	if (!value)
+		return TARGET_UNKNOWN;
+	return strncmp(value, "false", 5) == 0 ? TARGET_UNTOUCHED : TARGET_MODIFIED;
 }
 
 static void
@@ -193,7 +205,7 @@ append_plain(StringInfo text, const char *bytes, int length)
 }
 
 char *
-events_failed(const char *reason, const char *detail, const ErrorTail *tail)
+events_failed(const char *reason, const char *detail, const ErrorTail *tail, TargetState target)
 {
 	StringInfoData text;
 	StringInfoData event;
@@ -209,6 +221,8 @@ events_failed(const char *reason, const char *detail, const ErrorTail *tail)
 	initStringInfo(&event);
 	appendStringInfo(&event, "{\"event\": \"failed\", \"reason\": \"%s\", \"detail\": ", reason);
 	escape_json(&event, text.data);
+	if (target != TARGET_UNKNOWN)
+		appendStringInfo(&event, ", \"target_modified\": %s", target == TARGET_MODIFIED ? "true" : "false");
 	appendStringInfoChar(&event, '}');
 	pfree(text.data);
 	return event.data;

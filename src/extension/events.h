@@ -43,6 +43,17 @@ extern void events_consume(EventReader *reader);
 /* Does the line at the head show that work goes on: new figures, or a proof of life? */
 extern bool events_show_progress(EventReader *reader);
 
+/* What a mover's last words tell of a restore's target. */
+typedef enum TargetState
+{
+	TARGET_UNKNOWN, /* nothing: SQL judges by the phase */
+	TARGET_UNTOUCHED,
+	TARGET_MODIFIED
+} TargetState;
+
+/* Of the line at the head; TARGET_UNKNOWN when it does not speak of it. */
+extern TargetState events_target_state(const EventReader *reader);
+
 typedef struct ErrorTail
 {
 	char bytes[ERRORS_TAIL_BYTES];
@@ -59,6 +70,6 @@ extern bool error_tail_read(ErrorTail *tail, int fd);
 extern const char *events_to_server(const char *event);
 
 /* {"event": "failed", ...}: palloc'd, ASCII.  tail may be NULL. */
-extern char *events_failed(const char *reason, const char *detail, const ErrorTail *tail);
+extern char *events_failed(const char *reason, const char *detail, const ErrorTail *tail, TargetState target);
 
 #endif

@@ -117,6 +117,22 @@ ok(wait_for(sub { open_pipes(worker_pid($node)) == $pipes }, 5, 'descriptors'), 
     wait_for(sub { !movers_of($node) }, 10, 'gone');
 }
 
+# ---- a restore that is ended: its own last words tell what became of the target
+{
+    my $restore = sub {
+        my ($mode) = @_;
+        my $backup = submit($node, 'ok');
+        await($node, $backup, 'ok');
+        $node->safe_psql($db, "UPDATE custbackup.resources SET token = '$mode.r'
+            WHERE id = (SELECT resource_id FROM custbackup.jobs WHERE id = '$backup')");
+        my $job = $node->safe_psql($db, "SELECT custbackup.request_restore('$backup', safety_backup => false)");
+        await($node, $job, 'failed', 15);
+        return $node->safe_psql($db, "SELECT reason, target_modified, attempt FROM custbackup.jobs WHERE id = '$job'");
+    };
+    is($restore->('apply'), 'stalled|f|1', 'a stalled restore whose mover could still say that nothing was changed');
+    is($restore->('applydie'), 'mover_lost|t|1', 'one whose mover died while it applied: possibly changed, and not tried again');
+}
+
 # ---- what it inherits
 {
     await($node, submit($node, 'environment'), 'ok');
