@@ -19,6 +19,27 @@ use PostgreSQL::Test::Utils ();
 
 our @EXPORT = qw(start_redis same redis_url fill_everything redis_backup redis_restore);
 
+# The server is the same program as redis-check-rdb, by another name: Debian's redis-tools has it without
+# the service that redis-server would start.
+my $found;
+
+sub find_server
+{
+    return $found if $found;
+    for my $directory (split /:/, $ENV{PATH})
+    {
+        return $found = "$directory/redis-server" if -x "$directory/redis-server";
+    }
+    for my $directory (split /:/, $ENV{PATH})
+    {
+        next unless -x "$directory/redis-check-rdb";
+        $found = PostgreSQL::Test::Utils::tempdir() . '/redis-server';
+        symlink "$directory/redis-check-rdb", $found or die $!;
+        return $found;
+    }
+    die "no redis-server and no redis-check-rdb: apt-get install redis-tools\n";
+}
+
 # Options: binary, conf (lines), dir, port, tls (a directory with key, cert, ca), expect_no_auth.
 sub start_redis
 {
@@ -26,7 +47,7 @@ sub start_redis
     my $self = bless {
         port => $option{port} // free_port(),
         dir  => $option{dir}  // PostgreSQL::Test::Utils::tempdir(),
-        binary => $option{binary} // 'redis-server', conf => $option{conf} // '', password => $option{password},
+        binary => $option{binary} // find_server(), conf => $option{conf} // '', password => $option{password},
     }, 'RedisTest::Server';
     $self->start;
     return $self;
@@ -100,7 +121,7 @@ sub fill_everything
     $r->do('SADD', 'smallset', 'a', 'b', 'c');
     $r->do('SADD', 'hashset', map { "member $_" } 1 .. 300);
     $r->do('ZADD', 'smallzset', 1, 'a', 2.5, 'b', 'inf', 'c', '-inf', 'd');
-    $r->do('ZADD', 'skiplist', map { ($_ / 7, "m$_") } 1 .. 300);
+    $r->do('ZADD', 'skiplist', map { ($_ / 8, "m$_") } 1 .. 300);
     $r->do('HSET', 'smallhash', a => 1, b => 'two');
     $r->do('HSET', 'hashtable', map { ("f$_" => "v$_") } 1 .. 700);
     $r->do('HSET', 'longhash', f => 'w' x 300);

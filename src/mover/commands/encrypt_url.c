@@ -25,14 +25,14 @@ static const char help[] =
 	"key.  One newline at the end is not part of the URL.  The URL is never taken from the command\n"
 	"line.  How a platform's own code does the same: docs/secrets.md.\n"
 	"\n"
-	"Schemes: postgresql, postgres, mongodb, mongodb+srv, redis, rediss\n"
+	"Schemes: postgresql, postgres, mongodb, mongodb+srv, redis, rediss, valkey, valkeys\n"
 	"\n"
 	"Example:\n"
 	"  custbackup encrypt-url --key-file=/etc/custbackup/key < url.txt\n"
 	"\n" COMMAND_SETTINGS_HELP;
 
-static const char *const schemes[] = {"postgresql://",	"postgres://", "mongodb://",
-									  "mongodb+srv://", "redis://",	   "rediss://"};
+static const char *const schemes[] = {"postgresql://", "postgres://", "mongodb://", "mongodb+srv://",
+									  "redis://",	   "rediss://",	  "valkey://",	"valkeys://"};
 
 /* The mover judges the rest when it knows the resource's type; nothing of the URL is ever printed. */
 static bool
@@ -56,7 +56,7 @@ check_url(const Secret *url, Failure *failure)
 	}
 	return failure_set(failure, REASON_BAD_URL,
 					   "standard input is no URL that begins with postgresql://, postgres://, "
-					   "mongodb://, mongodb+srv://, redis:// or rediss://");
+					   "mongodb://, mongodb+srv://, redis://, rediss://, valkey:// or valkeys://");
 }
 
 static bool

@@ -1,0 +1,171 @@
+# Redis: who may come in, by what way, and what is said when the way is barred.
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use CustbackupTest;
+use RedisTest;
+use IO::Socket::INET;
+use JSON::PP ();
+use Test::More;
+
+my ($settings, $store, $directory) = mover_settings();
+
+sub percent
+{
+    return join '', map { sprintf '%%%02X', ord } split //, $_[0];
+}
+
+# ---- passwords of any bytes, ACL users
+
+my $password = "p\@ss:w/rd?#% \t\"'\\\xff\x01ü";
+my $quoted = join '', map { sprintf '\\x%02x', ord } split //, $password;
+my $server = start_redis(conf => "requirepass \"$quoted\"\nuser app on \">$quoted\" ~* &* +\@all\n"
+      . "user nosync on >secret-nosync ~* &* +\@all -sync -psync -replconf\nuser reader on >secret-reader ~* &* +\@read +info +scan +select\n"
+      . "user partial on >secret-partial ~cache:* &* +\@all\n");
+$server->{password} = $password;
+$server->client->do('SET', "key$_", $_) for 1 .. 100;
+
+my $backup = redis_backup($settings, $store, redis_url($server, password => percent($password)));
+is($backup->{done}{event}, 'done', 'a password with any bytes') or diag explain $backup->{done};
+is($backup->{done}{counts}{keys}, 100, 'and all keys');
+is(redis_backup($settings, $store, redis_url($server, user => 'app', password => percent($password)))->{done}{event}, 'done',
+    'an ACL user with it');
+is(redis_backup($settings, $store, redis_url($server, user => 'default', password => percent($password)))->{done}{event}, 'done',
+    'the user "default"');
+
+for my $case (
+    [ 'no password', {}, 'auth', qr/refused INFO: NOAUTH/ ],
+    [ 'a wrong password', { password => 'wrong-secret' }, 'auth', qr/refused AUTH: WRONGPASS/ ],
+    [ 'an unknown user', { user => 'nobody', password => 'wrong-secret' }, 'auth', qr/refused AUTH: WRONGPASS/ ],
+    [ 'a user without the right to DUMP', { user => 'reader', password => 'secret-reader' }, 'auth', qr/refused \w+: NOPERM/ ],
+  )
+{
+    my ($name, $option, $reason, $detail) = @$case;
+    my $got = redis_backup($settings, $store, redis_url($server, %$option));
+    is($got->{done}{reason}, $reason, "$name: $reason");
+    like($got->{done}{detail}, $detail, "$name: the detail names the command") or diag explain $got->{done};
+    unlike("$got->{stdout}$got->{stderr}", qr/secret/, "$name: no secret in what is said");
+}
+my $nosync = redis_backup($settings, $store, redis_url($server, user => 'nosync', password => 'secret-nosync'));
+like($nosync->{done}{notes}[0], qr/refused REPLCONF \(NOPERM/, 'a role without replication: key by key, and said');
+is($nosync->{done}{counts}{keys}, 100, 'all keys');
+
+my $before = $server->client->do('DEBUG', 'DIGEST');
+for my $case (
+    [ 'a restore by a reader', 'reader', qr/refused (WATCH|RESTORE|SELECT|MULTI): NOPERM/ ],
+    [ 'a restore by a role of some keys', 'partial', qr/NOPERM/ ],
+  )
+{
+    my ($name, $user, $detail) = @$case;
+    my $got = redis_restore($settings, $store, redis_url($server, user => $user, password => "secret-$user"), $backup);
+    is($got->{done}{reason}, 'auth', "$name: auth");
+    like($got->{done}{detail}, $detail, "$name: named");
+    ok(!$got->{done}{target_modified}, "$name: not modified");
+}
+is($server->client->do('DEBUG', 'DIGEST'), $before, 'nothing was touched');
+
+# ---- URLs
+
+for my $case (
+    [ 'redis:///tmp/redis.sock', qr/names no host/ ],
+    [ 'redis://127.0.0.1:0', qr/a port that is none/ ],
+    [ 'redis://127.0.0.1:6379/x', qr/no database's number/ ],
+    [ 'redis://127.0.0.1:6379/0?db=1', qr/has parameters/ ],
+    [ 'redis://user@127.0.0.1', qr/a user without a password/ ],
+    [ 'redis://:se%2@127.0.0.1', qr/not followed by two hex digits/ ],
+  )
+{
+    my ($url, $detail) = @$case;
+    my $got = redis_backup($settings, $store, $url);
+    is($got->{done}{reason}, 'bad_url', "$url: bad_url");
+    like($got->{done}{detail}, $detail, 'said');
+}
+{
+    my $strict = { %$settings, allow_local_targets => JSON::PP::false };
+    for my $host ('127.0.0.1', 'localhost', '[::1]', '[::ffff:127.0.0.1]', '0.0.0.0', '2130706433', '0x7f.1', '169.254.1.1')
+    {
+        my $got = redis_backup($strict, $store, "redis://:x12345\@$host:$server->{port}/0");
+        like($got->{done}{reason}, qr/bad_url|unreachable/, "$host: refused");
+    }
+    is(redis_backup($settings, $store, 'redis://127.0.0.1:' . free_port())->{done}{reason}, 'unreachable', 'nobody listens');
+    is(redis_backup($settings, $store, 'redis://no-such-host.invalid')->{done}{reason}, 'unreachable', 'no such host');
+}
+
+# Something that is no Redis, and something that says nothing more.
+{
+    my $listener = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1');
+    my $pid = fork // die;
+    if ($pid == 0)
+    {
+        while (my $client = $listener->accept) { print $client "HTTP/1.1 400 Bad Request\r\n\r\n"; close $client }
+        exit;
+    }
+    my $got = redis_backup($settings, $store, 'redis://127.0.0.1:' . $listener->sockport);
+    is($got->{done}{reason}, 'unreachable', 'no Redis answers: unreachable');
+    like($got->{done}{detail}, qr/does not speak Redis' protocol/, 'said');
+    kill 'KILL', $pid;
+    waitpid $pid, 0;
+}
+
+# ---- TLS
+
+SKIP:
+{
+    my $tls = "$directory/tls";
+    mkdir $tls;
+    my $made = system("cd $tls && { openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ca -keyout ca.key -out ca.crt "
+          . "&& openssl req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout key -out csr "
+          . "&& printf 'subjectAltName=DNS:localhost,IP:127.0.0.1' > ext "
+          . "&& openssl x509 -req -in csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out cert; } >log 2>&1");
+    skip 'no openssl command', 1 if $made != 0;
+    my $port = free_port();
+    my $secure = start_redis(conf => "tls-port $port\ntls-cert-file $tls/cert\ntls-key-file $tls/key\n"
+          . "tls-ca-cert-file $tls/ca.crt\ntls-auth-clients no\n");
+    fill_everything($secure);
+    my $everything = $secure->everything;
+    my %at = (scheme => 'rediss', port => $port);
+    my $trusting = { %$settings, ca_file => "$tls/ca.crt" };
+    for my $host ('127.0.0.1', 'localhost')
+    {
+        my $got = redis_backup($trusting, $store, redis_url($secure, %at, host => $host));
+        is($got->{done}{event}, 'done', "TLS to $host") or diag explain $got->{done};
+        my $target = redis_restore($trusting, $store, redis_url($secure, %at, host => $host), $got);
+        is($target->{done}{event}, 'done', "a restore over TLS to $host") or diag explain $target->{done};
+        same($secure->everything, $everything, 'is whole');
+    }
+    my $untrusted = redis_backup($settings, $store, redis_url($secure, %at));
+    is($untrusted->{done}{reason}, 'unreachable', 'a certificate of nobody whom we trust');
+    like($untrusted->{done}{detail}, qr/certificate is not trusted/, 'said');
+    my $plain = redis_backup($trusting, $store, redis_url($secure, scheme => 'rediss'));
+    is($plain->{done}{reason}, 'unreachable', 'TLS to a port that speaks none');
+    my $clear = redis_backup($trusting, $store, redis_url($secure, port => $port));
+    is($clear->{done}{reason}, 'unreachable', 'no TLS to a port that does') or diag explain $clear->{done};
+}
+
+# ---- secrets: nowhere but in memory
+
+{
+    my $target = start_redis(conf => "requirepass the-password-1234\n");
+    $target->{password} = 'the-password-1234';
+    $target->client->do('EVAL', 'for i = 1, 200000 do redis.call("SET", "key:" .. i, string.rep("v", 400)) end', 0);
+    my $job = backup_job($settings, $store, redis_url($target, password => 'the-password-1234'), engine => 'redis', type => 'redis');
+    my $run = start_mover($settings, $job);
+    my $seen = '';
+    for (1 .. 20)
+    {
+        for my $file ("/proc/$run->{pid}/cmdline", "/proc/$run->{pid}/environ")
+        {
+            local (@ARGV, $/) = ($file);
+            no warnings;
+            $seen .= <> // '' if -r $file;
+        }
+        select undef, undef, undef, 0.02;
+    }
+    my $result = run_mover($run);
+    is(last_event($result)->{event}, 'done', 'a larger backup');
+    unlike($seen, qr/the-password/, 'no password in argv or environment');
+    is(system("grep -rqs the-password-1234 $directory"), 256, 'nor in a file of ours');
+}
+
+done_testing();
