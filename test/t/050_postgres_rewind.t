@@ -79,7 +79,7 @@ run_everything('second');
 customer(q{DROP TABLE first_house.bill CASCADE; UPDATE first_house.customer SET size = 1, feeling = 'sad';
     CREATE VIEW on_restored AS SELECT id, name FROM first_house.customer;
     CREATE FUNCTION uses(first_house.mood) RETURNS int LANGUAGE sql AS 'SELECT 1';
-    CREATE EXTENSION pgcrypto; CREATE EXTENSION tablefunc; DROP EXTENSION unaccent; ALTER EXTENSION seg SET SCHEMA first_house;
+    CREATE EXTENSION pgcrypto; CREATE EXTENSION tablefunc; DROP EXTENSION unaccent; DROP EXTENSION seg; CREATE EXTENSION seg SCHEMA first_house;
     ALTER TABLE first_house.parent ADD COLUMN more text; DROP TABLE team_table; DROP SCHEMA team_schema;
     GRANT ALL ON SCHEMA public TO reader; REVOKE USAGE ON SCHEMA public FROM someone; COMMENT ON SCHEMA public IS 'mine';
     ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO someone; ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
