@@ -19,7 +19,7 @@ our @EXPORT = qw(
     start_fake_control create_extension install_fake_mover
     submit outcome_of await attempt_of running_since
     worker_pid launcher_pid movers_of fake_log never_twice log_count
-    alive cpu_ticks resident_kb open_pipes
+    alive kill_postmaster cpu_ticks resident_kb open_pipes
 );
 
 my $resources = 0;
@@ -156,6 +156,15 @@ sub alive
         push @alive, $pid if (<$stat> // ') Z ') !~ /^.*\) [ZX] /;
     }
     return @alive;
+}
+
+# kill -9 of the postmaster; returns when it is gone from the table of processes, as its next start wants.
+sub kill_postmaster
+{
+    my ($node) = @_;
+    my ($pid) = slurp_file($node->data_dir . '/postmaster.pid') =~ /^(\d+)/;
+    $node->kill9;
+    return wait_for(sub { !kill 0, $pid }, 10, 'the postmaster is gone');
 }
 
 sub cpu_ticks

@@ -116,7 +116,7 @@ for my $mode ('fast', 'immediate')
     my @jobs = two_running();
     my @movers = movers_of($node);
     my $worker = worker_pid($node);
-    $node->kill9;
+    kill_postmaster($node);
     all_gone('postmaster killed', 10, @movers, $worker);
     $node->start;
     run_again('postmaster killed', 30, @jobs);
