@@ -307,6 +307,27 @@ take_restore(Job *job, json_t *object, const char *mode, Failure *failure)
 	return true;
 }
 
+static bool
+take_expiry(Job *job, json_t *object, Failure *failure)
+{
+	const Field fields[] = {
+		{"backup_id", FIELD_UUID, &job->backup_id},
+		{"key", FIELD_KEY, &job->object_key},
+		{"version", FIELD_TEXT_OR_NULL, &job->version},
+	};
+	const char *name;
+
+	job->expected_bytes = -1;
+	if (!take_fields(object, "object.", FIELDS(fields), failure))
+		return false;
+	name = strchr(job->object_key, '/');
+	if (name != NULL && strncmp(name + 1, job->backup_id, strlen(job->backup_id)) == 0)
+		return true;
+	return failure_set(failure, REASON_CONFIG,
+					   "the job's field \"object.key\" is another backup's: its name must begin with %s",
+					   job->backup_id);
+}
+
 /* The kind decides which other fields there are. */
 static bool
 take_kind(Job *job, json_t *root, Failure *failure)
@@ -319,10 +340,34 @@ take_kind(Job *job, json_t *root, Failure *failure)
 			failure, REASON_CONFIG,
 			"the job's field \"version\" must be %d: are extension and mover of the same version?",
 			JOB_VERSION);
-	if (kind == NULL || (strcmp(kind, "backup") != 0 && strcmp(kind, "restore") != 0))
-		return failure_set(failure, REASON_CONFIG, "the job's field \"kind\" must be backup or restore");
-	job->kind = strcmp(kind, "restore") == 0 ? JOB_RESTORE : JOB_BACKUP;
+	if (kind != NULL && strcmp(kind, "backup") == 0)
+		job->kind = JOB_BACKUP;
+	else if (kind != NULL && strcmp(kind, "restore") == 0)
+		job->kind = JOB_RESTORE;
+	else if (kind != NULL && strcmp(kind, "expire") == 0)
+		job->kind = JOB_EXPIRE;
+	else
+		return failure_set(failure, REASON_CONFIG,
+						   "the job's field \"kind\" must be backup, restore or expire");
 	return true;
+}
+
+/* What a job has that touches the store alone.  *kind is the caller's to free. */
+static bool
+take_all_of_expiry(Job *job, json_t *root, char **kind, Failure *failure)
+{
+	int			version;
+	json_t	   *store = NULL;
+	json_t	   *object = NULL;
+	const Field fields[] = {
+		{"version", FIELD_COUNT, &version},		 {"kind", FIELD_NAME, kind},
+		{"job_id", FIELD_UUID, &job->job_id},	 {"attempt_id", FIELD_UUID, &job->attempt_id},
+		{"attempt", FIELD_COUNT, &job->attempt}, {"store", FIELD_OBJECT, &store},
+		{"object", FIELD_OBJECT, &object},
+	};
+
+	return take_fields(root, "", FIELDS(fields), failure) && take_store(job, store, failure) &&
+		   take_expiry(job, object, failure);
 }
 
 /* *kind and *mode are the caller's to free. */
@@ -344,6 +389,8 @@ take_all(Job *job, json_t *root, char **kind, char **mode, Failure *failure)
 
 	if (!take_kind(job, root, failure))
 		return false;
+	if (job->kind == JOB_EXPIRE)
+		return take_all_of_expiry(job, root, kind, failure);
 	if (job->kind == JOB_RESTORE)
 		fields[sizeof(fields) / sizeof(fields[0]) - 1] = (Field){"mode", FIELD_NAME, mode};
 	if (!take_fields(root, "", FIELDS(fields), failure) || !take_resource(job, resource, failure) ||

@@ -19,7 +19,8 @@
 typedef enum JobKind
 {
 	JOB_BACKUP,
-	JOB_RESTORE
+	JOB_RESTORE,
+	JOB_EXPIRE /* has neither engine nor resource: nothing but the store is touched */
 } JobKind;
 
 /* A rewind puts a resource back; a clone fills another, empty one. */

@@ -324,6 +324,14 @@ report_restore_done(Report *report, const RestoreOutcome *outcome)
 }
 
 void
+report_expire_done(Report *report)
+{
+	if (out_of_order(report, "done", report->started))
+		return;
+	end_with(report, json_pack("{s:s}", "event", "done"), true);
+}
+
+void
 report_failed(Report *report, const Failure *failure, const RestoreOutcome *outcome)
 {
 	FailureReason reason = failure->reason != REASON_NONE ? failure->reason : REASON_INTERNAL;

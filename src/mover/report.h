@@ -76,6 +76,7 @@ extern void report_upload(Report *report, const char *key, const char *upload_id
 
 extern void report_backup_done(Report *report, const BackupResult *result);
 extern void report_restore_done(Report *report, const RestoreOutcome *outcome);
+extern void report_expire_done(Report *report);
 extern void report_failed(Report *report, const Failure *failure, const RestoreOutcome *outcome);
 
 /* Was `done` said? The exit status is 0 exactly then. */

@@ -218,6 +218,27 @@ SKIP:
     is(last_event(run_mover($settings, restore_job($settings, $store_url, $url, $fourth, last_event($adopted))))->{event}, 'done', 'which can be restored');
 }
 
+# ---- expired ---------------------------------------------------------------------------------------
+
+sub expire_job
+{
+    my ($backup, $key) = @_;
+    return {
+        version => 1, kind => 'expire', job_id => new_uuid(), attempt_id => new_uuid(), attempt => 1,
+        store  => { name => 'default', url => $store_url },
+        object => { backup_id => $backup->{job_id}, key => $key // $backup->{object}{key}, version => undef }
+    };
+}
+
+my $other = backup_job($settings, $store_url, $url);
+run_mover($settings, $other);
+my $expired = run_mover($settings, expire_job($other));
+is_deeply([ map { $_->{event} } @{ $expired->{events} } ], [ 'started', 'done' ], 'an expiry is done') or diag $expired->{stdout};
+is_deeply([ files_of("$store/acme-main") ], [ "$id.dump.gz", "$id.json" ], 'its object and manifest are gone, the others are not');
+is(last_event(run_mover($settings, expire_job($other)))->{event}, 'done', 'a second attempt ends well');
+like_failure(run_mover($settings, expire_job($other, $job->{object}{key})), 'config', qr/another backup's/, "another backup's key");
+is_deeply([ files_of("$store/acme-main") ], [ "$id.dump.gz", "$id.json" ], '  and nothing is removed');
+
 # ---- cancelled -------------------------------------------------------------------------------------
 
 $customer->safe_psql('shop', 'SET ROLE app; INSERT INTO item SELECT g, md5(g::text) || repeat(md5(g::text), 20) FROM generate_series(30001, 300000) g');

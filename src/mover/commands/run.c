@@ -15,6 +15,7 @@
 
 #include "backup.h"
 #include "cancel.h"
+#include "expire.h"
 #include "job.h"
 #include "protect.h"
 #include "report.h"
@@ -79,8 +80,11 @@ static bool
 do_job(const Job *job, const Settings *settings, Report *report, RestoreOutcome *outcome, Failure *failure)
 {
 	Secret url = {0};
-	bool   done = decrypt_url(settings, job, &url, failure);
+	bool   done;
 
+	if (job->kind == JOB_EXPIRE)
+		return expire_run(job, settings, report, failure);
+	done = decrypt_url(settings, job, &url, failure);
 	if (done && job->kind == JOB_BACKUP)
 		done = backup_run(job, settings, &url, report, failure);
 	else if (done)
