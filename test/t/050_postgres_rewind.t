@@ -204,6 +204,19 @@ refused('a wrong password', 'auth', qr/28P01/, url => customer_url($node, passwo
     $node->restart;
 }
 
+# A role that reads everything and owns nothing.
+admin(q{CREATE ROLE auditor LOGIN PASSWORD 'x-only-reads' IN ROLE pg_read_all_data}, 'postgres');
+refused('a role that owns nothing', 'not_restorable', qr/role "auditor" owns none of the \d+ tables/,
+    url => customer_url($node, role => 'auditor', password => 'x-only-reads'));
+
+# What another role had, and has dropped since, is not ours to make again.
+admin('DROP TABLE desk.kept');
+($done, $result) = restore($job, $event, $url);
+is($done->{event}, 'done', 'a rewind without another role\'s table') or diag($result->{stdout});
+ok((grep { /table desk\.kept of the backup is not restored: it is another role's/ } @{ $done->{left_alone} }), 'which is told');
+admin('CREATE TABLE desk.kept (x int); INSERT INTO desk.kept VALUES (1); GRANT SELECT ON desk.kept TO app');
+is(schema_dump($node) . checksum_database($node), $schema . $rows, 'all else is as it was');
+
 # ---- tools ---------------------------------------------------------------------------------------------------------
 
 my %tool = map { my $name = $_; $name => (grep { -x } map { "$_/$name" } split /:/, $ENV{PATH})[0] } qw(pg_dump pg_restore psql);

@@ -32,7 +32,9 @@ typedef struct PostgresPlan
 	const PostgresArchive *backup;
 	const PostgresTarget  *target;
 	RestoreMode			   mode;
-	bool				  *drops;		   /* [i]: the target's entry i is dropped */
+	bool				  *drops;	/* [i]: the target's entry i is dropped */
+	size_t				  *staying; /* the target's entries that stay because they are not ours */
+	size_t				   staying_count;
 	bool				  *chosen;		   /* [i]: pg_restore puts the backup's entry i back */
 	bool				   creates_public; /* schema public is gone, and the backup has objects in it */
 	bool				   public_differs; /* grants or comment of schema public are to be set anew */

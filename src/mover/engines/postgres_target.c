@@ -45,6 +45,10 @@ static const char *const configuration_sql =
 	" CROSS JOIN LATERAL pg_catalog.unnest(e.extconfig) AS t(oid)"
 	" JOIN pg_catalog.pg_class c ON c.oid = t.oid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace";
 
+static const char *const closed_schemas_sql =
+	"SELECT nspname FROM pg_catalog.pg_namespace WHERE NOT pg_catalog.has_schema_privilege(oid, 'CREATE')"
+	" ORDER BY nspname";
+
 static const char *const unowned_sql =
 	"SELECT 'pg_catalog.pg_cast'::pg_catalog.regclass::pg_catalog.oid, c.oid FROM pg_catalog.pg_cast c"
 	" JOIN pg_catalog.pg_type s ON s.oid = c.castsource JOIN pg_catalog.pg_type t ON t.oid = c.casttarget"
@@ -140,6 +144,7 @@ postgres_target_ask(PostgresTarget *target, PostgresSession *session, Failure *f
 		{roles_sql, &target->roles},
 		{extensions_sql, &target->extensions},
 		{configuration_sql, &target->configuration},
+		{closed_schemas_sql, &target->closed_schemas},
 		{unowned_sql, &target->unowned},
 		{inherited_sql, &target->inherited},
 		{large_objects_sql, &target->kept_large_objects},
@@ -168,6 +173,7 @@ postgres_target_free(PostgresTarget *target)
 	PQclear(target->roles);
 	PQclear(target->extensions);
 	PQclear(target->configuration);
+	PQclear(target->closed_schemas);
 	PQclear(target->unowned);
 	PQclear(target->inherited);
 	PQclear(target->kept_large_objects);
@@ -224,6 +230,12 @@ int
 postgres_target_extension(const PostgresTarget *target, const char *name)
 {
 	return find_sorted(target->extensions, name);
+}
+
+bool
+postgres_target_is_closed(const PostgresTarget *target, const char *schema)
+{
+	return find_sorted(target->closed_schemas, schema) >= 0;
 }
 
 bool

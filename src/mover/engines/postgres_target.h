@@ -31,6 +31,7 @@ typedef struct PostgresTarget
 	PGresult *roles;			  /* name (sorted), ours, member */
 	PGresult *extensions;		  /* name (sorted), schema, ours, has configuration tables */
 	PGresult *configuration;	  /* schema, table, extension */
+	PGresult *closed_schemas;	  /* names (sorted) of schemas in which we may not create */
 	PGresult *unowned;			  /* catalogue, oid of casts and transforms that are ours */
 	PGresult *inherited;		  /* oids of constraints that only their parent's drop can drop, ascending */
 	PGresult *kept_large_objects; /* oids of other owners' */
@@ -54,6 +55,9 @@ extern int postgres_target_extension(const PostgresTarget *target, const char *n
 
 /* A cast or transform, which has no owner: do its types (or is its function) belong to us? */
 extern bool postgres_target_owns_object(const PostgresTarget *target, uint32_t catalog, uint32_t oid);
+
+/* A schema that is there, and in which we may not create. */
+extern bool postgres_target_is_closed(const PostgresTarget *target, const char *schema);
 
 /* A partition's part of a constraint: the server refuses to drop it for itself. */
 extern bool postgres_target_inherits_constraint(const PostgresTarget *target, uint32_t oid);

@@ -1,0 +1,152 @@
+/*
+ * postgres_preflight.c
+ *	  Refusals, each with a sentence that says what to do.
+ */
+#include "postgres_preflight.h"
+
+#include "postgres_entry.h"
+
+/* DROP without CASCADE would be refused by the server: told before anything is locked. */
+static bool
+check_dependants(const PostgresPlan *plan, Failure *failure)
+{
+	char staying[256];
+	char dropped[256];
+
+	for (size_t i = 0; i < plan->staying_count; i++)
+	{
+		const TocEntry *entry = &plan->present->entries[plan->staying[i]];
+
+		for (size_t k = 0; k < entry->dependency_count; k++)
+		{
+			const TocEntry *needed = postgres_archive_find(plan->present, entry->dependencies[k]);
+
+			if (needed != NULL && plan->drops[needed - plan->present->entries])
+				return failure_set(
+					failure, REASON_NOT_RESTORABLE,
+					"%s of role \"%s\" depends on %s, which the restore has to replace: drop it "
+					"first, or give it to role \"%s\"",
+					postgres_entry_text(entry, staying, sizeof(staying)),
+					text_or_empty(entry->owner)[0] != '\0' ? entry->owner : "(another)",
+					postgres_entry_text(needed, dropped, sizeof(dropped)), plan->target->role);
+		}
+	}
+	return true;
+}
+
+static bool
+check_extensions(const PostgresPlan *plan, PostgresSession *session, Failure *failure)
+{
+	for (size_t i = 0; i < plan->backup->entry_count; i++)
+	{
+		const TocEntry *entry = &plan->backup->entries[i];
+		bool			can = true;
+
+		if (entry->class != TOC_EXTENSION || !plan->chosen[i])
+			continue;
+		if (!postgres_target_can_create_extension(session, plan->target, entry->tag, &can, failure))
+			return false;
+		if (!can)
+			return failure_set(
+				failure, REASON_NOT_RESTORABLE,
+				"the backup needs the extension %s, which the target lacks and role \"%s\" may not create: "
+				"let an administrator run CREATE EXTENSION %s in it",
+				entry->tag, plan->target->role, entry->tag);
+	}
+	return true;
+}
+
+static bool
+check_empty(const PostgresPlan *plan, Failure *failure)
+{
+	char text[256];
+
+	for (size_t i = 0; i < plan->present->entry_count; i++)
+	{
+		const TocEntry *entry = &plan->present->entries[i];
+
+		if (postgres_entry_is_attribute(entry) || postgres_entry_is_public(entry) ||
+			entry->class == TOC_EXTENSION || entry->class == TOC_EVENT_TRIGGER)
+			continue;
+		return failure_set(failure, REASON_TARGET_NOT_EMPTY,
+						   "the target holds %s: a clone wants an empty database",
+						   postgres_entry_text(entry, text, sizeof(text)));
+	}
+	if (plan->target->large_objects > 0 || PQntuples(plan->target->kept_large_objects) > 0)
+		return failure_set(failure, REASON_TARGET_NOT_EMPTY,
+						   "the target holds large objects: a clone wants an empty database");
+	return true;
+}
+
+/* A large object of another role's under a number that the backup has cannot be replaced. */
+static bool
+check_large_objects(const PostgresPlan *plan, Failure *failure)
+{
+	for (size_t i = 0; i < plan->backup->entry_count; i++)
+	{
+		const TocEntry *entry = &plan->backup->entries[i];
+
+		for (int row = 0; entry->class == TOC_BLOB && row < PQntuples(plan->target->kept_large_objects);
+			 row++)
+		{
+			if (same_text(PQgetvalue(plan->target->kept_large_objects, row, 0), entry->tag))
+				return failure_set(
+					failure, REASON_NOT_RESTORABLE,
+					"large object %s of the backup is another role's in the target: let it be unlinked",
+					entry->tag);
+		}
+	}
+	return true;
+}
+
+/* With a role that owns nothing, a rewind would change nothing and say that all is well. */
+static bool
+check_owns_something(const PostgresPlan *plan, Failure *failure)
+{
+	size_t tables = 0;
+
+	for (size_t i = 0; i < plan->backup->entry_count; i++)
+	{
+		if (plan->backup->entries[i].class != TOC_TABLE)
+			continue;
+		if (plan->chosen[i])
+			return true;
+		tables++;
+	}
+	return tables == 0 || failure_set(failure, REASON_NOT_RESTORABLE,
+									  "role \"%s\" owns none of the %zu tables in the backup: give the "
+									  "resource the URL of their owner",
+									  plan->target->role, tables);
+}
+
+/*
+ * The lock table is shared by all databases of the server: half of it is what one
+ * restore may take.
+ */
+static bool
+check_locks(const PostgresPlan *plan, Failure *failure)
+{
+	uint64_t needed = postgres_archive_drop_locks(plan->present, plan->drops) +
+					  postgres_archive_create_locks(plan->backup, plan->chosen) +
+					  (uint64_t) plan->target->large_objects;
+	uint64_t allowed = (uint64_t) plan->target->lock_capacity / 2;
+
+	if (needed <= allowed)
+		return true;
+	return failure_set(failure, REASON_NOT_RESTORABLE,
+					   "restoring in one transaction needs about %llu locks, and half of the target's lock "
+					   "table is %llu (%s): "
+					   "raise max_locks_per_transaction to %llu and restart the target",
+					   (unsigned long long) needed, (unsigned long long) allowed, plan->target->lock_settings,
+					   (unsigned long long) (needed * 2 * 64 / (uint64_t) plan->target->lock_capacity + 64));
+}
+
+bool
+postgres_preflight(const PostgresPlan *plan, PostgresSession *session, Failure *failure)
+{
+	if (plan->mode == RESTORE_CLONE && !check_empty(plan, failure))
+		return false;
+	return check_dependants(plan, failure) && check_owns_something(plan, failure) &&
+		   check_extensions(plan, session, failure) && check_large_objects(plan, failure) &&
+		   check_locks(plan, failure);
+}

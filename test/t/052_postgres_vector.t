@@ -1,0 +1,52 @@
+# A Postgres with pgvector: the same engine, with an extension that an administrator installed
+# and the customer does not own.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use CustbackupTest;
+use Test::More;
+
+my $node = start_customer();
+sub admin { return $node->safe_psql($_[1] // 'shop', $_[0]) }
+plan skip_all => 'pgvector is not installed here'
+  if admin(q{SELECT count(*) FROM pg_available_extensions WHERE name = 'vector'}) eq '0';
+
+my ($settings, $store) = mover_settings();
+my $url = customer_url($node);
+sub customer { return admin("SET SESSION AUTHORIZATION app; $_[0]", $_[1]) }
+sub state_of { return schema_dump($node, $_[0]) . checksum_database($node, $_[0]) }
+
+admin('CREATE EXTENSION vector');
+customer(q{CREATE TABLE items (id int PRIMARY KEY, v vector(8), h halfvec(8), s sparsevec(100), b bit(16), vs vector(3)[]);
+    INSERT INTO items SELECT i, ARRAY(SELECT sin(i * k)::real FROM generate_series(1, 8) k)::vector,
+        ARRAY(SELECT cos(i * k)::real FROM generate_series(1, 8) k)::vector::halfvec, format('{%s:1.5,%s:-2}/100', 1 + i % 50, 51 + i % 50)::sparsevec,
+        i::bit(16), ARRAY['[1,2,3]', '[4,5,6]']::vector(3)[] FROM generate_series(1, 2000) i;
+    CREATE INDEX ON items USING hnsw (v vector_l2_ops); CREATE INDEX ON items USING ivfflat (v vector_cosine_ops) WITH (lists = 20);
+    CREATE INDEX ON items USING hnsw (h halfvec_ip_ops); CREATE INDEX ON items USING hnsw (s sparsevec_l2_ops);
+    CREATE INDEX ON items USING hnsw (b bit_hamming_ops);
+    CREATE FUNCTION nearest(vector) RETURNS int LANGUAGE sql STABLE AS 'SELECT id FROM items ORDER BY v OPERATOR(public.<->) $1 LIMIT 1'});
+my $wanted = state_of();
+my $job = backup_job($settings, $store, $url, type => 'vector');
+my $event = last_event(run_mover($settings, $job));
+is($event->{event}, 'done', 'a backup') or diag(explain($event));
+is($event->{counts}{rows}, 2000, 'all rows counted');
+
+customer('DELETE FROM items WHERE id > 5; ALTER TABLE items DROP COLUMN h; CREATE TABLE more (v vector(2))');
+my $said = last_event(run_mover($settings, restore_job($settings, $store, $url, $job, $event)));
+is($said->{event}, 'done', 'a rewind') or diag(explain($said));
+is(state_of(), $wanted, 'puts everything back, indexes included');
+is(customer('SET enable_seqscan = off; SELECT nearest((SELECT v FROM items WHERE id = 77))'), 77, 'which find what they should');
+
+admin('CREATE DATABASE bare OWNER app', 'postgres');
+my $bare = customer_url($node, database => 'bare');
+$said = last_event(run_mover($settings, restore_job($settings, $store, $bare, $job, $event, mode => 'clone')));
+is($said->{reason}, 'not_restorable', 'a target without the extension');
+like($said->{detail}, qr/extension vector.*CREATE EXTENSION vector/, 'is told what to do');
+ok(!$said->{target_modified}, 'before anything was touched');
+admin('CREATE EXTENSION vector', 'bare');
+$said = last_event(run_mover($settings, restore_job($settings, $store, $bare, $job, $event, mode => 'clone')));
+is($said->{event}, 'done', 'with the extension it works') or diag(explain($said));
+is(checksum_database($node, 'bare'), checksum_database($node), 'to the last row');
+done_testing();
