@@ -16,6 +16,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -209,15 +210,19 @@ close_others(const Launch *launch)
 	return close_range((unsigned) next, ~0U, 0) == 0;
 }
 
+/*
+ * By the system call: sigaction() refuses the two signals that glibc keeps for
+ * itself, and glibc's own posix_spawn (make, the worker) leaves these ignored.
+ * Zeroes are SIG_DFL without flags or mask, whatever the machine's layout.
+ */
 static void
 reset_signals(void)
 {
-	struct sigaction standard = {.sa_handler = SIG_DFL};
-	sigset_t		 none;
+	static const unsigned long standard[8];
+	sigset_t				   none;
 
-	/* A few cannot be set; they are as they should be. */
 	for (int i = 1; i < NSIG; i++)
-		(void) sigaction(i, &standard, NULL);
+		(void) syscall(SYS_rt_sigaction, i, standard, NULL, (size_t) NSIG / 8);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
