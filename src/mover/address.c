@@ -172,7 +172,7 @@ address_resolve(const char *host, const char *port, bool allow_local, Address **
 				Failure *failure)
 {
 	struct addrinfo *list;
-	size_t			 entries = 0;
+	size_t			 entries = 1;
 	bool			 good;
 
 	*addresses = NULL;
@@ -184,7 +184,7 @@ address_resolve(const char *host, const char *port, bool allow_local, Address **
 		return failure_set(failure, REASON_BAD_URL, "\"%s\" is no port: a number from 1 to 65535 is", port);
 	if (!resolve(host, port, &list, failure))
 		return false;
-	for (const struct addrinfo *entry = list; entry != NULL; entry = entry->ai_next)
+	for (const struct addrinfo *entry = list->ai_next; entry != NULL; entry = entry->ai_next)
 		entries++;
 	*addresses = calloc(entries, sizeof(Address));
 	good = *addresses != NULL ? judge_all(host, list, allow_local, *addresses, count, failure)

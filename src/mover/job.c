@@ -292,7 +292,7 @@ take_restore(Job *job, json_t *object, const char *mode, Failure *failure)
 	};
 
 	job->expected_bytes = -1;
-	if (strcmp(mode, "rewind") != 0 && strcmp(mode, "clone") != 0)
+	if (mode == NULL || (strcmp(mode, "rewind") != 0 && strcmp(mode, "clone") != 0))
 		return failure_set(failure, REASON_CONFIG, "the job's field \"mode\" must be rewind or clone");
 	job->mode = strcmp(mode, "clone") == 0 ? RESTORE_CLONE : RESTORE_REWIND;
 	if (!take_fields(object, "object.", FIELDS(fields), failure) ||

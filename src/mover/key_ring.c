@@ -71,7 +71,10 @@ read_key_file(const char *path, Secret *content, Failure *failure)
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 
 	if (fd < 0)
-		return failure_set_errno(failure, REASON_CONFIG, "could not open key file \"%s\"", path);
+	{
+		failure_set_errno(failure, REASON_CONFIG, "could not open key file \"%s\"", path);
+		return false;
+	}
 	if (fstat(fd, &st) < 0)
 		failure_set_errno(failure, REASON_CONFIG, "could not look at key file \"%s\"", path);
 	else if (check_key_file(&st, path, failure) && secret_copy(content, NULL, KEY_FILE_MAX_BYTES, failure))
@@ -94,9 +97,10 @@ read_key_file(const char *path, Secret *content, Failure *failure)
 	if (strlen(content->text) != length)
 	{
 		secret_free(content);
-		return failure_set(failure, REASON_CONFIG,
-						   "key file \"%s\" is not text: it holds one key of %d hex digits a line", path,
-						   KEY_DIGITS);
+		failure_set(failure, REASON_CONFIG,
+					"key file \"%s\" is not text: it holds one key of %d hex digits a line", path,
+					KEY_DIGITS);
+		return false;
 	}
 	return true;
 }

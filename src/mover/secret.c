@@ -118,7 +118,7 @@ scrub_value(char *text, const Secret *secret)
 		if (found == NULL)
 			return;
 		left -= (size_t) (found - text) + secret->length;
-		memcpy(found, REPLACEMENT, replacement);
+		memset(found, REPLACEMENT[0], replacement);
 		text = found + replacement;
 		memmove(text, found + secret->length, left + 1);
 	}
