@@ -10,7 +10,9 @@ MOVER_SOURCES  := $(sort $(wildcard $(SOURCE)src/mover/*.c $(SOURCE)src/mover/*/
 MOVER_OBJECTS  := $(patsubst $(SOURCE)src/%.c,$(BUILD)/%.o,$(MOVER_SOURCES))
 # Everything but main(): what the unit tests and fuzzers link.
 MOVER_LIBRARY   = $(BUILD)/libmover.a
-MOVER_PACKAGES := jansson libcrypto libssl zlib libpq libcurl expat $(shell $(PKG_CONFIG) --exists libisal 2>/dev/null && echo libisal)
+# libmongoc is libmongoc-1.0 up to 1.30 and mongoc2 from 2.0 on.
+MONGOC_PACKAGE := $(if $(shell $(PKG_CONFIG) --exists libmongoc-1.0 2>/dev/null && echo yes),libmongoc-1.0,mongoc2)
+MOVER_PACKAGES := jansson libcrypto libssl zlib libpq libcurl expat $(MONGOC_PACKAGE) $(shell $(PKG_CONFIG) --exists libisal 2>/dev/null && echo libisal)
 
 MOVER_CPPFLAGS := -D_GNU_SOURCE -I$(SOURCE)src/mover $(if $(filter libisal,$(MOVER_PACKAGES)),-DHAVE_ISAL) \
 	$(shell $(PKG_CONFIG) --cflags $(MOVER_PACKAGES) 2>/dev/null)
