@@ -38,7 +38,7 @@ sub start
     my $listener = IO::Socket::INET->new(Listen => 64, LocalAddr => '127.0.0.1', ReuseAddr => 1) or die "listen: $@";
     my $self = bless {
         upstream => $upstream, port => $listener->sockport, log => "$directory/proxy.log",
-        counters => "$directory/proxy.counters"
+        counters => "$directory/proxy.counters", connections => "$directory/proxy.connections"
     }, $class;
     $self->rules(@rules);
     my $pid = fork // die "fork: $!";
@@ -55,6 +55,7 @@ sub start
             if ($child == 0)
             {
                 close $listener;
+                if (open my $fh, '>>', $self->{connections}) { print $fh "$$\n"; close $fh }
                 eval { $self->serve($client) };
                 POSIX::_exit(0);
             }
@@ -73,6 +74,12 @@ sub endpoint { return "http://127.0.0.1:$_[0]{port}" }
 sub rules
 {
     my ($self, @rules) = @_;
+    # What is still under way for somebody who has gone would count as a request of the next.
+    if (open my $fh, '<', $self->{connections})
+    {
+        kill 'KILL', map { $_ + 0 } <$fh>;
+    }
+    _write($self->{connections}, '');
     _write($self->{log}, '');
     _write($self->{counters}, JSON::PP::encode_json({ rules => \@rules, seen => [ (0) x @rules ] }));
     return;

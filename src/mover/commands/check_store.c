@@ -135,8 +135,8 @@ write_mark(CheckStore *check)
 {
 	ObjectInfo info = {.key = check->key,
 					   .content_type = "application/json",
-					   .attempt_id = check->key,
-					   .backup_id = check->key,
+					   .attempt_id = "check",
+					   .backup_id = "check",
 					   .resource_type = "check",
 					   .expected_bytes = sizeof(MARK) - 1};
 	ObjectStat stat = {0};

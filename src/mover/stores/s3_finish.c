@@ -43,6 +43,21 @@ is_ours(const S3Sent *sent, const ObjectStat *stat, const char *etag, Failure *f
 					   (long long) sent->bytes);
 }
 
+/* Some stores take a lock's headers for a bucket that has no object lock, and say nothing. */
+static bool
+is_locked_as_asked(const S3Sent *sent, const ObjectStat *stat, Failure *failure)
+{
+	char until[64];
+
+	if (!sent->client->url.lock ||
+		s3_object_is_locked(sent->client, sent->key, stat->version, until, sizeof(until)))
+		return true;
+	return failure_set(
+		failure, REASON_STORE,
+		"the store took %s/%s%s without the lock that lock= asks for: object lock must be on for the bucket",
+		sent->client->url.bucket, sent->client->url.prefix, sent->key);
+}
+
 /* refusal: what the request failed with, REASON_NONE: it did not; etag: what it gave. */
 static bool
 see_stored(const S3Sent *sent, const Failure *refusal, const char *etag, ObjectStat *stat, Failure *failure)
@@ -66,7 +81,7 @@ see_stored(const S3Sent *sent, const Failure *refusal, const char *etag, ObjectS
 						   "the store said that it has %s/%s%s, and then did not find it",
 						   sent->client->url.bucket, sent->client->url.prefix, sent->key);
 	}
-	if (is_ours(sent, stat, etag, failure))
+	if (is_ours(sent, stat, etag, failure) && is_locked_as_asked(sent, stat, failure))
 		return true;
 	object_stat_free(stat);
 	return false;

@@ -160,9 +160,8 @@ s3_object_read(S3Client *client, const char *key, size_t max, char **bytes, size
 	return found;
 }
 
-/* A deletion was refused: is it object lock that refuses? */
-static bool
-locked_until(S3Client *client, const char *key, const char *version, char *until, size_t capacity)
+bool
+s3_object_is_locked(S3Client *client, const char *key, const char *version, char *until, size_t capacity)
 {
 	S3Request request = {.what = "look at", .when = REASON_STORE, .method = "HEAD", .key = key, .tries = 2};
 	S3Answer  answer;
@@ -199,7 +198,7 @@ s3_object_remove(S3Client *client, const char *key, const char *version, bool ev
 		s3_answer_free(&answer);
 		return true;
 	}
-	if (refusal.reason == REASON_STORE && locked_until(client, key, version, until, sizeof(until)))
+	if (refusal.reason == REASON_STORE && s3_object_is_locked(client, key, version, until, sizeof(until)))
 		return failure_set(failure, REASON_STORE, "%s/%s%s is locked until %s", client->url.bucket,
 						   client->url.prefix, key, until);
 	return failure_set(failure, refusal.reason, "%s", refusal.detail);

@@ -1,0 +1,166 @@
+# Where credentials come from: each source alone, their order, and renewal in the middle of an upload.
+#
+# The services that give them (STS, a container's agent, an instance's metadata) are played by a
+# small server here; what they give is then used against a real store.
+use strict;
+use warnings;
+
+use FaultProxy;
+use IO::Socket::INET;
+use JSON::PP ();
+use PostgreSQL::Test::Utils;
+use S3Test;
+use Test::More;
+
+my $directory = PostgreSQL::Test::Utils::tempdir();
+my $log = "$directory/requests";
+my $state = "$directory/state";
+
+# Plays the services; {expires} seconds from now in what they give, read anew for each request.
+sub play_services
+{
+    my $socket = IO::Socket::INET->new(Listen => 64, LocalAddr => '127.0.0.1', ReuseAddr => 1) or die $@;
+    my $pid = fork // die $!;
+    return ('127.0.0.1:' . $socket->sockport, $pid) if $pid;
+    $SIG{CHLD} = 'IGNORE';
+    while (my $client = $socket->accept)
+    {
+        my $child = fork // next;
+        next if $child;
+        while (defined(my $head = FaultProxy::read_head($client)))
+        {
+            my ($length) = $head =~ /^content-length:\s*(\d+)/mi;
+            my $body = '';
+            sysread $client, $body, $length - length $body, length $body while $length && length $body < $length;
+            my ($line) = $head =~ /^(\S+ \S+)/;
+            append_to_file($log, "$line | " . join(' ', $head =~ /^((?:authorization|x-aws-ec2\S*): .*?)\r$/mig) . " | $body\n");
+            my ($status, $answer) = answer_for($line, $head, $body);
+            FaultProxy::write_all($client, "HTTP/1.1 $status X\r\nContent-Length: " . length($answer) . "\r\n\r\n$answer") or last;
+        }
+        POSIX::_exit(0);
+    }
+    POSIX::_exit(0);
+}
+
+sub answer_for
+{
+    my ($line, $head, $body) = @_;
+    my %now = %{ JSON::PP::decode_json(slurp_file($state)) };
+    my @t = gmtime(time + $now{expires});
+    my $expiration = sprintf '%04d-%02d-%02dT%02d:%02d:%02dZ', $t[5] + 1900, $t[4] + 1, @t[ 3, 2, 1, 0 ];
+    return ($now{status}, '<ErrorResponse><Error><Code>InvalidIdentityToken</Code><Message>no</Message></Error></ErrorResponse>')
+      if $now{status} != 200;
+    my $json = JSON::PP::encode_json({ Code => 'Success', AccessKeyId => $access_key, SecretAccessKey => $secret_key,
+            Expiration => $expiration });
+    return (200, 'a-metadata-token') if $line eq 'PUT /latest/api/token' && $head =~ /^x-aws-ec2-metadata-token-ttl-seconds: \d+/mi;
+    if (my ($role) = $line =~ m{^GET /latest/meta-data/iam/security-credentials/(.*)})
+    {
+        return (401, 'version 1 is not spoken here') if $head !~ /^x-aws-ec2-metadata-token: a-metadata-token\r/mi;
+        return (200, length $role ? $json : 'the-role');
+    }
+    return (200, $json) if $line eq 'GET /container';
+    return (200, "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>$access_key</AccessKeyId>"
+          . "<SecretAccessKey>$secret_key</SecretAccessKey><Expiration>$expiration</Expiration></Credentials>"
+          . '</AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>')
+      if $line eq 'POST /sts';
+    return (404, '');
+}
+
+sub services
+{
+    my (%now) = @_;
+    open my $fh, '>', $state or die $!;
+    print $fh JSON::PP::encode_json({ status => 200, expires => 3600, %now });
+    close $fh;
+    unlink $log;
+    append_to_file($log, '');
+    return;
+}
+
+services();
+my ($authority, $services) = play_services();
+END { local $?; kill 'KILL', $services if $services }
+
+my $server = start_versity();
+make_bucket($server, 'good');
+my $url = store_url($server, 'good', 'p', 'tries=3', 'retry_time=10', 'part_size=5MiB');
+my %nothing = (AWS_ACCESS_KEY_ID => undef, AWS_SECRET_ACCESS_KEY => undef);
+append_to_file("$directory/web-token", "a.web.token\n");
+my %sources = (
+    'web identity' => { AWS_WEB_IDENTITY_TOKEN_FILE => "$directory/web-token", AWS_ROLE_ARN => 'arn:aws:iam::1:role/b+c',
+        AWS_ENDPOINT_URL_STS => "http://$authority/sts" },
+    'container' => { AWS_CONTAINER_CREDENTIALS_FULL_URI => "http://$authority/container",
+        AWS_CONTAINER_AUTHORIZATION_TOKEN => 'a-container-token' },
+    'instance' => { AWS_EC2_METADATA_DISABLED => 'false', AWS_EC2_METADATA_SERVICE_ENDPOINT => "http://$authority" },
+);
+
+for my $source (sort keys %sources)
+{
+    services();
+    my $result = store({ environment => { %nothing, %{ $sources{$source} } } }, 'list', $url);
+    is($result->{reason}, undef, "$source: its credentials open the store") or diag explain $result;
+    services(status => 403);
+    $result = store({ environment => { %nothing, %{ $sources{$source} } } }, 'list', $url);
+    like($result->{reason} // '', $source eq 'instance' ? qr/^config$/ : qr/^store$/, "$source: refused");
+    like($result->{detail}, qr/no credentials|gave no credentials/, '  and says so');
+}
+
+# What was asked, and how.
+services();
+store({ environment => { %nothing, %{ $sources{'web identity'} } } }, 'list', $url);
+like(slurp_file($log), qr{POST /sts .*Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn=arn%3Aaws%3Aiam%3A%3A1%3Arole%2Fb%2Bc&RoleSessionName=custbackup&WebIdentityToken=a\.web\.token},
+    'AssumeRoleWithWebIdentity is asked by its form');
+services();
+store({ environment => { %nothing, %{ $sources{container} } } }, 'list', $url);
+like(slurp_file($log), qr/GET \/container \| authorization: a-container-token/, 'the container is asked with its token');
+
+# The order: environment, web identity, container, instance.
+for my $case ([ [ 'web identity', 'container', 'instance' ], qr{^POST /sts} ], [ [qw(container instance)], qr{^GET /container} ],
+    [ ['instance'], qr{^PUT /latest/api/token} ])
+{
+    services();
+    my %environment = (%nothing, map { %{ $sources{$_} } } @{ $case->[0] });
+    $environment{AWS_EC2_METADATA_DISABLED} = 'false';
+    store({ environment => \%environment }, 'list', $url);
+    like(slurp_file($log), $case->[1], "of @{ $case->[0] } the first is asked");
+}
+services();
+store({ environment => { map { %{ $sources{$_} } } keys %sources } }, 'list', $url);
+is(slurp_file($log), '', 'with keys in the environment nobody is asked');
+
+# http only to this host and the link-local addresses.
+for my $bad ([ AWS_CONTAINER_CREDENTIALS_FULL_URI => 'http://example.invalid/x' ],
+    [ AWS_CONTAINER_CREDENTIALS_FULL_URI => 'http://127.0.0.1@example.invalid/x' ],
+    [ AWS_EC2_METADATA_SERVICE_ENDPOINT => 'http://example.invalid' ])
+{
+    my $result = store({ environment => { %nothing, AWS_EC2_METADATA_DISABLED => 'false', @$bad } }, 'list', $url);
+    is($result->{reason}, 'config', "$bad->[0]=$bad->[1] is refused") or diag explain $result;
+}
+like(store({ environment => { %nothing, %{ $sources{'web identity'} }, AWS_WEB_IDENTITY_TOKEN_FILE => '/nowhere' } }, 'list', $url)->{detail},
+    qr/could not read the token file/, 'a token file that is not there');
+
+# What expires soon is renewed for each request of an upload; what is refused as expired, at once.
+services(expires => 200);
+my $large = random_file(12 * 1024 * 1024);
+my $key = new_key();
+is(store({ stdin => $large, environment => { %nothing, %{ $sources{container} } } }, 'put', $url, $key)->{bytes}, 12 * 1024 * 1024,
+    'an upload with credentials that run out');
+cmp_ok(scalar(() = slurp_file($log) =~ /GET \/container/g), '>=', 5, '  renews them on its way');
+services(expires => 3600);
+store({ stdin => $large, environment => { %nothing, %{ $sources{container} } } }, 'put', $url, new_key());
+is(scalar(() = slurp_file($log) =~ /GET \/container/g), 1, 'those that last are fetched once');
+my $proxy = FaultProxy->start($server->{authority}, $directory);
+$proxy->rules({ match => 'partNumber=2', nth => 1, answer => 400, body => '<Error><Code>ExpiredToken</Code></Error>' });
+services(expires => 3600);
+my $proxied = store_url($proxy, 'good', 'p', 'part_size=5MiB');
+is(store({ stdin => $large, environment => { %nothing, %{ $sources{container} } } }, 'put', $proxied, new_key())->{bytes}, 12 * 1024 * 1024,
+    'ExpiredToken in the middle is survived');
+is(scalar(() = slurp_file($log) =~ /GET \/container/g), 2, '  with new credentials');
+$proxy->rules({ answer => 400, body => '<Error><Code>ExpiredToken</Code></Error>' });
+my $expired = store({ stdin => $large }, 'put', $proxied, new_key());
+is($expired->{reason}, 'store', 'a token that stays expired is final');
+like($expired->{detail}, qr/the session token has expired/, '  and says so');
+# Credentials that cannot be renewed serve while they last.
+services(status => 500, expires => 200);
+
+done_testing();
