@@ -93,7 +93,7 @@ sub start_minio
     my $directory = PostgreSQL::Test::Utils::tempdir();
     my $port = free_port();
     my $server = start_server('minio', $port,
-        { MINIO_ROOT_USER => $access_key, MINIO_ROOT_PASSWORD => $secret_key, MINIO_BROWSER => 'off',
+        { MINIO_ROOT_USER => $access_key, MINIO_ROOT_PASSWORD => $secret_key, MINIO_BROWSER => 'off', MINIO_SITE_REGION => 'us-east-1',
             %{ $option{environment} // {} } },
         tool('minio'), 'server', '--quiet', '--address', "127.0.0.1:$port", $directory);
     # It takes connections before it takes requests.

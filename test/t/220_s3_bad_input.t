@@ -37,7 +37,7 @@ for my $server (@servers)
     my $url = store_url($server, 'good', 'p', @quick);
     refused("$name: wrong access key", $url, 'store', qr/does not know this access key|secret key is wrong/,
         environment => { AWS_ACCESS_KEY_ID => 'NOBODY' });
-    refused("$name: wrong secret", $url, 'store', qr/secret key is wrong/, environment => { AWS_SECRET_ACCESS_KEY => 'wrong' });
+    refused("$name: wrong secret", $url, 'store', qr/secret key is wrong/, environment => { AWS_SECRET_ACCESS_KEY => 'not-the-secret' });
     refused("$name: no such bucket", store_url($server, 'no-such-bucket', 'p', @quick), 'store', qr/no such bucket/);
     refused("$name: wrong region", store_url($server, 'good', 'p', 'region=eu-nowhere-1', @quick), 'store',
         qr/region/);

@@ -55,6 +55,7 @@ static const S3ErrorRule rules[] = {
 	{"ExpiredTokenException", S3_NEW_CREDENTIALS, REASON_STORE, "the session token has expired"},
 	{"TokenRefreshRequired", S3_NEW_CREDENTIALS, REASON_STORE, "the session token has expired"},
 	{"InvalidAccessKeyId", S3_FINAL, REASON_STORE, "the store does not know this access key"},
+	{"XAdminUserNotFound", S3_FINAL, REASON_STORE, "the store does not know this access key"},
 	{"InvalidClientTokenId", S3_FINAL, REASON_STORE, "the store does not know this access key"},
 	{"InvalidIdentityToken", S3_FINAL, REASON_STORE, "the web identity's token was refused"},
 	{"InvalidSecurity", S3_FINAL, REASON_STORE, "the credentials were refused"},
