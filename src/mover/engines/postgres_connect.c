@@ -10,15 +10,12 @@
 #include "postgres_connect.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "cancel.h"
 
 #define MAX_PARAMETERS 32
 #define NO_FILE		   "/dev/null/none" /* surely absent, for whoever may be looking */
@@ -29,15 +26,6 @@ typedef struct Parameters
 	const char *values[MAX_PARAMETERS + 1];
 	int			count;
 } Parameters;
-
-static int64_t
-monotonic_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 const char *
 postgres_ca_file(const Settings *settings)
@@ -100,31 +88,6 @@ fill_parameters(Parameters *parameters, const PostgresSession *session, const Po
 	add_parameter(parameters, "keepalives_idle", "30");
 	add_parameter(parameters, "keepalives_interval", "10");
 	add_parameter(parameters, "dbname", url->database);
-}
-
-/* Waits for the socket; false: cancelled, or the time is over (then the failure is not set). */
-static bool
-wait_socket(const PostgresSession *session, short events, int64_t deadline, bool *in_time, Failure *failure)
-{
-	struct pollfd fds[2] = {{.fd = PQsocket(session->connection), .events = events},
-							{.fd = session->uncancellable ? -1 : cancel_fd(), .events = POLLIN}};
-	int64_t		  left;
-
-	*in_time = true;
-	do
-	{
-		left = deadline - monotonic_ms();
-		if (left <= 0)
-		{
-			*in_time = false;
-			return true;
-		}
-		if (poll(fds, 2, (int) left) < 0 && errno != EINTR)
-			return failure_set_errno(failure, REASON_INTERNAL, "could not wait for a server");
-		if (!session->uncancellable && cancel_requested())
-			return cancel_failure(failure);
-	} while (fds[0].revents == 0);
-	return true;
 }
 
 /* The five characters at the end of the first line that has them: "FATAL:  28P01". */
@@ -210,7 +173,7 @@ explain_failure(const PostgresSession *session, const PostgresUrl *url, ConnStat
 static bool
 drive_connection(PostgresSession *session, const PostgresUrl *url, Failure *failure)
 {
-	int64_t					  deadline = monotonic_ms() + POSTGRES_CONNECT_SECONDS * 1000;
+	int64_t					  deadline = postgres_now() + POSTGRES_CONNECT_SECONDS * 1000;
 	ConnStatusType			  reached = PQstatus(session->connection);
 	PostgresPollingStatusType polling = PGRES_POLLING_WRITING;
 	bool					  in_time;
@@ -218,8 +181,8 @@ drive_connection(PostgresSession *session, const PostgresUrl *url, Failure *fail
 	PQsetErrorVerbosity(session->connection, PQERRORS_SQLSTATE);
 	while (reached != CONNECTION_BAD)
 	{
-		if (!wait_socket(session, polling == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline, &in_time,
-						 failure))
+		if (!postgres_wait(session, polling == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline, &in_time,
+						   failure))
 			return false;
 		if (!in_time)
 			return failure_set(failure, REASON_UNREACHABLE, "no answer from %s (%s), port %s, within %d s",
@@ -385,71 +348,6 @@ postgres_reconnect(PostgresSession *session, const PostgresUrl *url, const Setti
 {
 	postgres_disconnect(session);
 	return try_address(session, url, settings, POSTGRES_FOR_READING, failure);
-}
-
-static PGresult *
-question_failed(PGresult *result, PGconn *connection, FailureReason otherwise, Failure *failure)
-{
-	const char *sqlstate = result != NULL ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
-	const char *message = result != NULL ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
-
-	if (sqlstate == NULL || PQstatus(connection) == CONNECTION_BAD)
-		failure_set(failure, REASON_UNREACHABLE, "the server was lost: %s",
-					result != NULL ? PQresultErrorMessage(result) : PQerrorMessage(connection));
-	else
-		failure_set(failure, strcmp(sqlstate, "42501") == 0 ? REASON_AUTH : otherwise,
-					"the server answered a question with an error: %s (%s)", message != NULL ? message : "",
-					sqlstate);
-	PQclear(result);
-	return NULL;
-}
-
-PGresult *
-postgres_ask(PostgresSession *session, const char *sql, const char *const *values, int value_count,
-			 FailureReason otherwise, Failure *failure)
-{
-	PGconn	 *connection = session->connection;
-	int64_t	  deadline = monotonic_ms() + (POSTGRES_ASK_SECONDS + 10) * 1000;
-	PGresult *result = NULL;
-	PGresult *next;
-	bool	  in_time;
-
-	if (connection == NULL || !PQsendQueryParams(connection, sql, value_count, NULL, values, NULL, NULL, 0))
-	{
-		failure_set(failure, REASON_UNREACHABLE, "the server was lost: %s", PQerrorMessage(connection));
-		return NULL;
-	}
-	for (;;)
-	{
-		while (PQisBusy(connection))
-		{
-			if (!wait_socket(session, POLLIN, deadline, &in_time, failure))
-				goto given_up;
-			if (!in_time)
-			{
-				failure_set(failure, REASON_UNREACHABLE, "the server did not answer a question within %d s",
-							POSTGRES_ASK_SECONDS + 10);
-				goto given_up;
-			}
-			if (!PQconsumeInput(connection))
-				return question_failed(result, connection, otherwise, failure);
-		}
-		next = PQgetResult(connection);
-		if (next == NULL)
-			break;
-		PQclear(result);
-		result = next;
-	}
-	if (PQresultStatus(result) == PGRES_TUPLES_OK || PQresultStatus(result) == PGRES_COMMAND_OK)
-		return result;
-	return question_failed(result, connection, otherwise, failure);
-
-given_up:
-	/* An answer may still come: nothing else can be asked on this connection. */
-	PQclear(result);
-	PQfinish(connection);
-	session->connection = NULL;
-	return NULL;
 }
 
 void

@@ -66,6 +66,16 @@ extern bool postgres_reconnect(PostgresSession *session, const PostgresUrl *url,
 extern PGresult *postgres_ask(PostgresSession *session, const char *sql, const char *const *values,
 							  int value_count, FailureReason otherwise, Failure *failure);
 
+/*
+ * Waits until the connection's socket has one of the events.  *in_time false: it had
+ * not by the deadline (of postgres_now()), and the failure is not set.
+ */
+extern bool postgres_wait(const PostgresSession *session, short events, int64_t deadline, bool *in_time,
+						  Failure *failure);
+
+/* Milliseconds of the monotonic clock. */
+extern int64_t postgres_now(void);
+
 /* The trust anchors that sslmode=verify-* is held against: settings' own, or the system's. */
 extern const char *postgres_ca_file(const Settings *settings);
 extern void		   postgres_disconnect(PostgresSession *session);
