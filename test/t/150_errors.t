@@ -124,10 +124,10 @@ ALTER DATABASE $db SET idle_in_transaction_session_timeout = 1;
 SQL
     $node->safe_psql('postgres', "SELECT pg_terminate_backend($worker)");
     wait_for(sub { my $pid = worker_pid($node); $pid && $pid ne $worker }, 15, 'worker');
-    my $job = $node->safe_psql($db, "SET default_transaction_read_only = off; SET statement_timeout = 0; BEGIN READ WRITE;
-        SELECT custbackup.request_backup(id) FROM custbackup.resources WHERE token LIKE 'ok.%' LIMIT 1; COMMIT") =~ /([0-9a-f-]{36})/ ? $1 : '';
-    ok(wait_for(sub { $node->safe_psql($db, "SET statement_timeout = 0; SELECT status FROM custbackup.jobs WHERE id = '$job'") =~ /ok/ }, 15, 'ok'),
-        'the worker pins its own settings');
+    # The test's own sessions override them.
+    local $ENV{PGOPTIONS} = '-c statement_timeout=0 -c default_transaction_read_only=off';
+    my $job = $node->safe_psql($db, "SELECT custbackup.request_backup(id) FROM custbackup.resources WHERE token LIKE 'ok.%' LIMIT 1");
+    ok(await($node, $job, 'ok', 15), 'the worker pins its own settings');
 }
 
 done_testing();
