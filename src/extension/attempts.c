@@ -1,65 +1,17 @@
 /*
  * attempts.c
- *	  Watching movers.
- *
- * The way of one attempt:
- *
- *		 claimed ──▶ RUNNING ─────────── its own last word ───────────▶ concluded
- *						│ │ └──▶ CANCELLING: SIGTERM, its last word counts ──▶│
- *						│ └──▶ ENDING: SIGTERM, we say why, its words do not ▶│
- *						└──▶ died without a last word: we say mover_lost ────▶│
- *
- * `concluded` means that the table knows the end: report() has said `ended`, or
- * the attempt is not ours any more.  What the worker says itself it says after the
- * process has been reaped.
+ *	  The attempts that this worker holds, as a list.
  */
 #include "postgres.h"
 
 #include <signal.h>
-#include <sys/wait.h>
 
 #include "lib/ilist.h"
-#include "fmgr.h"
 #include "miscadmin.h"
-#include "utils/fmgrprotos.h"
-#include "utils/memutils.h"
-#include "utils/uuid.h"
 
+#include "attempt.h"
 #include "attempts.h"
-#include "child.h"
 #include "clock.h"
-#include "events.h"
-#include "settings.h"
-
-#define CANCEL_GRACE_MS	   5000
-#define LAST_WORD_GRACE_MS 5000 /* from a mover's last word to its exit */
-#define LINES_A_ROUND	   64	/* that nobody listens to, of one mover */
-#define NEVER			   PG_INT64_MAX
-
-typedef enum AttemptState
-{
-	ATTEMPT_RUNNING,
-	ATTEMPT_CANCELLING, /* asked to end; what it says still counts */
-	ATTEMPT_ENDING		/* given up; reason and detail say why */
-} AttemptState;
-
-typedef struct Attempt
-{
-	dlist_node	 node;
-	pg_uuid_t	 id;
-	bool		 is_restore;
-	Child		 child;
-	EventReader	 events;
-	ErrorTail	 errors;
-	AttemptState state;
-	bool		 concluded;
-	const char	*reason; /* what we say when it is over */
-	char		 detail[256];
-	TargetState	 target;	 /* as the mover that we end tells */
-	int64		 started_at; /* by clock_ms() */
-	int64		 progress_at;
-	int64		 kill_at; /* SIGKILL; NEVER: not yet decided */
-} Attempt;
 
 static dlist_head attempts = DLIST_STATIC_INIT(attempts);
 static int		  count = 0;
@@ -84,203 +36,11 @@ attempts_held(int *held)
 	return ids;
 }
 
-static const char *
-id_text(const Attempt *attempt)
-{
-	return DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&attempt->id)));
-}
-
-static void give_up(Attempt *attempt, const char *reason, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-
-/* Ends a mover that does not end itself.  The first decision stands. */
-static void
-give_up(Attempt *attempt, const char *reason, const char *format, ...)
-{
-	va_list arguments;
-
-	if (attempt->state == ATTEMPT_ENDING || attempt->concluded)
-		return;
-	va_start(arguments, format);
-	vsnprintf(attempt->detail, sizeof(attempt->detail), format, arguments);
-	va_end(arguments);
-	attempt->reason = reason;
-	attempt->state = ATTEMPT_ENDING;
-	attempt->kill_at = Min(attempt->kill_at, clock_ms() + CANCEL_GRACE_MS);
-	child_signal(&attempt->child, SIGTERM);
-	ereport(LOG, (errmsg("custbackup: ending attempt %s: %s", id_text(attempt), attempt->detail)));
-}
-
-/* What can be done about it, and whose matter it is. */
-static void
-start_failed(Attempt *attempt, const char *path, int error)
-{
-	const char *remedy = "";
-
-	attempt->state = ATTEMPT_ENDING;
-	attempt->reason = "internal";
-	switch (error)
-	{
-		case ENOENT:
-		case EACCES:
-		case ENOTDIR:
-		case ENOEXEC:
-		case ELOOP:
-			attempt->reason = "config";
-			remedy = "; see custbackup.mover";
-			break;
-		case EMFILE:
-			remedy = "; lower custbackup.max_jobs or raise max_files_per_process";
-			break;
-		case EAGAIN:
-		case ENOMEM:
-			remedy = "; lower custbackup.max_jobs";
-			break;
-	}
-	snprintf(attempt->detail, sizeof(attempt->detail), "cannot start %s: %s%s", path, strerror(error),
-			 remedy);
-	ereport(LOG, (errmsg("custbackup: %s", attempt->detail)));
-}
-
 void
 attempts_start(const ClaimedJob *job)
 {
-	Attempt		 *attempt = MemoryContextAllocZero(TopMemoryContext, sizeof(Attempt));
-	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-	char		 *path;
-	char		 *settings;
-
-	events_init(&attempt->events);
-	MemoryContextSwitchTo(old);
-
-	attempt->id = job->attempt;
-	attempt->is_restore = job->is_restore;
-	attempt->started_at = attempt->progress_at = clock_ms();
-	attempt->kill_at = NEVER;
-
-	path = settings_mover_path();
-	settings = settings_for_mover(MyProcPid);
-	if (!child_start(&attempt->child, path, job->job, settings))
-		start_failed(attempt, path, errno);
-	dlist_push_tail(&attempts, &attempt->node);
+	dlist_push_tail(&attempts, &attempt_start(job)->node);
 	count++;
-	ereport(DEBUG1,
-			(errmsg("custbackup: attempt %s is process %d", id_text(attempt), (int) attempt->child.pid)));
-	pfree(path);
-	pfree(settings);
-}
-
-static void
-forget(Attempt *attempt)
-{
-	child_close_events(&attempt->child);
-	child_close_errors(&attempt->child);
-	events_free(&attempt->events);
-	dlist_delete(&attempt->node);
-	count--;
-	pfree(attempt);
-}
-
-/* Do its words still move its row? */
-static bool
-is_heard(const Attempt *attempt)
-{
-	return attempt->state != ATTEMPT_ENDING && !attempt->concluded;
-}
-
-static bool
-read_events(Attempt *attempt)
-{
-	bool more = attempt->child.events >= 0 && events_read(&attempt->events, attempt->child.events);
-
-	/*
-	 * Its words move nothing any more: read on, so that it does not block on a full
-	 * pipe, and for what a restore that was ended leaves behind.
-	 */
-	for (int lines = 0; lines < LINES_A_ROUND && !is_heard(attempt) && events_line(&attempt->events); lines++)
-	{
-		if (attempt->is_restore && events_target_state(&attempt->events) != TARGET_UNKNOWN)
-			attempt->target = events_target_state(&attempt->events);
-		events_consume(&attempt->events);
-		if (more)
-			more = events_read(&attempt->events, attempt->child.events);
-	}
-	return more;
-}
-
-static void
-read_mover(Attempt *attempt)
-{
-	bool more = read_events(attempt);
-
-	if (attempt->events.illegal)
-	{
-		give_up(attempt, "protocol", "%s", attempt->events.illegal);
-		more = false;
-	}
-	if (!more)
-		child_close_events(&attempt->child);
-	if (attempt->child.errors >= 0 && !error_tail_read(&attempt->errors, attempt->child.errors))
-		child_close_errors(&attempt->child);
-}
-
-static int64
-time_limit(const Attempt *attempt)
-{
-	return (attempt->is_restore ? setting_restore_timeout : setting_backup_timeout) * INT64CONST(1000);
-}
-
-static int64
-stalled_at(const Attempt *attempt)
-{
-	/* While a line waits to be recorded it is not the mover that holds things up. */
-	return attempt->events.line_length >= 0 ? NEVER
-											: attempt->progress_at + setting_stall_timeout * INT64CONST(1000);
-}
-
-static void
-enforce_limits(Attempt *attempt)
-{
-	int64 now = clock_ms();
-
-	if (attempt->state == ATTEMPT_RUNNING && !attempt->concluded)
-	{
-		if (now >= attempt->started_at + time_limit(attempt))
-			give_up(attempt, "timeout", "not done after %d s, which is the limit (custbackup.%s_timeout)",
-					(int) (time_limit(attempt) / 1000), attempt->is_restore ? "restore" : "backup");
-		else if (now >= stalled_at(attempt))
-			give_up(attempt, "stalled", "no progress for %d s, which is the limit (custbackup.stall_timeout)",
-					setting_stall_timeout);
-	}
-	if (now >= attempt->kill_at)
-	{
-		child_signal(&attempt->child, SIGKILL);
-		attempt->kill_at = NEVER;
-	}
-}
-
-/* What it left in its pipes counts; that a grandchild may hold them open does not. */
-static void
-judge_exit(Attempt *attempt)
-{
-	int status = attempt->child.status;
-
-	if (attempt->events.line_length >= 0)
-		return; /* more to be recorded first */
-	child_close_events(&attempt->child);
-	child_close_errors(&attempt->child);
-	if (attempt->concluded || attempt->reason)
-		return;
-
-	attempt->reason = attempt->state == ATTEMPT_CANCELLING ? "cancelled" : "mover_lost";
-	attempt->state = ATTEMPT_ENDING;
-	if (WIFSIGNALED(status))
-		snprintf(attempt->detail, sizeof(attempt->detail), "the mover was killed by signal %d (%s)",
-				 WTERMSIG(status), pg_strsignal(WTERMSIG(status)));
-	else
-		snprintf(attempt->detail, sizeof(attempt->detail),
-				 "the mover exited with status %d without a last word", WEXITSTATUS(status));
-	ereport(LOG, (errmsg("custbackup: attempt %s: %s", id_text(attempt), attempt->detail)));
 }
 
 void
@@ -291,40 +51,13 @@ attempts_watch(void)
 	dlist_foreach_modify(iter, &attempts)
 	{
 		Attempt *attempt = dlist_container(Attempt, node, iter.cur);
-		bool	 gone = child_reap(&attempt->child);
 
-		/* In this order: what it said before it went is all in the pipe by now. */
-		read_mover(attempt);
-		enforce_limits(attempt);
-		if (gone)
-			judge_exit(attempt);
-		if (gone && attempt->concluded)
-			forget(attempt);
+		if (!attempt_watch(attempt))
+			continue;
+		dlist_delete(&attempt->node);
+		count--;
+		attempt_free(attempt);
 	}
-}
-
-static bool
-has_line(Attempt *attempt)
-{
-	return is_heard(attempt) && events_line(&attempt->events);
-}
-
-/* Its process is gone, and we have to say why. */
-static bool
-needs_last_word(const Attempt *attempt)
-{
-	return !attempt->concluded && attempt->child.pid == 0 && attempt->reason;
-}
-
-/* The next thing that the table should know about this attempt; NULL: nothing yet. */
-static const char *
-next_event(Attempt *attempt)
-{
-	if (has_line(attempt))
-		return events_line(&attempt->events);
-	if (needs_last_word(attempt))
-		return events_failed(attempt->reason, attempt->detail, &attempt->errors, attempt->target);
-	return NULL;
 }
 
 bool
@@ -334,65 +67,10 @@ attempts_have_events(void)
 
 	dlist_foreach(iter, &attempts)
 	{
-		Attempt *attempt = dlist_container(Attempt, node, iter.cur);
-
-		if (has_line(attempt) || needs_last_word(attempt))
+		if (attempt_has_event(dlist_container(Attempt, node, iter.cur)))
 			return true;
 	}
 	return false;
-}
-
-static void
-conclude(Attempt *attempt, int64 grace_ms)
-{
-	attempt->concluded = true;
-	if (grace_ms == 0)
-		child_signal(&attempt->child, SIGKILL);
-	else
-		attempt->kill_at = Min(attempt->kill_at, clock_ms() + grace_ms);
-}
-
-static void
-obey(Attempt *attempt, Verdict verdict)
-{
-	switch (verdict)
-	{
-		case VERDICT_CONTINUE:
-			break;
-		case VERDICT_ENDED:
-			conclude(attempt, LAST_WORD_GRACE_MS);
-			break;
-		case VERDICT_KILL:
-		case VERDICT_LOST:
-			/* The resource may be another attempt's by now: no grace. */
-			ereport(LOG, (errmsg("custbackup: killing attempt %s: the queue does not want it to go on",
-								 id_text(attempt))));
-			conclude(attempt, 0);
-			break;
-		case VERDICT_CANCEL:
-			if (attempt->state != ATTEMPT_RUNNING)
-				break;
-			attempt->state = ATTEMPT_CANCELLING;
-			attempt->kill_at = Min(attempt->kill_at, clock_ms() + CANCEL_GRACE_MS);
-			child_signal(&attempt->child, SIGTERM);
-			break;
-	}
-}
-
-/* The event has been recorded. */
-static void
-recorded(Attempt *attempt, Verdict verdict)
-{
-	if (has_line(attempt))
-	{
-		if (events_show_progress(&attempt->events))
-			attempt->progress_at = clock_ms();
-		events_consume(&attempt->events);
-		obey(attempt, verdict);
-		return;
-	}
-	/* It was our own last word about a process that is gone: whatever the answer, this is the end. */
-	conclude(attempt, LAST_WORD_GRACE_MS);
 }
 
 /* One event of each attempt that has one. */
@@ -405,7 +83,7 @@ collect(Attempt **from, EventReport *reports)
 	dlist_foreach(iter, &attempts)
 	{
 		Attempt	   *attempt = dlist_container(Attempt, node, iter.cur);
-		const char *event = next_event(attempt);
+		const char *event = attempt_next_event(attempt);
 
 		if (!event)
 			continue;
@@ -435,7 +113,7 @@ attempts_report(void)
 		TxnResult one = one_by_one ? queue_report(&reports[i], 1) : result;
 
 		if (one == TXN_COMMITTED)
-			recorded(from[i], reports[i].verdict);
+			attempt_recorded(from[i], reports[i].verdict);
 		else if (one == TXN_NO_EXTENSION)
 			return one;
 	}
@@ -465,7 +143,7 @@ attempts_renew(void)
 
 	result = queue_renew(renewals, held);
 	for (int i = 0; i < held && result == TXN_COMMITTED; i++)
-		obey(from[i], renewals[i].verdict);
+		attempt_obey(from[i], renewals[i].verdict);
 	return result;
 }
 
@@ -477,14 +155,7 @@ attempts_next_deadline(int64 limit)
 
 	dlist_foreach(iter, &attempts)
 	{
-		Attempt *attempt = dlist_container(Attempt, node, iter.cur);
-
-		deadline = Min(deadline, attempt->kill_at);
-		if (attempt->state == ATTEMPT_RUNNING && !attempt->concluded)
-		{
-			deadline = Min(deadline, attempt->started_at + time_limit(attempt));
-			deadline = Min(deadline, stalled_at(attempt));
-		}
+		deadline = Min(deadline, attempt_deadline(dlist_container(Attempt, node, iter.cur)));
 	}
 	return Max(deadline - clock_ms(), 0);
 }
