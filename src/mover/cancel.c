@@ -48,6 +48,7 @@ bool
 cancel_install(Failure *failure)
 {
 	struct sigaction hangup;
+	sigset_t		 ours;
 
 	if (pipe_fds[0] < 0 && pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK) < 0)
 		return failure_set_errno(failure, REASON_INTERNAL, "could not make the pipe for signals");
@@ -56,6 +57,14 @@ cancel_install(Failure *failure)
 	if (sigaction(SIGHUP, NULL, &hangup) < 0 || (hangup.sa_handler != SIG_IGN && !install_handler(SIGHUP)) ||
 		!install_handler(SIGTERM) || !install_handler(SIGINT) || !install_handler(SIGALRM))
 		return failure_set_errno(failure, REASON_INTERNAL, "could not install the signal handlers");
+
+	/* Whoever started us may have had them blocked, which exec passes on. */
+	sigemptyset(&ours);
+	sigaddset(&ours, SIGHUP);
+	sigaddset(&ours, SIGTERM);
+	sigaddset(&ours, SIGINT);
+	sigaddset(&ours, SIGALRM);
+	pthread_sigmask(SIG_UNBLOCK, &ours, NULL);
 	return true;
 }
 

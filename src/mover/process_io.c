@@ -28,6 +28,7 @@
 #define TERMINATE_GRACE		   2000 /* from SIGTERM to SIGKILL */
 #define WITHOUT_PIDFD_INTERVAL 20	/* kernels before 5.3: look again */
 #define DISCARD_BYTES		   (64 * 1024)
+#define STATUS_LOST			   255
 
 /* What one round of waiting found. */
 typedef enum Waited
@@ -210,13 +211,21 @@ child_close_stdin(Child *child)
 	close_fd(&child->stdin_fd);
 }
 
-/* Whoever is left of its group goes before the group's number can be given to others. */
+/*
+ * Whoever is left of its group goes before the group's number can be given to
+ * others.  A status that cannot be had (somebody else reaped it) is never taken
+ * for success.
+ */
 static void
 reap(Child *child)
 {
+	pid_t reaped;
+
 	kill(-child->pid, SIGKILL);
-	while (waitpid(child->pid, &child->status, 0) < 0 && errno == EINTR)
+	while ((reaped = waitpid(child->pid, &child->status, 0)) < 0 && errno == EINTR)
 		;
+	if (reaped < 0)
+		child->status = W_EXITCODE(STATUS_LOST, 0);
 	child->reaped = true;
 }
 

@@ -71,11 +71,14 @@ bool
 protect_process(Failure *failure)
 {
 	struct sigaction ignore = {.sa_handler = SIG_IGN};
+	struct sigaction standard = {.sa_handler = SIG_DFL};
 
 	/* Before we are undumpable, when the files of /proc/self become root's. */
 	volunteer_for_oom();
 	umask(077);
-	if (!forbid_core_files() || sigaction(SIGPIPE, &ignore, NULL) < 0 || !open_standard_fds())
+	/* SIGCHLD: whoever ignored it and started us would have the kernel throw our tools' statuses away. */
+	if (!forbid_core_files() || sigaction(SIGPIPE, &ignore, NULL) < 0 ||
+		sigaction(SIGCHLD, &standard, NULL) < 0 || !open_standard_fds())
 		return failure_set_errno(failure, REASON_INTERNAL, "could not protect the process");
 	return true;
 }

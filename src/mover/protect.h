@@ -16,7 +16,7 @@
 /*
  * No core files, no ptrace or /proc/PID/mem by others of the same user, first in
  * line when the kernel needs memory (never the postmaster), umask 077, SIGPIPE
- * ignored, descriptors 0 to 2 open.
+ * ignored and SIGCHLD not, descriptors 0 to 2 open.
  */
 extern bool protect_process(Failure *failure);
 

@@ -198,4 +198,15 @@ is(last_event($result)->{event}, 'done', 'the same job succeeds when the fault i
 is($result->{exit}, 0, 'and its exit status is 0');
 hides($result->{stdout} . $result->{stderr}, 'what it said');
 
+# From a parent that ignores SIGCHLD and blocks signals, which exec passes on.
+my $job = JSON::PP->new->encode(backup_job($settings, $store, $url));
+my $settings_file = "$directory/settings.json";
+append_to_file($settings_file, JSON::PP->new->encode($settings));
+my ($out, $err) = ('', '');
+{
+    local $ENV{CUSTBACKUP_SETTINGS} = $settings_file;
+    IPC::Run::run([ 'perl', '-e', '$SIG{CHLD} = "IGNORE"; exec @ARGV', $mover, 'run' ], '<', \$job, '>', \$out, '2>', \$err);
+}
+like($out, qr/"event":"done"/, 'a parent that ignores SIGCHLD does not spoil it') or diag($out, $err);
+
 done_testing();

@@ -69,6 +69,19 @@ ignored_hangup(void)
 	_exit(cancel_requested() ? 1 : 0);
 }
 
+static void
+blocked_before(void)
+{
+	Failure	 failure = {0};
+	sigset_t all;
+
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	cancel_install(&failure);
+	raise(SIGTERM);
+	_exit(cancel_requested() ? 0 : 1);
+}
+
 int
 main(void)
 {
@@ -77,6 +90,7 @@ main(void)
 	is_int(cancel_fd(), -1, "no descriptor before it is installed");
 	ok(!cancel_requested(), "nor a request");
 	is_int(in_child(ignored_hangup), 0, "whoever said nohup means it");
+	is_int(in_child(blocked_before), 0, "signals that were blocked before are not any more");
 	ok(cancel_install(&failure), "installed");
 	ok(cancel_fd() > 2 && !is_readable(), "quiet");
 	is_int(in_child(one_signal), 0, "SIGHUP cancels");

@@ -115,6 +115,22 @@ test_start(void)
 	child_close(&child);
 }
 
+/* Somebody who ignores SIGCHLD has the kernel throw statuses away. */
+static void
+test_lost_status(void)
+{
+	const ChildSpec none = {0};
+	Failure			failure;
+	Child			child;
+
+	signal(SIGCHLD, SIG_IGN);
+	ok(start_shell("exit 0", &none, &child, &failure) && child_wait(&child, &failure) && child.reaped &&
+		   child.status != 0,
+	   "a status that was lost is no success");
+	child_close(&child);
+	signal(SIGCHLD, SIG_DFL);
+}
+
 static void
 test_surroundings(void)
 {
@@ -600,6 +616,7 @@ main(void)
 {
 	signal(SIGPIPE, SIG_IGN);
 	test_start();
+	test_lost_status();
 	test_surroundings();
 	test_kept_fds();
 	test_joined();
