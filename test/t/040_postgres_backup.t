@@ -125,6 +125,14 @@ admin(q{ALTER TABLE t NO FORCE ROW LEVEL SECURITY; SELECT lo_create(4711)});
 fails('a large object that we may not read', $url, 'auth', qr/may not read large object 4711/);
 admin(q{SELECT lo_unlink(4711)});
 
+admin(q{CREATE SUBSCRIPTION sub CONNECTION 'dbname=nowhere' PUBLICATION p WITH (connect = false)});
+{
+    my ($got, $detail, $event) = backup($url);
+    is($got, 'ok', "a subscription is no obstacle to a backup $detail");
+    like("@{ $event->{notes} }", qr/rewind will be refused.*sub/, 'but noted, as it is one to a rewind');
+}
+admin(q{ALTER SUBSCRIPTION sub SET (slot_name = NONE); DROP SUBSCRIPTION sub});
+
 # ---- the customer's own settings do not decide ------------------------------------------------------------
 
 admin(q{ALTER ROLE app SET statement_timeout = '1ms'; ALTER ROLE app SET search_path = 'nowhere';

@@ -16,7 +16,6 @@
 #include <string.h>
 #include <unistd.h>
 
-
 #define MAX_PARAMETERS 32
 #define NO_FILE		   "/dev/null/none" /* surely absent, for whoever may be looking */
 

@@ -92,24 +92,42 @@ dump_source_close(Source *source)
 	free(dump);
 }
 
+/* What would keep this backup from being restored into its own source is told a day early. */
+static const char *const facts_sql =
+	"SELECT pg_catalog.pg_database_size(pg_catalog.current_database()),"
+	" (SELECT pg_catalog.string_agg(pg_catalog.quote_ident(subname), ', ') FROM pg_catalog.pg_subscription s"
+	"  JOIN pg_catalog.pg_database d ON d.oid = s.subdbid WHERE d.datname = pg_catalog.current_database())";
+
+static bool
+note_subscriptions(SourceFacts *facts, const char *names, Failure *failure)
+{
+	facts->notes =
+		json_pack("[s+]", "a rewind will be refused while this database has the subscription ", names);
+	/* A name in an encoding other than UTF-8 cannot be told. */
+	if (facts->notes == NULL)
+		facts->notes = json_pack("[s]", "a rewind will be refused while this database has subscriptions");
+	return facts->notes != NULL || failure_no_memory(failure);
+}
+
 static bool
 ask_facts(DumpSource *dump, SourceFacts *facts, Failure *failure)
 {
 	PGresult *result;
+	bool	  good;
 
 	if (!postgres_may_dump(&dump->session, &dump->url, failure))
 		return false;
-	result = postgres_ask(&dump->session, "SELECT pg_catalog.pg_database_size(pg_catalog.current_database())",
-						  NULL, 0, REASON_DUMP, failure);
+	result = postgres_ask(&dump->session, facts_sql, NULL, 0, REASON_DUMP, failure);
 	if (result == NULL)
 		return false;
 	facts->expected_raw_bytes = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
-	PQclear(result);
 	facts->consistency = "snapshot";
 	snprintf(facts->server_version, sizeof(facts->server_version), "PostgreSQL %s",
 			 dump->session.server_version);
 	snprintf(facts->tool_version, sizeof(facts->tool_version), "pg_dump %s", dump->tools.version_text);
-	return true;
+	good = PQgetisnull(result, 0, 1) || note_subscriptions(facts, PQgetvalue(result, 0, 1), failure);
+	PQclear(result);
+	return good;
 }
 
 /* Once a second: a database of many tables, or a bloated one, gives no byte for minutes. */
