@@ -32,7 +32,7 @@ with_llvm    = no
 
 ifneq ($(PGXS),)
 # A server built by gcc hands its flags to clang, which does not know them all.
-PG_CFLAGS    = -std=gnu17 -Wall -Wextra -MMD -MP $(if $(findstring clang,$(CC)),-Wno-unknown-warning-option)
+PG_CFLAGS    = -std=gnu17 -Wall -Wextra -MMD -MP $(if $(findstring clang,$(CC)),-Wno-unknown-warning-option -Wno-ignored-optimization-argument)
 PG_CPPFLAGS  = -isystem $(shell $(PG_CONFIG) --includedir-server)
 ifneq ($(filter installcheck,$(MAKECMDGOALS)),)
 REGRESS      = $(patsubst $(SOURCE)test/sql/%.sql,%,$(sort $(wildcard $(SOURCE)test/sql/*.sql)))
