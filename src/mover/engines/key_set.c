@@ -139,9 +139,11 @@ static bool
 move(const KeySet *from, KeySet *to, Failure *failure)
 {
 	Slot *slots = malloc(MOVED_AT_ONCE * sizeof(*slots));
-	bool  passed = slots != NULL || failure_no_memory(failure);
+	bool  passed = true;
 	bool  is_new;
 
+	if (slots == NULL)
+		return failure_no_memory(failure);
 	for (uint64_t at = 0; passed && at < from->capacity; at += MOVED_AT_ONCE)
 	{
 		passed = read_slots(from, at, slots, MOVED_AT_ONCE, failure);

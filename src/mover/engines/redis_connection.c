@@ -75,7 +75,7 @@ connect_to(RedisConnection *connection, const Address *address, Failure *failure
 	int		  error = 0;
 	socklen_t size = sizeof(error);
 	int		  on = 1;
-	bool	  ready;
+	bool	  ready = false;
 
 	connection->fd = socket(address->sockaddr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (connection->fd < 0)
@@ -295,7 +295,7 @@ send_some(RedisConnection *connection, const void *bytes, size_t length, int64_t
 	for (;;)
 	{
 		bool	closed = false;
-		bool	ready;
+		bool	ready = false;
 		ssize_t sent;
 
 		errno = 0;
@@ -363,7 +363,7 @@ receive_some(RedisConnection *connection, void *buffer, size_t capacity, int64_t
 	for (;;)
 	{
 		bool	closed = false;
-		bool	ready;
+		bool	ready = false;
 		ssize_t received;
 
 		errno = 0;

@@ -37,7 +37,7 @@ client_number(const char *line, size_t length, const char *field)
 {
 	const char *found = memmem(line, length, field, strlen(field));
 
-	return found != NULL ? atoll(found + strlen(field)) : -1;
+	return found != NULL ? strtoll(found + strlen(field), NULL, 10) : -1;
 }
 
 bool

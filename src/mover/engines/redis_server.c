@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "engines/rdb.h"
 #include "engines/redis_marker.h"
@@ -46,35 +47,46 @@ info_is(const char *info, const char *field, const char *expected)
 static void
 read_version(const char *info, RedisServer *server)
 {
-	int major = 0;
-	int minor = 0;
-	int patch = 0;
+	char *at;
 
 	server->valkey = redis_info_text(info, "valkey_version", server->version, sizeof(server->version));
 	if (!server->valkey)
 		redis_info_text(info, "redis_version", server->version, sizeof(server->version));
-	sscanf(server->version, "%d.%d.%d", &major, &minor, &patch);
-	server->version_number = major * 10000 + minor * 100 + patch;
+	at = server->version;
+	/* Three numbers between dots; what is missing is 0. */
+	for (int part = 0; part < 3; part++)
+	{
+		server->version_number = server->version_number * 100 + (int) strtol(at, &at, 10) % 100;
+		at += *at == '.';
+	}
+}
+
+static bool
+add_database(RedisServer *server, int number, int64_t keys, Failure *failure)
+{
+	RedisDatabase *databases = realloc(server->databases, (server->database_count + 1) * sizeof(*databases));
+
+	if (databases == NULL)
+		return failure_no_memory(failure);
+	server->databases = databases;
+	databases[server->database_count++] = (RedisDatabase){.number = number, .keys = keys};
+	return true;
 }
 
 /* "db3:keys=12,expires=1,..." */
 static bool
 read_keyspace(const char *info, RedisServer *server, Failure *failure)
 {
+	static const char keys[] = ":keys=";
+
 	for (const char *line = strstr(info, "\ndb"); line != NULL; line = strstr(line + 1, "\ndb"))
 	{
-		RedisDatabase  database = {0};
-		RedisDatabase *databases;
-		long long	   keys;
+		char *end;
+		long  number = strtol(line + 3, &end, 10);
 
-		if (sscanf(line, "\ndb%d:keys=%lld", &database.number, &keys) != 2)
-			continue;
-		database.keys = keys;
-		databases = realloc(server->databases, (server->database_count + 1) * sizeof(*databases));
-		if (databases == NULL)
-			return failure_no_memory(failure);
-		server->databases = databases;
-		databases[server->database_count++] = database;
+		if (strncmp(end, keys, strlen(keys)) == 0 &&
+			!add_database(server, (int) number, strtoll(end + strlen(keys), NULL, 10), failure))
+			return false;
 	}
 	return true;
 }
@@ -100,6 +112,7 @@ ask_info(Resp *resp, RedisServer *server, Failure *failure)
 		server->cluster = redis_info_number(info, "cluster_enabled", 0) != 0;
 		server->replica = info_is(info, "role", "slave");
 		server->master_link_up = info_is(info, "master_link_status", "up");
+		server->now = redis_info_number(info, "server_time_usec", (int64_t) time(NULL) * 1000000) / 1000000;
 		server->uptime_seconds = redis_info_number(info, "uptime_in_seconds", 0);
 		server->used_memory = redis_info_number(info, "used_memory", 0);
 		server->maxmemory = redis_info_number(info, "maxmemory", 0);
@@ -155,7 +168,7 @@ ask_settings(Resp *resp, RedisServer *server, Failure *failure)
 	if (!ask_config(resp, "databases", value, sizeof(value), &known, failure))
 		return false;
 	if (known)
-		server->database_limit = atoi(value);
+		server->database_limit = (int) strtol(value, NULL, 10);
 	return true;
 }
 

@@ -40,6 +40,7 @@ typedef struct RedisServer
 	bool	cluster;
 	bool	replica;
 	bool	master_link_up; /* of a replica */
+	int64_t now;			/* seconds, by its own clock */
 	int64_t uptime_seconds;
 	int64_t used_memory;
 	int64_t maxmemory;			 /* 0: unlimited */

@@ -1,6 +1,7 @@
 /*
  * redis_source.h
- *	  The two ways to read a Redis: a snapshot by replication, and key by key.
+ *	  The two ways to read a Redis: a snapshot by replication (redis_sync.c), and key by
+ *	  key (redis_scan.c).
  *
  * redis_backup.c chooses.  A backup never makes a server write a file that it
  * would not have written and never changes its configuration.
@@ -14,6 +15,21 @@
 #include "engines/resp.h"
 
 extern Source *redis_backup_open(const EngineContext *context, SourceFacts *facts, Failure *failure);
+
+typedef enum RedisWay
+{
+	REDIS_WITHOUT_DISK, /* SYNC, sent straight from the server's memory */
+	REDIS_OVER_DISK,	/* SYNC, over the server's own RDB file */
+	REDIS_BY_SCAN
+} RedisWay;
+
+/*
+ * By SYNC.  Takes the connection over, also on failure, and *server where it
+ * succeeds.  NULL without a failure: the server refuses, and a note says what.
+ * With a database, the stream fails when another one's keys are in it.
+ */
+extern Source *redis_sync_open(const EngineContext *context, Resp *resp, RedisServer *server, int database,
+							   RedisWay way, SourceFacts *facts, Failure *failure);
 
 /*
  * By SCAN, DUMP and PTTL, as a valid RDB file.  Takes the connection over, also
