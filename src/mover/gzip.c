@@ -273,8 +273,8 @@ gzip_backend(void)
 	static char text[64];
 
 #ifdef HAVE_ISAL
-	snprintf(text, sizeof(text), "ISA-L %d.%d, zlib %s", ISAL_MAJOR_VERSION, ISAL_MINOR_VERSION,
-			 zlibVersion());
+	snprintf(text, sizeof(text), "ISA-L %d.%d.%d", ISAL_MAJOR_VERSION, ISAL_MINOR_VERSION,
+			 ISAL_PATCH_VERSION);
 #else
 	snprintf(text, sizeof(text), "zlib %s", zlibVersion());
 #endif

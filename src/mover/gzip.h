@@ -40,7 +40,7 @@ extern void gzip_reader_close(GzipReader *reader);
  */
 extern bool gzip_check_ends(int fd, int64_t stored_bytes, int64_t raw_bytes, Failure *failure);
 
-/* "ISA-L 2.30, zlib 1.2.13" or "zlib 1.2.13": for --version. */
+/* "ISA-L 2.30.0", or "zlib 1.2.13" where ISA-L was not built in: for --version. */
 extern const char *gzip_backend(void);
 
 #endif

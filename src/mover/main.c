@@ -7,9 +7,6 @@
 #include <string.h>
 
 #include <curl/curl.h>
-#ifdef HAVE_ISAL
-#include <isa-l.h>
-#endif
 #include <jansson.h>
 #include <libpq-fe.h>
 #include <openssl/crypto.h>
@@ -17,6 +14,7 @@
 
 #include "commands/command.h"
 #include "failure.h"
+#include "gzip.h"
 #include "protect.h"
 #include "version.h"
 
@@ -63,12 +61,7 @@ print_version(void)
 {
 	int libpq = PQlibVersion();
 
-#ifdef HAVE_ISAL
-	printf("custbackup " CUSTBACKUP_VERSION " (gzip by ISA-L %d.%d.%d)\n", ISAL_MAJOR_VERSION,
-		   ISAL_MINOR_VERSION, ISAL_PATCH_VERSION);
-#else
-	printf("custbackup " CUSTBACKUP_VERSION " (gzip by zlib %s)\n", zlibVersion());
-#endif
+	printf("custbackup " CUSTBACKUP_VERSION " (gzip by %s)\n", gzip_backend());
 	printf("libpq %d.%d, OpenSSL %s, libcurl %s, jansson %s, zlib %s\n", libpq / 10000, libpq % 10000,
 		   OpenSSL_version(OPENSSL_VERSION_STRING), curl_version_info(CURLVERSION_NOW)->version,
 		   jansson_version_str(), zlibVersion());

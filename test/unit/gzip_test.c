@@ -362,7 +362,8 @@ main(void)
 	Bytes raw = sample(300 * KIB);
 	Bytes stored = compress_pieces(COMPRESSION_FAST, &raw, 256 * KIB);
 
-	ok(strstr(gzip_backend(), "zlib") != NULL, "the backend names itself: %s", gzip_backend());
+	ok(strstr(gzip_backend(), "zlib ") || strstr(gzip_backend(), "ISA-L "), "the backend names itself: %s",
+	   gzip_backend());
 	test_sizes();
 	test_cuts(&raw, &stored);
 	test_flipped_bits(&raw, &stored);
