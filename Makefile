@@ -13,13 +13,17 @@ EXTRA_CLEAN = build src/extension/*.d
 
 # These goals install what is missing, so they have to work before pg_config exists; the real work
 # stands in test/bin. PGXS stays out of them (it refuses `check` itself).
-BOOTSTRAPPED = demo check bench lint fuzz
+BOOTSTRAPPED = demo check check-17 check-18 bench lint fuzz
 ifneq ($(filter $(BOOTSTRAPPED),$(MAKECMDGOALS)),)
 
 .PHONY: $(BOOTSTRAPPED)
-$(BOOTSTRAPPED):
+$(filter-out check-%,$(BOOTSTRAPPED)):
 	@test/bin/install-missing $@
 	@test/bin/$@ $(ARGS)
+
+check-17 check-18:
+	@EXTRA_PACKAGES=debootstrap test/bin/install-missing
+	@test/bin/check-release $(patsubst check-%,%,$@) $(ARGS)
 
 else
 
@@ -66,6 +70,7 @@ help:
 	@echo 'make install      into the Postgres that PG_CONFIG names ($(PG_CONFIG))'
 	@echo 'make demo         see it work: real servers, a real loss, a real restore (KEEP=1 keeps them)'
 	@echo 'make check        install what is missing, build, run every test (ARGS="t/010*" runs some)'
+	@echo 'make check-17     the same on Postgres 17 in a Debian 13 of its own (check-18: on 18); needs root'
 	@echo 'make installcheck the SQL regression tests against the running, installed server'
 	@echo 'make bench        ratios against the plain tools, measured in the same run'
 	@echo 'make fuzz         each fuzzer for ten minutes (SECONDS_EACH=20 for less)'
