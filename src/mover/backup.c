@@ -104,13 +104,19 @@ store_compressed(void *context, const void *bytes, size_t length, Failure *failu
 		   backup->upload->write(backup->upload, bytes, length, failure);
 }
 
-/* The size of the last backup says best how large this one will be. */
+/*
+ * The last backup says best how large this one will be; but the database may have
+ * grown since, and a dump is seldom smaller than a quarter of it.
+ */
 static int64_t
 expected_stored_bytes(const Backup *backup)
 {
-	if (backup->job->expected_bytes >= 0)
-		return backup->job->expected_bytes;
-	return backup->facts.expected_raw_bytes;
+	int64_t last = backup->job->expected_bytes;
+	int64_t server = backup->facts.expected_raw_bytes;
+
+	if (last < 0)
+		return server;
+	return last > server / 4 ? last : server / 4;
 }
 
 static bool
