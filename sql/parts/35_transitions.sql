@@ -74,7 +74,7 @@ BEGIN
 		   SET status = 'failed', reason = 'safety_backup', finished_at = NEW.finished_at,
 		       detail = format('its safety backup %s ended as %s (%s): %s', NEW.id, NEW.status, NEW.reason,
 		                       coalesce(NEW.detail, 'no detail'))
-		 WHERE w.safety_backup_id = NEW.id AND w.status = 'pending';
+		 WHERE w.safety_backup_id = NEW.id AND w.finished_at IS NULL AND w.started_at IS NULL;
 	ELSIF NEW.kind = 'expire' AND NEW.status = 'ok' THEN
 		UPDATE custbackup.objects o SET state = 'expired', expired_at = NEW.finished_at WHERE o.backup_id = NEW.backup_id;
 	ELSIF NEW.kind = 'expire' AND NEW.attempt = 0 THEN

@@ -20,37 +20,44 @@ BEGIN
 	-- Nothing is ever put off further than the horizon, unless by a clock that was ahead for a time.
 	UPDATE custbackup.jobs j SET not_before = as_of WHERE j.status = 'pending' AND j.not_before > as_of + horizon;
 
-	WITH slots AS MATERIALIZED (
-		SELECT p.id AS resource_id, p.token, p.team_id, p.tier, p.resource_type, p.cadence,
-			custbackup.slot_at(as_of, p.cadence, p.slot_offset) AS current_slot,
-			custbackup.slot_at(as_of + least(horizon, p.cadence / 2), p.cadence, p.slot_offset) AS slot
+	-- Nobody can tell the planner how many resources there are, so nothing here is a join that a wrong guess could make
+	-- quadratic: whatever is asked of the queue is asked by subquery, from an index, resource by resource.
+	WITH eligible AS MATERIALIZED (
+		SELECT p.id, p.token, p.team_id, p.tier, p.resource_type, p.cadence, p.slot_offset
 		  FROM custbackup.policies() p
 		 WHERE p.status_obstacle IS NULL AND p.tier_obstacle IS NULL AND p.engine_obstacle IS NULL
+	), slots AS MATERIALIZED (
+		SELECT e.*, custbackup.slot_at(as_of, e.cadence, e.slot_offset) AS current_slot,
+			custbackup.slot_at(as_of + least(horizon, e.cadence / 2), e.cadence, e.slot_offset) AS latest_slot
+		  FROM eligible e
+	), candidates AS MATERIALIZED (
+		SELECT s.*,
+			CASE WHEN s.latest_slot = s.current_slot THEN s.latest_slot
+				-- What was never backed up does not wait for the slot to come.
+				WHEN (SELECT true FROM custbackup.jobs j WHERE j.resource_id = s.id AND j.kind = 'backup' LIMIT 1) THEN s.latest_slot
+				WHEN (SELECT true FROM custbackup.objects o WHERE o.resource_id = s.id LIMIT 1) THEN s.latest_slot
+				ELSE s.current_slot
+			END AS slot
+		  FROM slots s
 	), due AS MATERIALIZED (
-		SELECT d.*
-		  FROM (SELECT s.resource_id, s.token, s.team_id, s.tier, s.resource_type,
-					CASE WHEN s.slot = s.current_slot THEN s.slot
-						-- What was never backed up does not wait for the slot to come.
-						WHEN EXISTS (SELECT FROM custbackup.jobs j WHERE j.resource_id = s.resource_id AND j.kind = 'backup')
-						  OR EXISTS (SELECT FROM custbackup.objects o WHERE o.resource_id = s.resource_id) THEN s.slot
-						ELSE s.current_slot
-					END AS slot
-				  FROM slots s) AS d
-		 WHERE NOT EXISTS (SELECT FROM custbackup.jobs j
-							WHERE j.resource_id = d.resource_id AND j.kind = 'backup' AND j.scheduled_for = d.slot)
+		SELECT c.*,
+			(SELECT j.id FROM custbackup.jobs j
+			  WHERE j.resource_id = c.id AND j.kind = 'backup' AND j.finished_at IS NULL AND j.attempt = 0) AS waiting_id
+		  FROM candidates c
+		 WHERE (SELECT true FROM custbackup.jobs j
+				 WHERE j.resource_id = c.id AND j.kind = 'backup' AND j.scheduled_for = c.slot) IS NULL
 	), taken AS (
-		-- A backup that waits already is this slot's backup.
+		-- A backup that waits already is this slot's backup; also if it starts this very moment.
 		UPDATE custbackup.jobs j
 		   SET scheduled_for = d.slot, not_before = least(j.not_before, greatest(d.slot, as_of))
 		  FROM due d
-		 WHERE j.resource_id = d.resource_id AND j.kind = 'backup' AND j.status = 'pending' AND j.attempt = 0
-		RETURNING j.resource_id
+		 WHERE j.id = d.waiting_id
 	), inserted AS (
 		INSERT INTO custbackup.jobs AS j
 			(kind, resource_id, requested_at, not_before, scheduled_for, resource_type, token, team_id, tier)
-		SELECT 'backup', d.resource_id, as_of, greatest(d.slot, as_of), d.slot, d.resource_type, d.token, d.team_id, d.tier
+		SELECT 'backup', d.id, as_of, greatest(d.slot, as_of), d.slot, d.resource_type, d.token, d.team_id, d.tier
 		  FROM due d
-		 WHERE NOT EXISTS (SELECT FROM taken t WHERE t.resource_id = d.resource_id)
+		 WHERE d.waiting_id IS NULL
 		    ON CONFLICT DO NOTHING
 		RETURNING j.id, j.kind, j.resource_id
 	), recorded AS (
@@ -58,7 +65,7 @@ BEGIN
 		SELECT 'scheduled', i.id, i.kind, i.resource_id, 0 FROM inserted i
 	)
 	SELECT (SELECT count(*) FROM inserted),
-		(SELECT min(s.slot + make_interval(secs => extract(epoch FROM s.cadence)::double precision)) FROM slots s)
+		(SELECT min(s.latest_slot + make_interval(secs => extract(epoch FROM s.cadence)::double precision)) FROM slots s)
 	  INTO enqueued, upcoming;
 
 	INSERT INTO custbackup.scheduler AS s (last_pass, next_slot) VALUES (as_of, upcoming)

@@ -34,7 +34,7 @@ BEGIN
 		UPDATE custbackup.jobs j
 		   SET not_before = least(j.not_before, now()), is_safety = j.is_safety OR enqueue_backup.is_safety,
 		       requested_by = coalesce(j.requested_by, enqueue_backup.requested_by)
-		 WHERE j.resource_id = resource.id AND j.kind = 'backup' AND j.status = 'pending' AND j.attempt = 0
+		 WHERE j.resource_id = resource.id AND j.kind = 'backup' AND j.finished_at IS NULL AND j.attempt = 0
 		RETURNING * INTO job;
 		EXIT WHEN FOUND;
 		INSERT INTO custbackup.jobs AS j (kind, resource_id, requested_by, is_safety, resource_type, token, team_id, tier)
@@ -172,7 +172,7 @@ BEGIN
 
 	LOOP
 		SELECT * INTO job FROM custbackup.jobs j
-		 WHERE j.resource_id = target.id AND j.kind = 'restore' AND j.status = 'pending' LIMIT 1;
+		 WHERE j.resource_id = target.id AND j.kind = 'restore' AND j.finished_at IS NULL AND j.started_at IS NULL LIMIT 1;
 		IF FOUND THEN
 			IF job.backup_id <> object.backup_id OR (job.safety_backup_id IS NOT NULL) <> wants_safety THEN
 				RAISE EXCEPTION 'custbackup: another restore, %, of backup %, already waits for resource %', job.id, job.backup_id,

@@ -71,27 +71,24 @@ CREATE FUNCTION custbackup.schedule_at(as_of timestamptz DEFAULT now())
 		last_slot timestamptz, last_backup_at timestamptz, waiting_id uuid, obstacle text)
 	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-	WITH waiting AS (
-		SELECT j.id, j.resource_id, j.not_before
-		  FROM custbackup.jobs j
-		 WHERE j.kind = 'backup' AND j.status = 'pending' AND j.attempt = 0
-	), entries AS (
+	WITH entries AS MATERIALIZED (
 		SELECT p.*, coalesce(p.status_obstacle, p.tier_obstacle, p.engine_obstacle) AS obstacle,
 			custbackup.slot_at(as_of, p.cadence, p.slot_offset) AS current_slot,
 			(SELECT max(j.scheduled_for) FROM custbackup.jobs j WHERE j.resource_id = p.id AND j.kind = 'backup') AS last_slot,
-			(SELECT max(o.stored_at) FROM custbackup.objects o WHERE o.resource_id = p.id) AS last_backup_at
+			(SELECT max(o.stored_at) FROM custbackup.objects o WHERE o.resource_id = p.id) AS last_backup_at,
+			(SELECT j.id FROM custbackup.jobs j
+			  WHERE j.resource_id = p.id AND j.kind = 'backup' AND j.finished_at IS NULL AND j.attempt = 0) AS waiting_id
 		  FROM custbackup.policies() p
 	)
 	SELECT e.id, e.token, e.team_id, e.tier, e.resource_type,
-		CASE WHEN e.obstacle IS NULL THEN coalesce(w.not_before,
-			CASE WHEN EXISTS (SELECT FROM custbackup.jobs j
-							   WHERE j.resource_id = e.id AND j.kind = 'backup' AND j.scheduled_for = e.current_slot)
+		CASE WHEN e.obstacle IS NULL THEN coalesce((SELECT j.not_before FROM custbackup.jobs j WHERE j.id = e.waiting_id),
+			CASE WHEN (SELECT true FROM custbackup.jobs j
+						WHERE j.resource_id = e.id AND j.kind = 'backup' AND j.scheduled_for = e.current_slot)
 				THEN e.current_slot + make_interval(secs => extract(epoch FROM e.cadence)::double precision)
 				ELSE e.current_slot
 			END) END,
-		e.cadence, e.last_slot, e.last_backup_at, w.id, e.obstacle
-	  FROM entries e
-	  LEFT JOIN waiting w ON w.resource_id = e.id;
+		e.cadence, e.last_slot, e.last_backup_at, e.waiting_id, e.obstacle
+	  FROM entries e;
 END;
 COMMENT ON FUNCTION custbackup.schedule_at(timestamptz) IS 'What the view schedule shows, as of another time';
 
@@ -121,12 +118,11 @@ BEGIN ATOMIC
 		  FROM custbackup.policies() p
 		  LEFT JOIN custbackup.tiers t ON t.tier = custbackup.base_tier(p.tier)
 	), queue AS (
-		SELECT count(*) FILTER (WHERE j.status = 'pending') AS pending,
-			count(*) FILTER (WHERE j.status = 'pending' AND j.not_before <= as_of) AS due,
-			min(j.not_before) FILTER (WHERE j.status = 'pending' AND j.not_before <= as_of) AS oldest_due_at,
-			count(*) FILTER (WHERE j.status = 'running') AS running
+		SELECT count(*) AS pending, count(*) FILTER (WHERE j.not_before <= as_of) AS due,
+			min(j.not_before) FILTER (WHERE j.not_before <= as_of) AS oldest_due_at,
+			(SELECT count(*) FROM custbackup.jobs r WHERE r.status = 'running') AS running
 		  FROM custbackup.jobs j
-		 WHERE j.status IN ('pending', 'running')
+		 WHERE j.status = 'pending'
 	), results AS (
 		SELECT count(*) FILTER (WHERE j.status = 'ok') AS ok_last_day, count(*) FILTER (WHERE j.status = 'failed') AS failed_last_day,
 			count(*) FILTER (WHERE j.status = 'skipped') AS skipped_last_day
