@@ -1,0 +1,84 @@
+/*
+ * human_test.c
+ *	  Sizes in words, and a progress bar that only a terminal gets.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "human.h"
+#include "tap.h"
+
+static void
+test_sizes(void)
+{
+	const struct
+	{
+		int64_t		bytes;
+		const char *text;
+	} cases[] = {
+		{0, "0 bytes"},		   {1023, "1023 bytes"},  {1024, "1.0 kB"},		 {1536, "1.5 kB"},
+		{5LL << 20, "5.0 MB"}, {3LL << 30, "3.0 GB"}, {1LL << 40, "1.0 TB"}, {INT64_MAX, "8192.0 PB"},
+	};
+	char buffer[HUMAN_SIZE_TEXT];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		is_string(human_size(cases[i].bytes, buffer), cases[i].text, cases[i].text);
+}
+
+static void
+test_no_terminal(void)
+{
+	ProgressBar bar;
+	char		byte;
+	int			fds[2];
+
+	if (pipe2(fds, O_NONBLOCK) < 0)
+		abort();
+	progress_bar_begin(&bar, fds[1]);
+	progress_bar_move(&bar, "verifying", 5, 10);
+	progress_bar_say(&bar, "reading");
+	progress_bar_clear(&bar);
+	ok(read(fds[0], &byte, 1) < 0, "a log file gets no bar");
+	close(fds[0]);
+	close(fds[1]);
+}
+
+static void
+test_terminal(void)
+{
+	ProgressBar bar;
+	char		drawn[1024] = "";
+	int			master = posix_openpt(O_RDWR | O_NOCTTY);
+	int			slave;
+	ssize_t		length;
+
+	if (master < 0 || grantpt(master) < 0 || unlockpt(master) < 0)
+		abort();
+	slave = open(ptsname(master), O_RDWR | O_NOCTTY);
+	progress_bar_begin(&bar, slave);
+	progress_bar_move(&bar, "verifying", 5 << 20, 10 << 20);
+	progress_bar_move(&bar, "verifying", 6 << 20, 10 << 20);
+	length = read(master, drawn, sizeof(drawn) - 1);
+	ok(length > 0 && strstr(drawn, "verifying [############............]  50 %  5.0 MB of 10.0 MB"),
+	   "a terminal gets one: %s", strchr(drawn, 'v'));
+	ok(!strstr(drawn, "60 %"), "that is not drawn for every step");
+	progress_bar_clear(&bar);
+	progress_bar_move(&bar, "restoring", 1, 0);
+	memset(drawn, 0, sizeof(drawn));
+	length = read(master, drawn, sizeof(drawn) - 1);
+	ok(length > 0 && strstr(drawn, "restoring 1 bytes") && !strchr(drawn, '%'),
+	   "without a total there is no share");
+	close(slave);
+	close(master);
+}
+
+int
+main(void)
+{
+	test_sizes();
+	test_no_terminal();
+	test_terminal();
+	return done_testing();
+}
