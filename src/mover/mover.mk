@@ -16,7 +16,7 @@ MOVER_PACKAGES := jansson libcrypto libssl zlib libpq libcurl expat $(MONGOC_PAC
 
 MOVER_CPPFLAGS := -D_GNU_SOURCE -I$(SOURCE)src/mover $(if $(filter libisal,$(MOVER_PACKAGES)),-DHAVE_ISAL) \
 	$(shell $(PKG_CONFIG) --cflags $(MOVER_PACKAGES) 2>/dev/null)
-MOVER_LIBS     := $(shell $(PKG_CONFIG) --libs $(MOVER_PACKAGES) 2>/dev/null) -lpthread
+MOVER_LIBS     := $(shell $(PKG_CONFIG) --libs $(MOVER_PACKAGES) 2>/dev/null) -lresolv -lpthread
 MOVER_OPTIMIZE ?= -O2
 MOVER_CFLAGS    = -std=c17 $(MOVER_OPTIMIZE) -g -Wall -Wextra -Wmissing-prototypes -Wvla -fPIE -fstack-protector-strong \
 	$(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=undefined,-D_FORTIFY_SOURCE=2)

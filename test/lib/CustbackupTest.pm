@@ -25,7 +25,7 @@ our @EXPORT = qw(
     make_key encrypt_url new_uuid
     run_mover start_mover backup_job restore_job mover_settings events_of last_event
     start_control add_resource wait_for wait_for_job
-    processes_matching movers_running free_port
+    processes_matching movers_running free_port percent_encode
 );
 
 our $mover = $ENV{CUSTBACKUP_BIN} or die "CUSTBACKUP_BIN is not set: run the tests by test/bin/check or test/bin/prove\n";

@@ -6,12 +6,14 @@
 
 #include <string.h>
 
+#include "mongodb.h"
 #include "postgres.h"
 #include "redis.h"
 
 /* Ends with NULL. */
 static const Engine *const engines[] = {
 	&postgres_engine,
+	&mongodb_engine,
 	&redis_engine,
 	NULL,
 };

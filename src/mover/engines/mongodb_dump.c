@@ -1,0 +1,143 @@
+/*
+ * mongodb_dump.c
+ *	  The source of a backup: mongodump's archive, uncompressed.
+ *
+ * The pipeline owns compression.  --oplog is refused by mongodump together with a
+ * database, so each collection is dumped as it was at some moment of the dump, and a
+ * document that moved meanwhile stands in it once or twice: "per collection".
+ */
+#include "engines/mongodb.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engines/mongodb_connect.h"
+#include "engines/mongodb_server.h"
+#include "engines/mongodb_tools.h"
+#include "engines/mongodb_url.h"
+#include "process.h"
+
+typedef struct DumpSource
+{
+	Source			source;
+	const Settings *settings;
+	MongodbUrl		url;
+	MongodbSession	session;
+	MongodbTool		tool;
+	Child			mongodump;
+} DumpSource;
+
+static bool
+dump_source_read(Source *source, void *buffer, size_t capacity, size_t *length, Failure *failure)
+{
+	return child_read(&((DumpSource *) source)->mongodump, buffer, capacity, length, failure);
+}
+
+static bool
+dump_source_finish(Source *source, Failure *failure)
+{
+	DumpSource *dump = (DumpSource *) source;
+
+	if (!child_wait(&dump->mongodump, failure))
+		return false;
+	return dump->mongodump.status == 0 ||
+		   mongodb_tool_failure(&dump->tool, &dump->mongodump, &dump->session, &dump->url, dump->settings,
+								REASON_DUMP, failure);
+}
+
+static void
+dump_source_close(Source *source)
+{
+	DumpSource *dump = (DumpSource *) source;
+
+	child_close(&dump->mongodump);
+	mongodb_disconnect(&dump->session);
+	mongodb_url_free(&dump->url);
+	free(dump);
+}
+
+static bool
+add_note(SourceFacts *facts, json_t *note, Failure *failure)
+{
+	if (facts->notes == NULL)
+		facts->notes = json_array();
+	return json_array_append_new(facts->notes, note) == 0 || failure_no_memory(failure);
+}
+
+/* mongodump makes a whole archive of a database that does not exist, and exits with 0. */
+static bool
+ask_database(DumpSource *dump, SourceFacts *facts, Failure *failure)
+{
+	MongodbDatabase database;
+
+	if (!mongodb_ask_database(&dump->session, dump->url.database, &database, failure))
+		return false;
+	if (!database.exists)
+		return failure_set(
+			failure, REASON_DUMP,
+			"the database \"%s\" does not exist on MongoDB at %s (MongoDB makes one with its first "
+			"collection), or the user may see nothing of it",
+			dump->url.database, dump->session.name);
+	facts->expected_raw_bytes = database.data_bytes;
+	if (database.collections == 0)
+		return add_note(facts, json_string("the database is empty: it has no collections"), failure);
+	if (database.data_bytes == 0)
+		return add_note(facts,
+						json_sprintf("the database is empty: no document in its %lld collections and views",
+									 (long long) database.collections),
+						failure);
+	return true;
+}
+
+static bool
+ask_facts(DumpSource *dump, SourceFacts *facts, Failure *failure)
+{
+	facts->consistency = "per collection";
+	snprintf(facts->server_version, sizeof(facts->server_version), "MongoDB %s",
+			 dump->session.server_version);
+	snprintf(facts->tool_version, sizeof(facts->tool_version), "%s %s", dump->tool.name, dump->tool.version);
+	if (dump->url.database != NULL)
+		return ask_database(dump, facts, failure);
+	return mongodb_ask_total(&dump->session, &facts->expected_raw_bytes, failure);
+}
+
+/* The configuration lives in the child from then on. */
+static bool
+start_mongodump(DumpSource *dump, Failure *failure)
+{
+	char	  config[64];
+	char	 *argv[] = {"mongodump", config, "--archive", NULL};
+	int		  fd = mongodb_tool_config(&dump->url, &dump->session, dump->settings, true, failure);
+	ChildSpec spec = {.path = dump->tool.path, .argv = argv, .stdout_pipe = true, .kept_fds = {fd}};
+	bool	  started;
+
+	if (fd < 0)
+		return false;
+	snprintf(config, sizeof(config), "--config=/proc/self/fd/%d", fd);
+	mongodb_disconnect(&dump->session);
+	started = child_start(&spec, &dump->mongodump, failure);
+	close(fd);
+	return started;
+}
+
+Source *
+mongodb_open_source(const EngineContext *context, SourceFacts *facts, Failure *failure)
+{
+	DumpSource *dump = calloc(1, sizeof(*dump));
+
+	if (dump == NULL)
+	{
+		failure_no_memory(failure);
+		return NULL;
+	}
+	dump->source = (Source){dump_source_read, dump_source_finish, dump_source_close};
+	dump->settings = context->settings;
+	if (mongodb_url_parse(&dump->url, context->url, failure) &&
+		mongodb_tool_find(&dump->tool, "mongodump", context->settings, failure) &&
+		mongodb_connect(&dump->session, &dump->url, context->settings, MONGODB_FOR_READING, failure) &&
+		ask_facts(dump, facts, failure) && start_mongodump(dump, failure))
+		return &dump->source;
+	dump_source_close(&dump->source);
+	return NULL;
+}

@@ -1,0 +1,32 @@
+/*
+ * mongodb_server.h
+ *	  What a server says of its databases.
+ */
+#ifndef MONGODB_SERVER_H
+#define MONGODB_SERVER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engines/mongodb_connect.h"
+
+typedef struct MongodbDatabase
+{
+	bool	exists;
+	int64_t collections; /* views too, without MongoDB's own (system.*) */
+	int64_t data_bytes;	 /* of its documents, uncompressed; -1: the user may not ask */
+} MongodbDatabase;
+
+extern bool mongodb_ask_database(MongodbSession *session, const char *name, MongodbDatabase *database,
+								 Failure *failure);
+
+/* The size on disk of all databases that the user may see; -1: not told. */
+extern bool mongodb_ask_total(MongodbSession *session, int64_t *bytes, Failure *failure);
+
+/* Calls see for each collection of the database: its name, its type ("collection", "view", "timeseries"). */
+extern bool mongodb_each_collection(MongodbSession *session, const char *database,
+									bool (*see)(void *context, const char *name, const char *type,
+												Failure *failure),
+									void *context, Failure *failure);
+
+#endif

@@ -1,0 +1,174 @@
+# MongoTest.pm
+#
+# Real FerretDB servers (with SCRAM) and real mongodump and mongorestore for tests, all built by
+# test/bin/build-tools; spoken to by test/support/mongodb_tool.c, compared by everything they hold.
+package MongoTest;
+
+use strict;
+use warnings;
+
+use Exporter 'import';
+use FindBin;
+use IO::Socket::INET;
+use IPC::Run ();
+use JSON::PP ();
+use POSIX ();
+use Test::More;
+use Time::HiRes qw(sleep);
+
+use CustbackupTest;
+use PostgreSQL::Test::Utils ();
+
+our @EXPORT = qw(start_mongodb mongodb_url mongodb_backup mongodb_restore tools_directory same_documents);
+
+our $tool = "$ENV{UNIT_DIR}/mongodb_tool";
+my $json = JSON::PP->new->canonical;
+my $tools = ($ENV{CUSTBACKUP_TOOLS} // '/var/cache/custbackup-tools') . '/bin';
+
+# Where mongodump and the others are: for tool_path.
+sub tools_directory
+{
+    for my $name (qw(ferretdb mongodump mongorestore))
+    {
+        BAIL_OUT("$tools/$name is not there: run test/bin/build-tools $name") unless -x "$tools/$name";
+    }
+    return $tools;
+}
+
+# Options: dir, port, user, password.
+sub start_mongodb
+{
+    my (%option) = @_;
+    my $self = bless {
+        dir => PostgreSQL::Test::Utils::tempdir(), port => free_port(), user => 'admin', password => 'p@ss/w:rd%&?#',
+        %option
+    }, 'MongoTest::Server';
+    $self->start;
+    return $self;
+}
+
+# Options: user, password, database, host, port, options ("a=b&c=d"), none of them: its administrator's.
+sub mongodb_url
+{
+    my ($server, %option) = @_;
+    my %c = (user => $server->{user}, password => $server->{password}, host => '127.0.0.1', port => $server->{port},
+        database => 'shop', options => 'authSource=admin', %option);
+    return sprintf 'mongodb://%s:%s@%s:%s/%s%s', percent_encode($c{user}), percent_encode($c{password}),
+      $c{host}, $c{port}, percent_encode($c{database}), length $c{options} ? "?$c{options}" : '';
+}
+
+sub mongodb_backup
+{
+    my ($settings, $store, $url, %option) = @_;
+    my $job = backup_job($settings, $store, $url, engine => 'mongodb', type => 'mongodb', %option);
+    my $result = run_mover($settings, $job);
+    return { %$result, job => $job, done => last_event($result) };
+}
+
+sub mongodb_restore
+{
+    my ($settings, $store, $url, $backup, %option) = @_;
+    my $job = restore_job($settings, $store, $url, $backup->{job}, $backup->{done}, engine => 'mongodb', type => 'mongodb', %option);
+    my $result = run_mover($settings, $job);
+    return { %$result, job => $job, done => last_event($result) };
+}
+
+# Two texts of everything() are equal, or the lines that differ are shown.
+sub same_documents
+{
+    my ($got, $expected, $name) = @_;
+    return pass($name) if $got eq $expected;
+    my %got = map { $_ => 1 } split /\n/, $got;
+    my %expected = map { $_ => 1 } split /\n/, $expected;
+    fail($name);
+    diag('too much: ', substr $_, 0, 300) for (grep { !$expected{$_} } sort keys %got)[0 .. 3];
+    diag('missing:  ', substr $_, 0, 300) for (grep { !$got{$_} } sort keys %expected)[0 .. 3];
+    return;
+}
+
+package MongoTest::Server;
+
+use Test::More;
+use Time::HiRes qw(sleep);
+
+sub start
+{
+    my ($self) = @_;
+    my $program = MongoTest::tools_directory() . '/ferretdb';
+    my $pid = fork // die $!;
+    if ($pid == 0)
+    {
+        open STDOUT, '>', "$self->{dir}/log";
+        open STDERR, '>&', \*STDOUT;
+        exec $program, '--handler=sqlite', "--sqlite-url=file:$self->{dir}/", "--listen-addr=127.0.0.1:$self->{port}",
+          '--telemetry=disable', "--state-dir=$self->{dir}", '--debug-addr=-', '--log-level=error',
+          '--test-enable-new-auth', "--setup-username=$self->{user}", "--setup-password=$self->{password}",
+          '--setup-database=admin'
+          or POSIX::_exit(127);
+    }
+    $self->{pid} = $pid;
+    for (1 .. 200)
+    {
+        return if IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $self->{port});
+        last if waitpid($pid, POSIX::WNOHANG()) == $pid;
+        sleep 0.05;
+    }
+    die "ferretdb did not start: " . `tail -5 $self->{dir}/log 2>/dev/null`;
+}
+
+sub stop
+{
+    my ($self) = @_;
+    return unless $self->{pid};
+    kill 'KILL', $self->{pid};
+    waitpid $self->{pid}, 0;
+    delete $self->{pid};
+}
+
+sub DESTROY
+{
+    my ($self) = @_;
+    local ($?, $@);
+    $self->stop;
+}
+
+# Each line: a database, a blank, a command in extended JSON. Dies where the server refuses one.
+sub say
+{
+    my ($self, @lines) = @_;
+    my ($out, $err) = ('', '');
+    my $in = join '', map { "$_\n" } @lines;
+    IPC::Run::run([ $MongoTest::tool, MongoTest::mongodb_url($self, database => '') ], '<', \$in, '>', \$out, '2>', \$err)
+      or die "mongodb: $err";
+    return map { $json->decode($_) } grep { length } split /\n/, $out;
+}
+
+# The names of a database's collections, in order.
+sub collections
+{
+    my ($self, $database) = @_;
+    my ($answer) = $self->say(qq($database {"listCollections":1,"nameOnly":true}));
+    return sort map { $_->{name} } @{ $answer->{cursor}{firstBatch} };
+}
+
+# One line a document and index of every collection, in canonical extended JSON: types and order of fields show.
+sub everything
+{
+    my ($self, $database) = @_;
+    my @lines;
+    for my $name ($self->collections($database))
+    {
+        my ($out, $err) = ('', '');
+        my $in = "?$database $name\n";
+        utf8::encode($in) if utf8::is_utf8($in);
+        IPC::Run::run([ $MongoTest::tool, MongoTest::mongodb_url($self, database => '') ], '<', \$in, '>', \$out, '2>', \$err)
+          or die "mongodb: $err";
+        push @lines, "collection $name", map { "$name $_" } split /\n/, $out;
+        my ($answer) = $self->say(sprintf '%s {"listIndexes":%s}', $database, $json->encode($name));
+        push @lines, "index $name " . $json->encode($_)
+          for sort { $a->{name} cmp $b->{name} } @{ $answer->{cursor}{firstBatch} };
+    }
+    return join "\n", @lines;
+}
+
+1;

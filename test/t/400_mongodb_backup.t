@@ -1,0 +1,61 @@
+# MongoDB: backups of a real server by a real mongodump, and every way in which there is none.
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use CustbackupTest;
+use MongoTest;
+use Test::More;
+
+my ($settings, $store, $directory) = mover_settings(tool_path => tools_directory());
+my $server = start_mongodb();
+$server->say(
+    'shop {"create":"empty"}',
+    'shop {"insert":"types","documents":[{"_id":1,"s":"x"},{"_id":{"$oid":"0123456789abcdef01234567"}}]}',
+    'shop {"insert":"dotted.name","documents":[{"_id":1}]}',
+    'shop {"createIndexes":"types","indexes":[{"key":{"s":1},"name":"by_s"}]}',
+    'other {"insert":"c","documents":[{"_id":1}]}',
+    'bare {"create":"nothing"}');
+
+my $backup = mongodb_backup($settings, $store, mongodb_url($server));
+is($backup->{done}{event}, 'done', 'a backup of one database') or diag explain $backup->{done}, $backup->{stderr};
+is_deeply(
+    $backup->{done}{counts},
+    { databases => 1, collections => 3, views => 0, time_series => 0, documents => 3, indexes => 4 },
+    'what is in it is counted') or diag explain $backup->{done};
+is($backup->{done}{consistency}, 'per collection', 'and it says how consistent it is');
+my ($started) = grep { $_->{event} eq 'started' } @{ $backup->{events} };
+is($started->{tool}, 'mongodump 100.6.1', 'with which tool');
+like($started->{server}, qr/^MongoDB 7\.0\./, 'of which server');
+
+my $all = mongodb_backup($settings, $store, mongodb_url($server, database => '', options => ''));
+is($all->{done}{event}, 'done', 'a URL without a database: all of them') or diag explain $all->{done};
+cmp_ok($all->{done}{counts}{databases}, '>=', 3, 'which are counted');
+
+my $bare = mongodb_backup($settings, $store, mongodb_url($server, database => 'bare'));
+is($bare->{done}{event}, 'done', 'a database without a document is a good backup');
+is($bare->{done}{counts}{collections}, 1, 'with its collection');
+
+# ---- failures ----
+
+sub fails
+{
+    my ($reason, $detail, $what, $url, %option) = @_;
+    my $run = mongodb_backup({ %$settings, %option }, $store, $url);
+    is("$run->{done}{event} " . ($run->{done}{reason} // ''), "failed $reason", $what) or diag explain $run->{done};
+    like($run->{done}{detail}, $detail, "... $run->{done}{detail}");
+    unlike($run->{stdout} . $run->{stderr}, qr/wrong-p%40ss|wrong-p\@ss|p\@ss\/w|p%40ss/, '... no password anywhere');
+    return $run;
+}
+
+fails('dump', qr/"nosuch" does not exist/, 'a database that does not exist', mongodb_url($server, database => 'nosuch'));
+fails('auth', qr/127\.0\.0\.1/, 'a wrong password', mongodb_url($server, password => 'wrong-p@ss'));
+fails('unreachable', qr/127\.0\.0\.1/, 'nobody listens', mongodb_url($server, port => free_port()));
+fails('config', qr/mongodump is not installed/, 'no mongodump', mongodb_url($server), tool_path => $directory);
+fails('bad_url', qr/not allowed|this host/i, 'an address of this host', mongodb_url($server), allow_local_targets => JSON::PP::false);
+fails('bad_url', qr/tlsCertificateKeyFile/, 'an option that reads a file',
+    mongodb_url($server, options => 'tlsCertificateKeyFile=/etc/passwd'));
+fails('bad_url', qr/Unix socket/, 'a socket', 'mongodb://u:p%40ss@%2Ftmp%2Fmongodb.sock/shop');
+fails('unreachable', qr/replica set/, 'another replica set', mongodb_url($server, options => 'authSource=admin&replicaSet=rs9'));
+
+done_testing();
