@@ -29,7 +29,7 @@ $(MOVER): $(BUILD)/mover/main.o $(MOVER_LIBRARY)
 	$(CC) $(MOVER_CFLAGS) $(MOVER_LDFLAGS) -o $@ $^ $(MOVER_LIBS)
 
 $(MOVER_LIBRARY): $(filter-out $(BUILD)/mover/main.o,$(MOVER_OBJECTS))
-	rm -f $@ && $(AR) rcs $@ $^
+	rm -f $@ && $(AR) qcs $@ $^
 
 # Not the server's CFLAGS: those belong to the extension.
 $(MOVER_OBJECTS): $(BUILD)/%.o: $(SOURCE)src/%.c
