@@ -151,7 +151,7 @@ sub start_store
             else { delete $ENV{$name} }
         }
     };
-    $run->{harness} = IPC::Run::start([ $store_tool, @arguments ], '<', $option->{stdin} // '/dev/null',
+    $run->{harness} = IPC::Run::start([ @{ $option->{prefix} // [] }, $store_tool, @arguments ], '<', $option->{stdin} // '/dev/null',
         '>', \$run->{out}, '2>', \$run->{err}, init => $prepare, IPC::Run::timeout(180));
     $run->{pid} = $run->{harness}{KIDS}[0]{PID};
     return $run;
@@ -166,7 +166,7 @@ sub finish_store
     return { %$result, status_code => $status, stderr => $run->{err}, seconds => time - $run->{begun} };
 }
 
-# One run of store_tool: store({settings =>, environment =>, stdin => file}, operation, url, ...).
+# One run of store_tool: store({settings =>, environment =>, stdin => file, prefix => [command]}, operation, url, ...).
 sub store
 {
     return finish_store(start_store(@_));

@@ -6,6 +6,7 @@ use warnings;
 use PostgreSQL::Test::Utils;
 use S3Test;
 use Test::More;
+use Time::HiRes qw(sleep time);
 
 use constant MIB => 1024 * 1024;
 
@@ -136,6 +137,22 @@ for my $server (@servers)
         is($put->{bytes}, 26 * MIB + 17, "$name: parts beyond the memory budget");
         cmp_ok($put->{max_rss_kib}, '<', (16 + 32) * 1024, "  stay within budget plus 32 MiB ($put->{max_rss_kib} KiB)");
         is(store({}, 'get', $url, $key)->{sha256}, file_sha256($files{ 26 * MIB + 17 }), '  and arrive');
+    }
+
+    # One limit for all movers of the host: two transfers at once take twice as long.
+    {
+        my $settings = store_settings(max_bandwidth => 10 * MIB);
+        my $url = store_url($server, 'backups', 'slow', 'part_size=5MiB', 'min_speed=100KiB', 'min_speed_time=1');
+        my @keys = (new_key(), new_key());
+        my $begun = time;
+        my @runs = map { start_store({ settings => $settings, stdin => $files{ 26 * MIB + 17 } }, 'put', $url, $_) } @keys;
+        is(finish_store($_)->{bytes}, 26 * MIB + 17, "$name: an upload under a limit of bandwidth") for @runs;
+        my $seconds = time - $begun;
+        cmp_ok($seconds, '>', 4.9, "  52 MiB at 10 MiB/s ($seconds s)");
+        cmp_ok($seconds, '<', 12, '  and not much longer');
+        $begun = time;
+        is(store({ settings => $settings }, 'get', $url, $keys[0])->{sha256}, file_sha256($files{ 26 * MIB + 17 }), '  a download too');
+        cmp_ok(time - $begun, '>', 2.3, '  26 MiB at 10 MiB/s');
     }
 
     # Every way to prove a part.

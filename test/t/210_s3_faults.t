@@ -214,6 +214,17 @@ for my $server (start_s3_servers())
         is($get->{reason}, $reason, "$name, download, $what: fails") or diag explain $get;
         like($get->{detail}, $sentence, "$name, download, $what: says why");
     }
+    # No room in the spool. (A limit on the size of files stands for a full disk.)
+    {
+        local $SIG{XFSZ} = 'IGNORE';
+        my $get = store({ prefix => [ 'prlimit', '--fsize=9000000', '--' ] }, 'get', $direct, $key);
+        is($get->{reason}, 'config', "$name, download: no room in the spool") or diag explain $get;
+        like($get->{detail}, qr/spool/, '  says where');
+        my $put = store({ stdin => $large, prefix => [ 'prlimit', '--fsize=3000000', '--' ], settings => store_settings(memory_budget => 16 * MIB) },
+            'put', store_url($server, 'faults', 'p', 'part_size=12MiB'), my $other = new_key());
+        is($put->{reason}, 'config', "$name, upload: no room for a part") or diag explain $put;
+        check_clean($server, $url, $other, "$name, upload, no room");
+    }
     # One bit flipped on the way down: the bytes differ, and the caller's sha256 says so.
     $proxy->rules({ match => '^GET', nth => 1, corrupt_answer => 12345 });
     isnt(store({}, 'get', $get_url, $key)->{sha256}, $large_sha256, "$name: a flipped bit shows in the sha256");

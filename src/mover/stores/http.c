@@ -14,6 +14,7 @@
 #include <curl/curl.h>
 
 #include "cancel.h"
+#include "secret.h"
 #include "stores/buffer.h"
 
 #define MAX_HEADER_BYTES	(64 * 1024)
@@ -47,6 +48,21 @@ struct HttpExchange
 	char			   error[CURL_ERROR_SIZE];
 };
 
+/* 'http://user:password@proxy': none of it belongs into libcurl's sentences. */
+static void
+register_proxy_credentials(const char *proxy)
+{
+	const char *begin = proxy ? strstr(proxy, "://") : NULL;
+	const char *at;
+	const char *colon;
+
+	begin = begin ? begin + 3 : proxy;
+	at = begin ? strrchr(begin, '@') : NULL;
+	colon = at ? memchr(begin, ':', (size_t) (at - begin)) : NULL;
+	if (colon)
+		secret_register(colon + 1, (size_t) (at - colon - 1));
+}
+
 HttpClient *
 http_client_open(const Settings *settings, Bandwidth *bandwidth, Failure *failure)
 {
@@ -61,6 +77,7 @@ http_client_open(const Settings *settings, Bandwidth *bandwidth, Failure *failur
 	}
 	if (client)
 	{
+		register_proxy_credentials(settings->proxy);
 		client->settings = settings;
 		client->bandwidth = bandwidth;
 		client->multi = curl_multi_init();
