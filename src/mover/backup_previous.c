@@ -51,13 +51,19 @@ try_to_adopt(const Job *job, Store *store, const char *key, const char *manifest
 	return answer != STORE_FAILED;
 }
 
-static bool
-sweep(Store *store, const PreviousAttempt *attempt, const char *manifest_key, Failure *failure)
+/* What stays (object lock, a store that is away) does not keep this attempt, under its own key, from going on. */
+static void
+sweep(Store *store, const PreviousAttempt *attempt, const char *manifest_key)
 {
-	return (!attempt->upload_id || store->abort_left(store, attempt->key, attempt->upload_id, failure)) &&
-		   store->abort_left(store, manifest_key, NULL, failure) &&
-		   store->remove(store, manifest_key, NULL, failure) &&
-		   store->remove(store, attempt->key, NULL, failure);
+	Failure left = {0};
+
+	if (attempt->upload_id)
+		store->abort_left(store, attempt->key, attempt->upload_id, &left);
+	store->abort_left(store, manifest_key, NULL, &left);
+	store->remove(store, manifest_key, NULL, &left);
+	store->remove(store, attempt->key, NULL, &left);
+	if (left.reason != REASON_NONE)
+		fprintf(stderr, "left behind of an earlier attempt: %s\n", left.detail);
 }
 
 bool
@@ -74,8 +80,8 @@ previous_attempts_settle(const Job *job, Store *store, AdoptedBackup *adopted, F
 							   attempt->key, job->job_id, job->resource.token);
 		if (!try_to_adopt(job, store, attempt->key, manifest_key, adopted, failure))
 			return false;
-		if (!adopted->found && !sweep(store, attempt, manifest_key, failure))
-			return false;
+		if (!adopted->found)
+			sweep(store, attempt, manifest_key);
 	}
 	return true;
 }

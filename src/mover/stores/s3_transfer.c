@@ -157,14 +157,15 @@ land(S3Transfer *transfer, S3Task *task, Failure *failure)
 		transfer->waiting = task;
 		return true;
 	}
-	if (verdict == S3_DONE)
-		atomic_fetch_add(&transfer->stored, task->request.body.length);
+	/* A task that has failed never counts as finished: the transfer fails with it. */
+	if (verdict != S3_DONE)
+		return false;
+	atomic_fetch_add(&transfer->stored, task->request.body.length);
 	pthread_mutex_lock(&transfer->lock);
 	append(&transfer->finished, task);
 	pthread_mutex_unlock(&transfer->lock);
-	if (verdict == S3_DONE)
-		tell(transfer);
-	return verdict == S3_DONE;
+	tell(transfer);
+	return true;
 }
 
 static void *
