@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_COMMANDS 1024
-#define MAX_BYTES	 (4 * 1024 * 1024)
+#define MAX_COMMANDS 8192
+#define MAX_BYTES	 (8 * 1024 * 1024)
 #define KEY_SHOWN	 48
 
 /* What was sent and is not answered yet. */
