@@ -5,6 +5,8 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 use CustbackupTest;
 use RedisTest;
+use IO::Select;
+use IO::Socket::INET;
 use Test::More;
 use Time::HiRes qw(time sleep);
 
@@ -145,6 +147,74 @@ for my $round (1, 3, 6)
     is(last_event($result)->{event}, 'failed', 'an intruder in a spare database fails the restore');
     ok(!last_event($result)->{target_modified}, 'and nothing live was touched');
     same($target->everything, $before, 'as it was');
+}
+
+# A clone in place, killed: its next attempt finds no empty target, but what it left itself.
+{
+    my $target = start_redis(conf => "rename-command SWAPDB \"\"\n");
+    my $clone = new_uuid();
+    kill_when($target, 'KILL', sub { $_[0]->do('DBSIZE') > 5000 }, mode => 'clone', resource_id => $clone);
+    my $next = redis_restore($settings, $store, redis_url($target), $backup, mode => 'clone', resource_id => $clone);
+    is($next->{done}{event}, 'done', 'a clone in place that was killed can be tried again') or diag explain $next->{done};
+    is($target->client->do('DEBUG', 'DIGEST'), $wanted_digest, 'is whole');
+}
+
+# The connection breaks at EXEC: what happened is found out.
+sub proxy
+{
+    my ($target, $mode) = @_;
+    my $listener = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1') or die $!;
+    my $port = $listener->sockport;
+    my $pid = fork // die;
+    if ($pid == 0)
+    {
+        while (my $client = $listener->accept)
+        {
+            my $server = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $target->{port}) or last;
+            my $select = IO::Select->new($client, $server);
+            CONNECTION: while (1)
+            {
+                for my $from ($select->can_read)
+                {
+                    sysread $from, my $bytes, 65536 or last CONNECTION;
+                    if ($from == $client && $bytes =~ /\$4\r\nEXEC\r\n/)
+                    {
+                        syswrite $server, $bytes if $mode ne 'not sent';
+                        sleep 0.3;
+                        exit if $mode eq 'server gone';
+                        last CONNECTION;
+                    }
+                    my $to = $from == $client ? $server : $client;
+                    while (length $bytes) { my $n = syswrite $to, $bytes or last CONNECTION; substr $bytes, 0, $n, '' }
+                }
+            }
+            close $client;
+            close $server;
+        }
+        exit;
+    }
+    close $listener;
+    return ($pid, $port);
+}
+
+for my $case (
+    [ 'sent', 'done', undef, 1 ],
+    [ 'not sent', 'failed', 'unreachable', 0 ],
+    [ 'server gone', 'failed', 'lost_commit', 1 ],
+  )
+{
+    my ($mode, $event, $reason, $modified) = @$case;
+    my $target = live_target();
+    my $before = $target->everything;
+    my ($pid, $port) = proxy($target, $mode);
+    my $got = redis_restore($settings, $store, redis_url($target, port => $port), $backup, resource_id => $resource);
+    kill 'KILL', $pid;
+    waitpid $pid, 0;
+    is($got->{done}{event}, $event, "the answer to EXEC is lost ($mode): $event") or diag explain $got->{done};
+    is($got->{done}{reason}, $reason, 'its reason');
+    is(!!$got->{done}{target_modified}, !!$modified, 'target_modified is told truly');
+    if ($mode eq 'sent') { is($target->client->do('DEBUG', 'DIGEST'), $wanted_digest, 'it was committed') }
+    elsif ($mode eq 'not sent') { same($target->everything, $before, 'nothing is left of it') }
 }
 
 # Two at once.

@@ -95,14 +95,6 @@ ask_clients(RedisPlanning *planning, Failure *failure)
 /* ---- leftovers ---- */
 
 static bool
-is_ours(const RedisPlanning *planning, const RedisDatabase *database)
-{
-	const char *id = planning->context->job->resource.id;
-
-	return strncmp(database->marker_value, id, strlen(id)) == 0 && database->marker_value[strlen(id)] == ' ';
-}
-
-static bool
 flush_database(Resp *resp, int number, Failure *failure)
 {
 	char text[16];
@@ -123,7 +115,7 @@ sweep(RedisPlanning *planning, Failure *failure)
 		const RedisDatabase *database = &planning->server.databases[i];
 
 		if ((database->mark == REDIS_MARK_FILLING || database->mark == REDIS_MARK_REPLACED) &&
-			is_ours(planning, database))
+			redis_mark_is_ours(planning, database))
 		{
 			if (!flush_database(planning->resp, database->number, failure))
 				return false;

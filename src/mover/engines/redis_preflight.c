@@ -143,6 +143,15 @@ check_databases(const RedisPlanning *planning, Failure *failure)
 	return true;
 }
 
+bool
+redis_mark_is_ours(const RedisPlanning *planning, const RedisDatabase *database)
+{
+	const char *id = planning->context->job->resource.id;
+
+	return strncmp(database->marker_value, id, strlen(id)) == 0 && database->marker_value[strlen(id)] == ' ';
+}
+
+/* What an earlier attempt in place has left half filled is no customer's data. */
 static bool
 check_emptiness(const RedisPlanning *planning, Failure *failure)
 {
@@ -155,6 +164,7 @@ check_emptiness(const RedisPlanning *planning, Failure *failure)
 		const RedisDatabase *database = &server->databases[i];
 
 		if (redis_database_is_live(database) &&
+			!(database->mark == REDIS_MARK_UNFINISHED && redis_mark_is_ours(planning, database)) &&
 			(planning->url->database == REDIS_ALL_DATABASES || planning->url->database == database->number))
 			return failure_set(failure, REASON_TARGET_NOT_EMPTY,
 							   "database %d of the target holds %" PRId64 " keys: a clone wants an empty one",

@@ -13,6 +13,9 @@ extern bool redis_preflight(RedisPlanning *planning, Failure *failure);
 /* The database of the target that one of the file is restored to. */
 extern int redis_target_of(const RedisPlanning *planning, uint64_t source);
 
+/* Was this mark made by an earlier attempt for the same resource? */
+extern bool redis_mark_is_ours(const RedisPlanning *planning, const RedisDatabase *database);
+
 /* Does this database of the file have keys that are to be restored? */
 extern bool redis_is_restored(const RdbDatabase *database);
 
