@@ -59,6 +59,8 @@ sweep(Store *store, const PreviousAttempt *attempt, const char *manifest_key)
 
 	if (attempt->upload_id)
 		store->abort_left(store, attempt->key, attempt->upload_id, &left);
+	/* Also what was begun and never named to us. */
+	store->abort_left(store, attempt->key, NULL, &left);
 	store->abort_left(store, manifest_key, NULL, &left);
 	store->remove(store, manifest_key, NULL, &left);
 	store->remove(store, attempt->key, NULL, &left);

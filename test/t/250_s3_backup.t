@@ -45,6 +45,21 @@ for my $server (start_s3_servers())
     is(store({}, 'get', $store, $done->{key})->{sha256}, $done->{sha256}, '  with the sha256 that was said');
     unlike($backup->{stdout} . $backup->{stderr}, qr/\Q$secret_key\E/, '  no secret is said');
 
+    # The operator's commands work from the bucket alone.
+    {
+        my %said;
+        for my $command ([ 'list', '--json' ], ['verify'], [ 'get', '--output=' . PostgreSQL::Test::Utils::tempdir() . '/backup' ])
+        {
+            my ($verb, @options) = @$command;
+            my ($out, $err) = ('', '');
+            IPC::Run::run([ $mover, $verb, "--store=$store", "--credentials-file=$credentials", @options,
+                    $verb eq 'get' ? $job->{job_id} : () ], '>', \$out, '2>', \$err);
+            is($? >> 8, 0, "$name: custbackup $verb from the bucket") or diag $out, $err;
+            $said{$verb} = $out;
+        }
+        like($said{list}, qr/\Q$job->{job_id}\E/, '  list names the backup');
+    }
+
     damage();
     my $restore = run_mover($settings, restore_job($settings, $store, $url, $job, $done));
     is(last_event($restore)->{event}, 'done', "$name: and comes back") or diag explain $restore->{events}, $restore->{stderr};

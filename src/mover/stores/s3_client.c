@@ -374,6 +374,7 @@ s3_perform(S3Client *client, const S3Request *request, S3Answer *answer, Failure
 		verdict = s3_call_judge(client, &call, failure);
 	}
 	*answer = call.answer;
+	answer->tries = call.tries;
 	call.answer = (S3Answer){0};
 	s3_call_forget_try(&call);
 	if (verdict == S3_DONE)

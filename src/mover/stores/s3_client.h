@@ -64,6 +64,7 @@ typedef struct S3Request
 typedef struct S3Answer
 {
 	HttpAnswer http;
+	int64_t	   tries;
 	S3Error	   error; /* error.code "": none, or a HEAD that cannot say */
 } S3Answer;
 

@@ -8,8 +8,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "cancel.h"
 #include "object_key.h"
 #include "stores/buffer.h"
+#include "stores/s3_object.h"
 #include "stores/s3_xml.h"
 
 #define PAGE_ENTRIES 1000
@@ -257,4 +259,30 @@ s3_list_uploads(S3Client *client, S3UploadVisitor visitor, void *context, Failur
 	free(key_marker);
 	free(upload_marker);
 	return failure->reason == REASON_NONE;
+}
+
+typedef struct Unknown
+{
+	S3Client   *client;
+	const char *key;
+	const char *keep;
+} Unknown;
+
+static bool
+abort_unknown(void *context, const char *key, const char *upload_id, int64_t begun, Failure *failure)
+{
+	const Unknown *unknown = context;
+
+	(void) begun;
+	if (strcmp(key, unknown->key) != 0 || (unknown->keep && strcmp(upload_id, unknown->keep) == 0))
+		return true;
+	return s3_object_abort(unknown->client, key, upload_id, cancel_requested(), failure);
+}
+
+bool
+s3_abort_uploads(S3Client *client, const char *key, const char *keep, Failure *failure)
+{
+	Unknown unknown = {.client = client, .key = key, .keep = keep};
+
+	return s3_list_uploads(client, abort_unknown, &unknown, failure);
 }

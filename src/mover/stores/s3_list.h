@@ -25,4 +25,10 @@ typedef bool (*S3UploadVisitor)(void *context, const char *key, const char *uplo
  */
 extern bool s3_list_uploads(S3Client *client, S3UploadVisitor visitor, void *context, Failure *failure);
 
+/*
+ * Aborts every unfinished upload of this key but `keep` (NULL: none is kept): what a
+ * CreateMultipartUpload left whose answer was lost, so that nobody knows its id.
+ */
+extern bool s3_abort_uploads(S3Client *client, const char *key, const char *keep, Failure *failure);
+
 #endif

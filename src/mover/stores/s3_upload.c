@@ -11,6 +11,7 @@
 
 #include "stores/buffer.h"
 #include "stores/s3_finish.h"
+#include "stores/s3_list.h"
 #include "stores/s3_object.h"
 #include "stores/s3_parts.h"
 #include "stores/s3_upload_part.h"
@@ -46,6 +47,7 @@ typedef struct S3Upload
 	int64_t		total;	   /* bytes written to us */
 	char	   *upload_id; /* NULL: not in parts (yet) */
 	S3Transfer *transfer;
+	int64_t		stored; /* when the transfer has ended */
 	StoredPart *stored_parts;
 	int64_t		stored_capacity;
 	int64_t		submitted;
@@ -100,6 +102,8 @@ create_multipart(S3Upload *upload, Failure *failure)
 						 .parameters = {{"uploads", ""}},
 						 .parameter_count = 1};
 	S3Answer  answer;
+	Failure	  ignored = {0};
+	bool	  repeated;
 
 	add_object_headers(upload, &request);
 	if (upload->client->url.checksum == S3_CHECKSUM_SHA256)
@@ -107,7 +111,11 @@ create_multipart(S3Upload *upload, Failure *failure)
 	if (!s3_perform(upload->client, &request, &answer, failure))
 		return false;
 	s3_xml_parse(answer.http.body, answer.http.body_length, take_upload_id, &upload->upload_id);
+	repeated = answer.tries > 1;
 	s3_answer_free(&answer);
+	/* A try whose answer was lost may have begun one more. */
+	if (upload->upload_id && repeated)
+		s3_abort_uploads(upload->client, upload->key, upload->upload_id, &ignored);
 	return upload->upload_id || failure_set(failure, REASON_STORE,
 											"the store answered CreateMultipartUpload without an upload id: "
 											"check endpoint= in the store's URL");
@@ -236,7 +244,7 @@ s3_upload_stored(const Upload *handle)
 {
 	const S3Upload *upload = (const S3Upload *) handle;
 
-	return upload->transfer ? s3_transfer_stored(upload->transfer) : 0;
+	return upload->transfer ? s3_transfer_stored(upload->transfer) : upload->stored;
 }
 
 /* ---- the last step ---------------------------------------------------------------------------- */
@@ -337,6 +345,7 @@ finish_parts(S3Upload *upload, Failure *failure)
 	while (upload->collected < upload->submitted)
 		if (!collect_part(upload, true, &collected, failure))
 			return false;
+	upload->stored = s3_transfer_stored(upload->transfer);
 	s3_transfer_stop(upload->transfer);
 	upload->transfer = NULL;
 	return true;

@@ -100,7 +100,7 @@ struct Store
 	bool (*list)(Store *store, const char *prefix, StoreVisitor visitor, void *context, Failure *failure);
 	/* Deleting what is not there is no failure.  version NULL: the only one. */
 	bool (*remove)(Store *store, const char *key, const char *version, Failure *failure);
-	/* Ends an upload that another process left; not there is no failure. */
+	/* Ends an upload that another process left; not there is no failure.  upload_id NULL: whatever is left of this key. */
 	bool (*abort_left)(Store *store, const char *key, const char *upload_id, Failure *failure);
 	void (*close)(Store *store);
 };

@@ -86,8 +86,12 @@ remove_object(Store *store, const char *key, const char *version, Failure *failu
 static bool
 abort_left(Store *store, const char *key, const char *upload_id, Failure *failure)
 {
-	/* Where an upload had no id, nothing of it is left. */
-	return !upload_id || s3_object_abort(store_s3_client(store), key, upload_id, cancel_requested(), failure);
+	const char *end = strrchr(key, '.');
+
+	if (upload_id)
+		return s3_object_abort(store_s3_client(store), key, upload_id, cancel_requested(), failure);
+	/* A manifest never goes up in parts. */
+	return (end && strcmp(end, ".json") == 0) || s3_abort_uploads(store_s3_client(store), key, NULL, failure);
 }
 
 static void
