@@ -116,6 +116,30 @@ for my $case (
       or diag explain $orphan->{done};
 }
 
+{
+    # A store that takes nothing for seconds, while the customer writes more than the server would keep for a replica.
+    my $server = start_redis(conf => "client-output-buffer-limit replica 1mb 1mb 1\nrdbcompression no\n");
+    strings($server, 60000, 1000);
+    my $run = start_mover($settings, backup_job($settings, $store, redis_url($server), engine => 'redis', type => 'redis'));
+    my $r = $server->client;
+    wait_for(sub { $r->do('INFO', 'replication') =~ /connected_slaves:1/ }, 10, 'the snapshot begins');
+    kill 'STOP', $run->{pid};
+    my $longest = 0;
+    my $end = time + 4;
+    for (my $i = 0; time < $end; $i++)
+    {
+        my $begun = time;
+        $r->do('SET', 'written:' . $i % 20000, 'w' x 3000);
+        $longest = time - $begun if time - $begun > $longest;
+    }
+    like($r->do('INFO', 'replication'), qr/connected_slaves:1/, 'stopped for seconds, the backup is still connected');
+    kill 'CONT', $run->{pid};
+    my $result = run_mover($run);
+    is(last_event($result)->{event}, 'done', 'and ends well') or diag explain last_event($result);
+    is(last_event($result)->{counts}{keys}, 60000, 'with the keys of its beginning');
+    ok($longest < 2, 'the customer could write all the while') or diag $longest;
+}
+
 # ---- maxmemory and eviction
 
 {

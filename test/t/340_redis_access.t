@@ -65,6 +65,29 @@ for my $case (
 }
 is($server->client->do('DEBUG', 'DIGEST'), $before, 'nothing was touched');
 
+# ---- exactly the rights that docs/redis.md names are enough
+
+{
+    my $minimal = start_redis(conf => "user snap on >pw-snap ~* &* +info +config|get +select +get +client +replconf +sync\n"
+          . "user scan on >pw-scan ~* &* +info +config|get +select +get +client +scan +dump +pttl +pexpiretime +time +object +multi +exec +function|dump\n"
+          . "user put on >pw-put ~* &* +info +config|get +client +select +get +set +del +dbsize +flushdb +restore +watch +multi +exec +discard +time +move +rename +swapdb +function\n"
+          . "user inplace on >pw-inplace ~* &* +info +client +select +get +set +del +dbsize +flushdb +restore +watch +multi +exec +discard +time +function\n");
+    fill_everything($minimal);
+    my $all = $minimal->everything;
+    my $snapshot = redis_backup($settings, $store, redis_url($minimal, user => 'snap', password => 'pw-snap'));
+    is($snapshot->{done}{consistency}, 'snapshot', 'a role for snapshots') or diag explain $snapshot->{done};
+    my $scan = redis_backup($settings, $store, redis_url($minimal, user => 'scan', password => 'pw-scan'));
+    is($scan->{done}{consistency}, 'per key', 'a role for scans') or diag explain $scan->{done};
+    is($scan->{done}{counts}{keys}, $snapshot->{done}{counts}{keys}, 'both see all keys');
+    for my $user ('put', 'inplace')
+    {
+        my $got = redis_restore($settings, $store, redis_url($minimal, user => $user, password => "pw-$user"), $snapshot);
+        is($got->{done}{event}, 'done', "a role for restores ($user)") or diag explain $got->{done};
+        is(scalar @{ $got->{done}{left_alone} }, $user eq 'put' ? 0 : 1, $user eq 'put' ? 'by the swap' : 'in place');
+        same($minimal->everything, $all, 'whole');
+    }
+}
+
 # ---- URLs
 
 for my $case (
