@@ -55,7 +55,10 @@ test_terminal(void)
 	ssize_t		length;
 
 	if (master < 0 || grantpt(master) < 0 || unlockpt(master) < 0)
-		abort();
+	{
+		ok(true, "a terminal gets one # SKIP this machine gives no pseudo terminal");
+		return;
+	}
 	slave = open(ptsname(master), O_RDWR | O_NOCTTY);
 	progress_bar_begin(&bar, slave);
 	progress_bar_move(&bar, "verifying", 5 << 20, 10 << 20);
