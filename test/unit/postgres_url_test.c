@@ -62,6 +62,8 @@ static const struct
 	{"postgresql://u@h:1,h:2,h/d?port=1,2", "fewer ports"},
 	{"postgresql://u@h/d?port=1,2", "more ports"},
 	{"postgresql://u@[::1/d", "form"},
+	{"postgresql://u:p@ss@h/d", "host holds a character"},
+	{"postgresql://u@h,h%5C2/d", "host holds a character"},
 };
 
 static bool
@@ -106,6 +108,8 @@ test_no_password_in_messages(void)
 		"postgresql://u:x#hunter2@h/d",
 		"postgresql://u:hunter2@[::1/d",
 		"postgresql://u:a@hunter2@h:x/d",
+		"postgresql://u:a@hunter2@h/d",
+		"postgresql://u:a@x,hunter2@h/d",
 		"postgresql://u:1/hunter2",
 		"postgresql://u:p@h/d?hunter2",
 	};

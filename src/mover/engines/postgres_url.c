@@ -180,6 +180,24 @@ check_keywords(const PostgresUrl *url, Failure *failure)
 	return true;
 }
 
+/*
+ * Names (also those that are not ASCII) and addresses, with a zone.  Above all no
+ * '@': where a password holds one unescaped, its rest stands here, and hosts are
+ * named in messages.
+ */
+static bool
+looks_like_host(const char *host, size_t length)
+{
+	for (size_t i = 0; i < length; i++)
+	{
+		unsigned char c = (unsigned char) host[i];
+
+		if (c < 0x80 && !isalnum(c) && strchr("._-:%", c) == NULL)
+			return false;
+	}
+	return true;
+}
+
 static bool
 add_place(PostgresUrl *url, const char *host, size_t host_length, const char *port, size_t port_length,
 		  Failure *failure)
@@ -194,6 +212,10 @@ add_place(PostgresUrl *url, const char *host, size_t host_length, const char *po
 	if (host[0] == '/' || host[0] == '@')
 		return failure_set(failure, REASON_BAD_URL,
 						   "the URL names a Unix socket, which is on this machine and never a customer's");
+	if (!looks_like_host(host, host_length))
+		return failure_set(failure, REASON_BAD_URL,
+						   "the URL's host holds a character that no host's name has (in a user name or "
+						   "password, the characters : / ? # [ ] @ %% must be percent-encoded)");
 	for (size_t i = 0; i < port_length && number <= 65535; i++)
 		number = isdigit((unsigned char) port[i]) ? number * 10 + (port[i] - '0') : 65536;
 	if (port_length > 0 && (number < 1 || number > 65535))
