@@ -45,6 +45,14 @@ postgres_wait(const PostgresSession *session, short events, int64_t deadline, bo
 	return true;
 }
 
+const char *
+postgres_value(const PGresult *result, int row, int column)
+{
+	const char *value = PQgetvalue(result, row, column);
+
+	return value != NULL ? value : "";
+}
+
 static PGresult *
 question_failed(PGresult *result, PGconn *connection, FailureReason otherwise, Failure *failure)
 {
@@ -60,6 +68,15 @@ question_failed(PGresult *result, PGconn *connection, FailureReason otherwise, F
 					sqlstate);
 	PQclear(result);
 	return NULL;
+}
+
+/* libpq would give the same result for ever. */
+static bool
+is_copy(const PGresult *result)
+{
+	ExecStatusType status = PQresultStatus(result);
+
+	return status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH;
 }
 
 PGresult *
@@ -97,6 +114,12 @@ postgres_ask(PostgresSession *session, const char *sql, const char *const *value
 			break;
 		PQclear(result);
 		result = next;
+		if (is_copy(result) || postgres_now() >= deadline)
+		{
+			failure_set(failure, REASON_UNREACHABLE,
+						"the server answered a question with something that is no answer");
+			goto given_up;
+		}
 	}
 	if (PQresultStatus(result) == PGRES_TUPLES_OK || PQresultStatus(result) == PGRES_COMMAND_OK)
 		return result;

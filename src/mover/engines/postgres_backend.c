@@ -52,10 +52,10 @@ postgres_watch_backend(PostgresSession *session, const char *pid, Report *report
 
 	if (result != NULL && PQntuples(result) == 1)
 	{
-		if (PQgetvalue(result, 0, 0)[0] == 't')
-			report_alive(report, PQgetvalue(result, 0, 1));
-		if (PQgetvalue(result, 0, 2)[0] != '\0')
-			snprintf(blockers->text, sizeof(blockers->text), "%s", PQgetvalue(result, 0, 2));
+		if (postgres_value(result, 0, 0)[0] == 't')
+			report_alive(report, postgres_value(result, 0, 1));
+		if (postgres_value(result, 0, 2)[0] != '\0')
+			snprintf(blockers->text, sizeof(blockers->text), "%s", postgres_value(result, 0, 2));
 	}
 	PQclear(result);
 }
@@ -76,7 +76,7 @@ postgres_find_lockers(PostgresSession *session, PostgresBlockers *blockers)
 	bool found = result != NULL && PQntuples(result) == 1 && !PQgetisnull(result, 0, 0);
 
 	if (found)
-		snprintf(blockers->text, sizeof(blockers->text), "%s", PQgetvalue(result, 0, 0));
+		snprintf(blockers->text, sizeof(blockers->text), "%s", postgres_value(result, 0, 0));
 	PQclear(result);
 	return found;
 }
@@ -93,7 +93,7 @@ postgres_watch_dump(PostgresSession *session, Report *report)
 		POSTGRES_APPLICATION_NAME);
 
 	if (result != NULL && PQntuples(result) == 1)
-		report_alive(report, PQgetvalue(result, 0, 0));
+		report_alive(report, postgres_value(result, 0, 0));
 	PQclear(result);
 }
 
@@ -106,7 +106,7 @@ ask_status(PostgresSession *session, const char *transaction, char *buffer, size
 	bool told = result != NULL && PQntuples(result) == 1 && !PQgetisnull(result, 0, 0);
 
 	if (told)
-		snprintf(buffer, size, "%s", PQgetvalue(result, 0, 0));
+		snprintf(buffer, size, "%s", postgres_value(result, 0, 0));
 	PQclear(result);
 	return told ? buffer : NULL;
 }

@@ -222,10 +222,18 @@ settle_session(PostgresSession *session, Failure *failure)
 	if (result == NULL)
 		return false;
 	snprintf(session->server_version, sizeof(session->server_version), "%.*s",
-			 (int) strcspn(PQgetvalue(result, 0, 5), " "), PQgetvalue(result, 0, 5));
+			 (int) strcspn(postgres_value(result, 0, 5), " "), postgres_value(result, 0, 5));
 	PQclear(result);
 	session->version = PQserverVersion(session->connection);
 	return true;
+}
+
+/* libpq would print them on stderr, as they come: a server may put into them whatever we told it. */
+static void
+ignore_notice(void *context, const PGresult *notice)
+{
+	(void) context;
+	(void) notice;
 }
 
 static bool
@@ -238,6 +246,7 @@ try_address(PostgresSession *session, const PostgresUrl *url, const Settings *se
 	session->connection = PQconnectStartParams(parameters.keywords, parameters.values, 0);
 	if (session->connection == NULL)
 		return failure_no_memory(failure);
+	(void) PQsetNoticeReceiver(session->connection, ignore_notice, NULL);
 	if (drive_connection(session, url, failure) && settle_session(session, failure))
 		return true;
 	PQfinish(session->connection);

@@ -67,6 +67,12 @@ extern PGresult *postgres_ask(PostgresSession *session, const char *sql, const c
 							  int value_count, FailureReason otherwise, Failure *failure);
 
 /*
+ * A field of an answer as text.  A server may answer with fewer rows or columns than
+ * it was asked for: what is not there is empty, as NULL is.
+ */
+extern const char *postgres_value(const PGresult *result, int row, int column);
+
+/*
  * Waits until the connection's socket has one of the events.  *in_time false: it had
  * not by the deadline (of postgres_now()), and the failure is not set.
  */

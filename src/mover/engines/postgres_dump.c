@@ -120,12 +120,12 @@ ask_facts(DumpSource *dump, SourceFacts *facts, Failure *failure)
 	result = postgres_ask(&dump->session, facts_sql, NULL, 0, REASON_DUMP, failure);
 	if (result == NULL)
 		return false;
-	facts->expected_raw_bytes = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
+	facts->expected_raw_bytes = strtoll(postgres_value(result, 0, 0), NULL, 10);
 	facts->consistency = "snapshot";
 	snprintf(facts->server_version, sizeof(facts->server_version), "PostgreSQL %s",
 			 dump->session.server_version);
 	snprintf(facts->tool_version, sizeof(facts->tool_version), "pg_dump %s", dump->tools.version_text);
-	good = PQgetisnull(result, 0, 1) || note_subscriptions(facts, PQgetvalue(result, 0, 1), failure);
+	good = PQgetisnull(result, 0, 1) || note_subscriptions(facts, postgres_value(result, 0, 1), failure);
 	PQclear(result);
 	return good;
 }

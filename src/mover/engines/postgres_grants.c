@@ -291,7 +291,7 @@ collect_public(PostgresGrants *grants, PostgresPlan *plan, Failure *failure)
 		return false;
 	for (int row = 0; row < PQntuples(plan->target->public_resets); row++)
 	{
-		if (!add_definition(grants, PQgetvalue(plan->target->public_resets, row, 1), failure))
+		if (!add_definition(grants, postgres_value(plan->target->public_resets, row, 1), failure))
 			return false;
 	}
 	for (size_t i = 0; i < plan->backup->entry_count; i++)

@@ -155,7 +155,7 @@ lock_target(PostgresRewind *rewind, Failure *failure)
 
 	if (result == NULL)
 		return false;
-	if (PQgetvalue(result, 0, 0)[0] != 't')
+	if (postgres_value(result, 0, 0)[0] != 't')
 		failure_set(failure, REASON_TARGET_BUSY, "another restore into this database is at work");
 	PQclear(result);
 	return failure->reason == REASON_NONE;

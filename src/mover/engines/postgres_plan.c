@@ -56,9 +56,9 @@ drops_extension(const PostgresPlan *plan, const TocEntry *entry)
 	const TocEntry *wanted = postgres_archive_find_extension(plan->backup, entry->tag);
 	int				row = postgres_target_extension(plan->target, entry->tag);
 
-	if (row < 0 || PQgetvalue(plan->target->extensions, row, 2)[0] != 't')
+	if (row < 0 || postgres_value(plan->target->extensions, row, 2)[0] != 't')
 		return false;
-	return wanted == NULL || PQgetvalue(plan->target->extensions, row, 3)[0] == 't' ||
+	return wanted == NULL || postgres_value(plan->target->extensions, row, 3)[0] == 't' ||
 		   !same_text(wanted->definition, entry->definition);
 }
 
@@ -149,7 +149,7 @@ keep_inhabited_schemas(PostgresPlan *plan, Failure *failure)
 		{
 			int row = postgres_target_extension(plan->target, entry->tag);
 
-			if (row >= 0 && !keep_schema(plan, PQgetvalue(plan->target->extensions, row, 1),
+			if (row >= 0 && !keep_schema(plan, postgres_value(plan->target->extensions, row, 1),
 										 postgres_entry_text(entry, text, sizeof(text)), failure))
 				return false;
 		}

@@ -89,7 +89,7 @@ check_large_objects(const PostgresPlan *plan, Failure *failure)
 		for (int row = 0; entry->class == TOC_BLOB && row < PQntuples(plan->target->kept_large_objects);
 			 row++)
 		{
-			if (same_text(PQgetvalue(plan->target->kept_large_objects, row, 0), entry->tag))
+			if (same_text(postgres_value(plan->target->kept_large_objects, row, 0), entry->tag))
 				return failure_set(
 					failure, REASON_NOT_RESTORABLE,
 					"large object %s of the backup is another role's in the target: let it be unlinked",

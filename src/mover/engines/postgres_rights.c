@@ -52,10 +52,10 @@ ask_rights(PostgresSession *session, const PostgresUrl *url, const char *with_da
 		return false;
 	if (PQntuples(result) > 0)
 	{
-		problem = PQgetvalue(result, 0, 0);
-		name = PQgetvalue(result, 0, 1);
-		if (strcmp(PQgetvalue(result, 0, 2), "1") != 0)
-			snprintf(more, sizeof(more), " (and %ld more)", atol(PQgetvalue(result, 0, 2)) - 1);
+		problem = postgres_value(result, 0, 0);
+		name = postgres_value(result, 0, 1);
+		if (strcmp(postgres_value(result, 0, 2), "1") != 0)
+			snprintf(more, sizeof(more), " (and %ld more)", atol(postgres_value(result, 0, 2)) - 1);
 		if (strcmp(problem, "row security") == 0)
 			failure_set(failure, REASON_AUTH,
 						"row level security hides rows of %s%s from role \"%s\": ALTER TABLE %s NO FORCE ROW "

@@ -64,7 +64,7 @@ static void
 write_drops(FILE *script, const PostgresPlan *plan)
 {
 	for (int row = 0; row < PQntuples(plan->target->default_resets); row++)
-		fprintf(script, "%s;\n", PQgetvalue(plan->target->default_resets, row, 1));
+		fprintf(script, "%s;\n", postgres_value(plan->target->default_resets, row, 1));
 	for (size_t i = plan->present->entry_count; i > 0; i--)
 	{
 		if (plan->drops[i - 1])

@@ -110,17 +110,17 @@ ask_facts(PostgresTarget *target, PostgresSession *session, Failure *failure)
 
 	if (result == NULL)
 		return false;
-	snprintf(target->role, sizeof(target->role), "%s", PQgetvalue(result, 0, 0));
-	target->superuser = PQgetvalue(result, 0, 2)[0] == 't';
-	target->may_create = PQgetvalue(result, 0, 3)[0] == 't';
-	target->owns_public = PQgetvalue(result, 0, 4)[0] == 't';
-	target->has_public = PQgetvalue(result, 0, 5)[0] == 't';
-	target->large_objects = strtoll(PQgetvalue(result, 0, 6), NULL, 10);
-	target->lock_capacity = strtoll(PQgetvalue(result, 0, 7), NULL, 10);
+	snprintf(target->role, sizeof(target->role), "%s", postgres_value(result, 0, 0));
+	target->superuser = postgres_value(result, 0, 2)[0] == 't';
+	target->may_create = postgres_value(result, 0, 3)[0] == 't';
+	target->owns_public = postgres_value(result, 0, 4)[0] == 't';
+	target->has_public = postgres_value(result, 0, 5)[0] == 't';
+	target->large_objects = strtoll(postgres_value(result, 0, 6), NULL, 10);
+	target->lock_capacity = strtoll(postgres_value(result, 0, 7), NULL, 10);
 	if (target->lock_capacity < 1)
 		target->lock_capacity = 1; /* no server of PostgreSQL's own says so */
-	snprintf(target->lock_settings, sizeof(target->lock_settings), "%s", PQgetvalue(result, 0, 8));
-	if (PQgetvalue(result, 0, 1)[0] == 't')
+	snprintf(target->lock_settings, sizeof(target->lock_settings), "%s", postgres_value(result, 0, 8));
+	if (postgres_value(result, 0, 1)[0] == 't')
 		failure_set(failure, REASON_NOT_RESTORABLE, "%s is a standby: name its primary in the URL",
 					session->host);
 	else if (!PQgetisnull(result, 0, 9))
@@ -128,7 +128,7 @@ ask_facts(PostgresTarget *target, PostgresSession *session, Failure *failure)
 			failure, REASON_NOT_RESTORABLE,
 			"the target has the subscription %s, which no transaction can drop: DROP SUBSCRIPTION first, "
 			"create it anew afterwards",
-			PQgetvalue(result, 0, 9));
+			postgres_value(result, 0, 9));
 	PQclear(result);
 	return failure->reason == REASON_NONE;
 }
@@ -192,7 +192,7 @@ find_sorted(const PGresult *result, const char *name)
 	while (name != NULL && low < high)
 	{
 		int middle = low + (high - low) / 2;
-		int order = strcmp(PQgetvalue(result, middle, 0), name);
+		int order = strcmp(postgres_value(result, middle, 0), name);
 
 		if (order == 0)
 			return middle;
@@ -209,7 +209,7 @@ postgres_target_is_ours(const PostgresTarget *target, const char *role)
 {
 	int row = find_sorted(target->roles, role);
 
-	return row >= 0 && PQgetvalue(target->roles, row, 1)[0] == 't';
+	return row >= 0 && postgres_value(target->roles, row, 1)[0] == 't';
 }
 
 bool
@@ -223,7 +223,7 @@ postgres_target_may_give(const PostgresTarget *target, const char *role)
 {
 	int row = find_sorted(target->roles, role);
 
-	return row >= 0 && PQgetvalue(target->roles, row, 2)[0] == 't';
+	return row >= 0 && postgres_value(target->roles, row, 2)[0] == 't';
 }
 
 int
@@ -243,8 +243,8 @@ postgres_target_owns_object(const PostgresTarget *target, uint32_t catalog, uint
 {
 	for (int row = 0; row < PQntuples(target->unowned); row++)
 	{
-		if (strtoul(PQgetvalue(target->unowned, row, 0), NULL, 10) == catalog &&
-			strtoul(PQgetvalue(target->unowned, row, 1), NULL, 10) == oid)
+		if (strtoul(postgres_value(target->unowned, row, 0), NULL, 10) == catalog &&
+			strtoul(postgres_value(target->unowned, row, 1), NULL, 10) == oid)
 			return true;
 	}
 	return false;
@@ -259,7 +259,7 @@ postgres_target_inherits_constraint(const PostgresTarget *target, uint32_t oid)
 	while (low < high)
 	{
 		int			  middle = low + (high - low) / 2;
-		unsigned long found = strtoul(PQgetvalue(target->inherited, middle, 0), NULL, 10);
+		unsigned long found = strtoul(postgres_value(target->inherited, middle, 0), NULL, 10);
 
 		if (found == oid)
 			return true;
@@ -276,9 +276,9 @@ postgres_target_configuration_of(const PostgresTarget *target, const char *schem
 {
 	for (int row = 0; row < PQntuples(target->configuration); row++)
 	{
-		if (strcmp(PQgetvalue(target->configuration, row, 0), schema) == 0 &&
-			strcmp(PQgetvalue(target->configuration, row, 1), table) == 0)
-			return PQgetvalue(target->configuration, row, 2);
+		if (strcmp(postgres_value(target->configuration, row, 0), schema) == 0 &&
+			strcmp(postgres_value(target->configuration, row, 1), table) == 0)
+			return postgres_value(target->configuration, row, 2);
 	}
 	return NULL;
 }
@@ -300,8 +300,8 @@ postgres_target_can_create_extension(PostgresSession *session, const PostgresTar
 		values, 1, REASON_RESTORE, failure);
 	if (result == NULL)
 		return false;
-	trusted = PQgetvalue(result, 0, 0)[0] == 't';
-	*can = PQgetvalue(result, 0, 1)[0] != '0' && (target->superuser || (trusted && target->may_create));
+	trusted = postgres_value(result, 0, 0)[0] == 't';
+	*can = postgres_value(result, 0, 1)[0] != '0' && (target->superuser || (trusted && target->may_create));
 	PQclear(result);
 	return true;
 }
