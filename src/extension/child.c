@@ -176,10 +176,9 @@ prepare_actions(posix_spawn_file_actions_t *actions, int job, int events, int er
 
 /* 0, or the errno of whatever failed: exec's too. */
 static int
-spawn(pid_t *pid, const char *path, int job, int events, int errors, int settings)
+spawn(pid_t *pid, const char *path, char **environment, int job, int events, int errors, int settings)
 {
 	char					  *arguments[] = {(char *) path, "run", "--settings-fd=3", NULL};
-	char					 **environment = environment_for_child();
 	posix_spawnattr_t		   attributes;
 	posix_spawn_file_actions_t actions;
 	int						   error;
@@ -196,7 +195,6 @@ spawn(pid_t *pid, const char *path, int job, int events, int errors, int setting
 		posix_spawn_file_actions_destroy(&actions);
 	}
 	posix_spawnattr_destroy(&attributes);
-	pfree(environment);
 	return error;
 }
 
@@ -235,11 +233,12 @@ close_end(int *fd)
 bool
 child_start(Child *child, const char *path, const char *job, const char *settings)
 {
-	int events[2] = {-1, -1};
-	int errors[2] = {-1, -1};
-	int job_fd = -1;
-	int settings_fd = -1;
-	int error;
+	char **environment = environment_for_child(); /* first: nothing may raise an error behind a descriptor */
+	int	   events[2] = {-1, -1};
+	int	   errors[2] = {-1, -1};
+	int	   job_fd = -1;
+	int	   settings_fd = -1;
+	int	   error;
 
 	memset(child, 0, sizeof(*child));
 	child->events = child->errors = -1;
@@ -251,7 +250,7 @@ child_start(Child *child, const char *path, const char *job, const char *setting
 
 	if (open_pipe(events) && open_pipe(errors) && (job_fd = memory_file("custbackup job", job)) >= 0 &&
 		(settings_fd = memory_file("custbackup settings", settings)) >= 0)
-		error = spawn(&child->pid, path, job_fd, events[1], errors[1], settings_fd);
+		error = spawn(&child->pid, path, environment, job_fd, events[1], errors[1], settings_fd);
 	else
 		error = errno;
 
@@ -259,6 +258,7 @@ child_start(Child *child, const char *path, const char *job, const char *setting
 	close_quietly(errors[1]);
 	close_quietly(job_fd);
 	close_quietly(settings_fd);
+	pfree(environment);
 	if (error == 0)
 	{
 		child->events = events[0];

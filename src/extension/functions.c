@@ -57,7 +57,8 @@ source_relation(void)
 				 errmsg("custbackup.resource_source is \"%s\", which is not of the form schema.relation",
 						setting_resource_source)));
 
-	relation = RangeVarGetRelid(makeRangeVarFromNameList(names), NoLock, true);
+	/* Locked, so that what is judged, whose rights are taken, and what is read are one relation. */
+	relation = RangeVarGetRelid(makeRangeVarFromNameList(names), AccessShareLock, true);
 	if (!OidIsValid(relation))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
