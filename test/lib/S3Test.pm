@@ -9,6 +9,7 @@ use warnings;
 
 use Exporter 'import';
 use IO::Socket::INET;
+use IO::Socket::IP;
 use IPC::Run ();
 use JSON::PP ();
 use Digest::SHA ();
@@ -48,7 +49,7 @@ sub free_port
 # Starts a server in the background and waits until its port takes connections.
 sub start_server
 {
-    my ($name, $port, $environment, @command) = @_;
+    my ($name, $port, $host, $environment, @command) = @_;
     my $directory = PostgreSQL::Test::Utils::tempdir();
     my $pid = fork // die "fork: $!";
     if ($pid == 0)
@@ -63,7 +64,7 @@ sub start_server
         authority => "127.0.0.1:$port", endpoint => "http://127.0.0.1:$port" };
     push @running, $server;
     my $deadline = time + 60;
-    until (IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port"))
+    until (IO::Socket::IP->new(PeerHost => $host, PeerPort => $port))
     {
         die "$name did not start: " . slurp_file($server->{log}) if time > $deadline || waitpid($pid, POSIX::WNOHANG()) > 0;
         sleep 0.1;
@@ -71,16 +72,17 @@ sub start_server
     return $server;
 }
 
-# tls => [certificate file, key file]; arguments => [...] more of the command line.
+# tls => [certificate file, key file]; ipv6 => 1: on [::1]; domain => for virtual hosts.
 sub start_versity
 {
     my (%option) = @_;
     my $directory = PostgreSQL::Test::Utils::tempdir();
     my $port = free_port();
     mkdir "$directory/$_" for qw(data versions);
-    my $server = start_server('versity', $port,
+    my $server = start_server('versity', $port, $option{ipv6} ? '::1' : '127.0.0.1',
         { ROOT_ACCESS_KEY => $access_key, ROOT_SECRET_KEY => $secret_key },
-        tool('versitygw'), '--port', "127.0.0.1:$port",
+        tool('versitygw'), '--port', ($option{ipv6} ? '[::1]' : '127.0.0.1') . ":$port",
+        ($option{domain} ? ('--virtual-domain', "$option{domain}:$port") : ()),
         ($option{tls} ? ('--cert', $option{tls}[0], '--key', $option{tls}[1]) : ()),
         'posix', '--versioning-dir', "$directory/versions", "$directory/data");
     $server->{endpoint} =~ s/^http:/https:/ if $option{tls};
@@ -92,7 +94,7 @@ sub start_minio
     my (%option) = @_;
     my $directory = PostgreSQL::Test::Utils::tempdir();
     my $port = free_port();
-    my $server = start_server('minio', $port,
+    my $server = start_server('minio', $port, '127.0.0.1',
         { MINIO_ROOT_USER => $access_key, MINIO_ROOT_PASSWORD => $secret_key, MINIO_BROWSER => 'off', MINIO_SITE_REGION => 'us-east-1',
             %{ $option{environment} // {} } },
         tool('minio'), 'server', '--quiet', '--address', "127.0.0.1:$port", $directory);
