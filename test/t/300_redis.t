@@ -41,6 +41,17 @@ same($source->everything, $before, 'the rewound server is what it was, and nothi
 ok($rewind->{done}{target_modified}, 'target_modified after the commit');
 is_deeply($rewind->{done}{left_alone}, [], 'nothing left alone');
 
+# Empty is a state, too: no keys, no functions.
+my $nothing = start_redis();
+my $empty = redis_backup($settings, $store, redis_url($nothing));
+is($empty->{done}{counts}{keys}, 0, 'a backup of an empty server');
+my $third = start_redis();
+fill_everything($third);
+is(redis_restore($settings, $store, redis_url($third), $empty)->{done}{event}, 'done', 'a rewind to emptiness');
+is($third->everything, $nothing->everything, 'leaves neither keys nor functions');
+is(redis_restore($settings, $store, redis_url($third), $backup, resource_id => $backup->{job}{resource}{id})->{done}{event}, 'done', 'and back');
+same($third->everything, $before, 'to everything');
+
 my $second = redis_restore($settings, $store, redis_url($target), $backup, mode => 'clone');
 is($second->{done}{event}, 'failed', 'a clone into a server with keys is refused');
 is($second->{done}{reason}, 'target_not_empty', 'target_not_empty');

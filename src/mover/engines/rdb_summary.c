@@ -135,16 +135,6 @@ rdb_summary_free(RdbSummary *summary)
 	*summary = (RdbSummary){0};
 }
 
-const RdbDatabase *
-rdb_summary_database(const RdbSummary *summary, uint64_t number)
-{
-	size_t at = find_database(summary, number);
-
-	if (at == summary->database_count || summary->databases[at].number != number)
-		return NULL;
-	return &summary->databases[at];
-}
-
 uint64_t
 rdb_summary_keys(const RdbSummary *summary)
 {

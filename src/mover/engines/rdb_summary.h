@@ -52,9 +52,6 @@ extern void rdb_summary_free(RdbSummary *summary);
  */
 extern uint64_t rdb_entry_memory(const RdbEntry *entry);
 
-/* NULL: no key in it. */
-extern const RdbDatabase *rdb_summary_database(const RdbSummary *summary, uint64_t number);
-
 /* Keys and databases without leftovers. */
 extern uint64_t rdb_summary_keys(const RdbSummary *summary);
 extern size_t	rdb_summary_databases(const RdbSummary *summary);

@@ -98,12 +98,6 @@ resp_queue_raw(Resp *resp, const void *bytes, size_t length, Failure *failure)
 		   (resp->out.length < SEND_AT || resp_flush(resp, failure));
 }
 
-size_t
-resp_queued(const Resp *resp)
-{
-	return resp->out.length;
-}
-
 bool
 resp_flush(Resp *resp, Failure *failure)
 {
@@ -114,12 +108,6 @@ resp_flush(Resp *resp, Failure *failure)
 }
 
 /* ---- in ---- */
-
-bool
-resp_has_input(const Resp *resp)
-{
-	return resp->at < resp->end;
-}
 
 static bool
 fill(Resp *resp, Failure *failure)
@@ -378,14 +366,6 @@ static bool
 says(const RespReply *reply, const char *words)
 {
 	return reply->type == RESP_ERROR && strcasestr(reply->text, words) != NULL;
-}
-
-bool
-resp_is_denied(const RespReply *reply)
-{
-	return resp_is_error(reply, "NOPERM") || says(reply, "unknown command") ||
-		   says(reply, "unknown subcommand") || says(reply, "not allowed") || says(reply, "not permitted") ||
-		   says(reply, "not supported") || says(reply, "disabled");
 }
 
 bool

@@ -61,9 +61,8 @@ extern bool resp_queue(Resp *resp, Failure *failure, ...) __attribute__((sentine
 extern bool resp_queue_arguments(Resp *resp, const RespArgument *arguments, size_t count, Failure *failure);
 
 /* Pieces of a command that is too large to be put together first: RESP's own bytes, sent when it suits. */
-extern bool	  resp_queue_raw(Resp *resp, const void *bytes, size_t length, Failure *failure);
-extern size_t resp_queued(const Resp *resp);
-extern bool	  resp_flush(Resp *resp, Failure *failure);
+extern bool resp_queue_raw(Resp *resp, const void *bytes, size_t length, Failure *failure);
+extern bool resp_flush(Resp *resp, Failure *failure);
 
 /* The next reply.  The caller frees it, also after a failure. */
 extern bool resp_receive(Resp *resp, RespReply *reply, Failure *failure);
@@ -74,9 +73,6 @@ extern bool resp_ask(Resp *resp, RespReply *reply, Failure *failure, ...) __attr
 
 /* Asks and expects anything but an error.  The reply is dropped. */
 extern bool resp_do(Resp *resp, FailureReason reason, Failure *failure, ...) __attribute__((sentinel));
-
-/* Is there anything to be read without waiting? */
-extern bool resp_has_input(const Resp *resp);
 
 /*
  * The head of a reply alone.  A bulk: reply->integer bytes are then read with
@@ -98,8 +94,7 @@ extern bool resp_read_some(Resp *resp, void *buffer, size_t capacity, size_t *le
 extern bool resp_refused(const Resp *resp, const RespReply *reply, const char *command,
 						 FailureReason otherwise, Failure *failure);
 
-/* Does the error say that the role may not, or that the server does not know such a command? */
-extern bool resp_is_denied(const RespReply *reply);
+/* Is it an error that begins so ("NOPERM")? */
 extern bool resp_is_error(const RespReply *reply, const char *prefix);
 
 #endif
