@@ -28,6 +28,9 @@ our @EXPORT = qw(
     processes_matching movers_running free_port percent_encode
 );
 
+# Whatever the locale of whoever runs the tests.
+our @LOCALE = ('--locale=C.UTF-8', '--encoding=UTF8');
+
 our $mover = $ENV{CUSTBACKUP_BIN} or die "CUSTBACKUP_BIN is not set: run the tests by test/bin/check or test/bin/prove\n";
 my $json = JSON::PP->new->canonical;
 
@@ -45,7 +48,7 @@ sub start_customer
     my $database = $option{database} // 'shop';
     my $node     = PostgreSQL::Test::Cluster->new($name);
 
-    $node->init;
+    $node->init(extra => \@LOCALE);
     $node->append_conf('postgresql.conf', <<"CONF" . ($option{conf} // ''));
 listen_addresses = '127.0.0.1'
 password_encryption = 'scram-sha-256'
@@ -270,7 +273,7 @@ sub start_control
 {
     my (%option) = @_;
     my $node = PostgreSQL::Test::Cluster->new($option{name} // 'control');
-    $node->init(allows_streaming => $option{allows_streaming} // 0);
+    $node->init(allows_streaming => $option{allows_streaming} // 0, extra => \@LOCALE);
     my $directory = $node->basedir;
     mkdir "$directory/store", 0700 or die $!;
     mkdir "$directory/spool", 0700 or die $!;
