@@ -138,6 +138,8 @@ sub say
     my ($self, @lines) = @_;
     my ($out, $err) = ('', '');
     my $in = join '', map { "$_\n" } @lines;
+    # All texts are bytes here, which JSON::PP keeps in its own form.
+    utf8::downgrade($in);
     IPC::Run::run([ $MongoTest::tool, MongoTest::mongodb_url($self, database => '') ], '<', \$in, '>', \$out, '2>', \$err)
       or die "mongodb: $err";
     return map { $json->decode($_) } grep { length } split /\n/, $out;
@@ -160,7 +162,7 @@ sub everything
     {
         my ($out, $err) = ('', '');
         my $in = "?$database $name\n";
-        utf8::encode($in) if utf8::is_utf8($in);
+        utf8::downgrade($in);
         IPC::Run::run([ $MongoTest::tool, MongoTest::mongodb_url($self, database => '') ], '<', \$in, '>', \$out, '2>', \$err)
           or die "mongodb: $err";
         push @lines, "collection $name", map { "$name $_" } split /\n/, $out;

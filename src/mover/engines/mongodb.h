@@ -5,6 +5,8 @@
  * The way of a backup:  mongodb_url.c (may we go there?), mongodb_srv.c (its servers, where the DNS has them),
  * mongodb_connect.c (who answers?), mongodb_tools.c (which mongodump, and how it gets the password),
  * mongodb_dump.c; mongodb_inspector.c proves what comes, by mongodb_archive.c.
+ * The way of a restore: the same, then mongodb_plan.c (what comes, what is there, which way), mongodb_mongorestore.c
+ * (the tool), mongodb_collections.c (rename and drop), mongodb_restore.c (all of it, in order).
  */
 #ifndef MONGODB_H
 #define MONGODB_H

@@ -25,11 +25,11 @@ typedef enum Role
 } Role;
 
 bool
-mongodb_fail(const MongodbSession *session, const bson_error_t *error, FailureReason otherwise,
-			 Failure *failure)
+mongodb_fail(MongodbSession *session, const bson_error_t *error, FailureReason otherwise, Failure *failure)
 {
 	FailureReason reason = otherwise;
 
+	session->code = error->domain == MONGOC_ERROR_SERVER ? error->code : 0;
 	if (error->domain == MONGOC_ERROR_SERVER_SELECTION || error->domain == MONGOC_ERROR_STREAM)
 		reason = REASON_UNREACHABLE;
 	if ((error->domain == MONGOC_ERROR_CLIENT && error->code == MONGOC_ERROR_CLIENT_AUTHENTICATE) ||
@@ -46,7 +46,8 @@ mongodb_ask(MongodbSession *session, const char *database, const bson_t *command
 {
 	bson_error_t error;
 
-	if (cancel_requested())
+	session->code = 0;
+	if (cancel_requested() && !session->finishes)
 	{
 		bson_init(answer);
 		return cancel_failure(failure);

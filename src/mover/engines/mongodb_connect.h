@@ -43,6 +43,8 @@ typedef struct MongodbSession
 	char			 port[6];
 	char			 server_version[48]; /* "7.0.14" */
 	bool			 is_router;			 /* mongos: a sharded cluster */
+	bool			 finishes;			 /* questions are asked to the end, whatever was signalled */
+	uint32_t		 code;				 /* with which the server refused the last command; 0: it did not */
 } MongodbSession;
 
 /* REASON_UNREACHABLE, REASON_AUTH, or REASON_BAD_URL for an address that a URL may not have. */
@@ -61,7 +63,7 @@ extern bool mongodb_ask(MongodbSession *session, const char *database, const bso
 						FailureReason otherwise, Failure *failure);
 
 /* A failure of libmongoc's as one of ours; always false. */
-extern bool mongodb_fail(const MongodbSession *session, const bson_error_t *error, FailureReason otherwise,
+extern bool mongodb_fail(MongodbSession *session, const bson_error_t *error, FailureReason otherwise,
 						 Failure *failure);
 extern void mongodb_disconnect(MongodbSession *session);
 

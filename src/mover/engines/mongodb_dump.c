@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "engines/mongodb_connect.h"
+#include "engines/mongodb_plan.h"
 #include "engines/mongodb_server.h"
 #include "engines/mongodb_tools.h"
 #include "engines/mongodb_url.h"
@@ -106,14 +107,17 @@ ask_facts(DumpSource *dump, SourceFacts *facts, Failure *failure)
 static bool
 start_mongodump(DumpSource *dump, Failure *failure)
 {
-	char	  config[64];
-	char	 *argv[] = {"mongodump", config, "--archive", NULL};
+	char config[64];
+	/* What an unfinished restore has left beside is no part of the database; mongodump wants to be told of one for that. */
+	char	 *argv[] = {"mongodump", config, "--archive", NULL, NULL};
 	int		  fd = mongodb_tool_config(&dump->url, &dump->session, dump->settings, true, failure);
 	ChildSpec spec = {.path = dump->tool.path, .argv = argv, .stdout_pipe = true, .kept_fds = {fd}};
 	bool	  started;
 
 	if (fd < 0)
 		return false;
+	if (dump->url.database != NULL)
+		argv[3] = "--excludeCollectionsWithPrefix=" MONGODB_BESIDE;
 	snprintf(config, sizeof(config), "--config=/proc/self/fd/%d", fd);
 	mongodb_disconnect(&dump->session);
 	started = child_start(&spec, &dump->mongodump, failure);

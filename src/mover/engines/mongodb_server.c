@@ -45,9 +45,8 @@ is_listed(MongodbSession *session, const char *name, bool *listed, Failure *fail
 }
 
 bool
-mongodb_each_collection(MongodbSession *session, const char *database,
-						bool (*see)(void *context, const char *name, const char *type, Failure *failure),
-						void *context, Failure *failure)
+mongodb_each_collection(MongodbSession *session, const char *database, MongodbSee see, void *context,
+						FailureReason otherwise, Failure *failure)
 {
 	mongoc_database_t *handle = mongoc_client_get_database(session->client, database);
 	bson_t			   options = BSON_INITIALIZER;
@@ -74,7 +73,7 @@ mongodb_each_collection(MongodbSession *session, const char *database,
 			good = see(context, name, type, failure);
 	}
 	if (good && mongoc_cursor_error(cursor, &error))
-		good = mongodb_fail(session, &error, REASON_DUMP, failure);
+		good = mongodb_fail(session, &error, otherwise, failure);
 	mongoc_cursor_destroy(cursor);
 	bson_destroy(&options);
 	mongoc_database_destroy(handle);
@@ -115,7 +114,8 @@ mongodb_ask_database(MongodbSession *session, const char *name, MongodbDatabase 
 
 	*database = (MongodbDatabase){.data_bytes = -1};
 	if (!is_listed(session, name, &listed, failure) ||
-		!mongodb_each_collection(session, name, count_collection, &database->collections, failure))
+		!mongodb_each_collection(session, name, count_collection, &database->collections, REASON_DUMP,
+								 failure))
 		return false;
 	database->exists = listed || database->collections > 0;
 	return !database->exists || ask_size(session, name, &database->data_bytes, failure);

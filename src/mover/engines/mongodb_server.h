@@ -23,10 +23,10 @@ extern bool mongodb_ask_database(MongodbSession *session, const char *name, Mong
 /* The size on disk of all databases that the user may see; -1: not told. */
 extern bool mongodb_ask_total(MongodbSession *session, int64_t *bytes, Failure *failure);
 
-/* Calls see for each collection of the database: its name, its type ("collection", "view", "timeseries"). */
-extern bool mongodb_each_collection(MongodbSession *session, const char *database,
-									bool (*see)(void *context, const char *name, const char *type,
-												Failure *failure),
-									void *context, Failure *failure);
+/* Gets a collection's name and its type: "collection", "view", "timeseries". */
+typedef bool (*MongodbSee)(void *context, const char *name, const char *type, Failure *failure);
+
+extern bool mongodb_each_collection(MongodbSession *session, const char *database, MongodbSee see,
+									void *context, FailureReason otherwise, Failure *failure);
 
 #endif

@@ -1,0 +1,112 @@
+#include "engines/mongodb_collections.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "engines/mongodb_plan.h"
+#include "engines/mongodb_server.h"
+
+/* The server's own codes. */
+#define CODE_UNAUTHORIZED		 13
+#define CODE_NAMESPACE_NOT_FOUND 26
+#define CODE_COMMAND_NOT_FOUND	 59
+#define CODE_NOT_IMPLEMENTED	 238
+
+/* "database.collection": each is short, or the server would not have it. */
+#define NAMESPACE_SIZE 1024
+
+static bool
+add_to_list(void *context, const char *name, const char *type, Failure *failure)
+{
+	if (strncmp(name, "system.", strlen("system.")) == 0)
+		return true;
+	return json_object_set_new(context, name, json_string(type)) == 0 || failure_no_memory(failure);
+}
+
+json_t *
+mongodb_list_collections(MongodbSession *session, const char *database, Failure *failure)
+{
+	json_t *list = json_object();
+
+	if (list == NULL)
+		failure_no_memory(failure);
+	else if (mongodb_each_collection(session, database, add_to_list, list, REASON_RESTORE, failure))
+		return list;
+	json_decref(list);
+	return NULL;
+}
+
+bool
+mongodb_rename_collection(MongodbSession *session, const char *database, const char *from, const char *to,
+						  bool over, Failure *failure)
+{
+	char   source[NAMESPACE_SIZE];
+	char   target[NAMESPACE_SIZE];
+	bson_t command = BSON_INITIALIZER;
+	bson_t answer;
+	bool   good;
+
+	snprintf(source, sizeof(source), "%s.%s", database, from);
+	snprintf(target, sizeof(target), "%s.%s", database, to);
+	BSON_APPEND_UTF8(&command, "renameCollection", source);
+	BSON_APPEND_UTF8(&command, "to", target);
+	if (over)
+		BSON_APPEND_BOOL(&command, "dropTarget", true);
+	good = mongodb_ask(session, "admin", &command, &answer, REASON_RESTORE, failure);
+	bson_destroy(&answer);
+	bson_destroy(&command);
+	return good;
+}
+
+bool
+mongodb_probe_rename(MongodbSession *session, const char *database, MongodbRename *answer, Failure *failure)
+{
+	Failure asked = {0};
+
+	*answer = MONGODB_RENAME_OVER;
+	if (mongodb_rename_collection(session, database, MONGODB_BESIDE "nothing", MONGODB_BESIDE "nowhere", true,
+								  &asked))
+		return true;
+	if (session->code == CODE_NAMESPACE_NOT_FOUND)
+		return true;
+	if (session->code == CODE_NOT_IMPLEMENTED)
+		*answer = MONGODB_RENAME_BARE;
+	else if (session->code == CODE_UNAUTHORIZED || session->code == CODE_COMMAND_NOT_FOUND)
+		*answer = MONGODB_RENAME_REFUSED;
+	else
+		return failure_set(failure, asked.reason, "%s", asked.detail);
+	return true;
+}
+
+bool
+mongodb_drop_collection(MongodbSession *session, const char *database, const char *name, Failure *failure)
+{
+	Failure asked = {0};
+	bson_t	command = BSON_INITIALIZER;
+	bson_t	answer;
+	bool	good;
+
+	BSON_APPEND_UTF8(&command, "drop", name);
+	good = mongodb_ask(session, database, &command, &answer, REASON_RESTORE, &asked) ||
+		   session->code == CODE_NAMESPACE_NOT_FOUND;
+	bson_destroy(&answer);
+	bson_destroy(&command);
+	return good || failure_set(failure, asked.reason, "%s", asked.detail);
+}
+
+bool
+mongodb_sweep(MongodbSession *session, const char *database, Failure *failure)
+{
+	json_t	   *there = mongodb_list_collections(session, database, failure);
+	const char *name;
+	json_t	   *type;
+	bool		good = there != NULL;
+
+	json_object_foreach(there, name, type)
+	{
+		if (good && mongodb_is_beside(name))
+			good = mongodb_drop_collection(session, database, name, failure);
+	}
+	json_decref(there);
+	return good;
+}

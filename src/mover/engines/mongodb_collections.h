@@ -1,0 +1,40 @@
+/*
+ * mongodb_collections.h
+ *	  A target's collections: listed, renamed, dropped.
+ */
+#ifndef MONGODB_COLLECTIONS_H
+#define MONGODB_COLLECTIONS_H
+
+#include <stdbool.h>
+
+#include <jansson.h>
+
+#include "engines/mongodb_connect.h"
+#include "failure.h"
+
+typedef enum MongodbRename
+{
+	MONGODB_RENAME_OVER,   /* over one that is there, in one step */
+	MONGODB_RENAME_BARE,   /* only to a name that is free: the server does not know dropTarget */
+	MONGODB_RENAME_REFUSED /* the user has no right to */
+} MongodbRename;
+
+/* {name: type}, without MongoDB's own (system.*); the caller's to json_decref.  NULL: failure. */
+extern json_t *mongodb_list_collections(MongodbSession *session, const char *database, Failure *failure);
+
+/* Changes nothing. */
+extern bool mongodb_probe_rename(MongodbSession *session, const char *database, MongodbRename *answer,
+								 Failure *failure);
+
+/* over: takes the place of one that is there. */
+extern bool mongodb_rename_collection(MongodbSession *session, const char *database, const char *from,
+									  const char *to, bool over, Failure *failure);
+
+/* One that is not there is dropped already. */
+extern bool mongodb_drop_collection(MongodbSession *session, const char *database, const char *name,
+									Failure *failure);
+
+/* Drops what a restore has put beside. */
+extern bool mongodb_sweep(MongodbSession *session, const char *database, Failure *failure);
+
+#endif

@@ -1,0 +1,199 @@
+#include "engines/mongodb_mongorestore.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ARGUMENT_MAX 2048
+#define LOOK_SECONDS 10
+
+typedef struct Arguments
+{
+	char **texts; /* ends with NULL */
+	size_t count;
+} Arguments;
+
+static bool
+add(Arguments *arguments, Failure *failure, const char *format, const char *first, const char *second)
+{
+	char   text[ARGUMENT_MAX];
+	char **more = reallocarray(arguments->texts, arguments->count + 2, sizeof(char *));
+
+	if (more == NULL)
+		return failure_no_memory(failure);
+	arguments->texts = more;
+	snprintf(text, sizeof(text), format, first, second);
+	more[arguments->count] = strdup(text);
+	if (more[arguments->count] == NULL)
+		return failure_no_memory(failure);
+	more[++arguments->count] = NULL;
+	return true;
+}
+
+static void
+free_arguments(Arguments *arguments)
+{
+	for (size_t i = 0; i < arguments->count; i++)
+		free(arguments->texts[i]);
+	free(arguments->texts);
+}
+
+/* A collection's name as a pattern that means it alone. */
+static void
+escape_pattern(const char *name, char *pattern, size_t size)
+{
+	size_t length = 0;
+
+	for (; *name != '\0' && length + 3 < size; name++)
+	{
+		if (*name == '*' || *name == '\\')
+			pattern[length++] = '\\';
+		pattern[length++] = *name;
+	}
+	pattern[length] = '\0';
+}
+
+/* Each database goes where it belongs, under names beside in the pass that puts them there. */
+static bool
+add_renaming(Arguments *arguments, const MongodbPlan *plan, MongodbPass pass, Failure *failure)
+{
+	const char *prefix = pass == MONGODB_PASS_BESIDE ? MONGODB_BESIDE : "";
+
+	for (size_t i = 0; i < plan->pair_count; i++)
+	{
+		const MongodbPair *pair = &plan->pairs[i];
+
+		if (pair->source == NULL)
+			continue;
+		if (!add(arguments, failure, "--nsFrom=%s.$collection$%s", pair->source, "") ||
+			!add(arguments, failure, "--nsTo=%s.%s$collection$", pair->target, prefix))
+			return false;
+		if (pass != MONGODB_PASS_LAST &&
+			(!add(arguments, failure, "--nsInclude=%s.*%s", pair->source, "") ||
+			 !add(arguments, failure, "--nsExclude=%s.%s*", pair->source, MONGODB_BESIDE)))
+			return false;
+	}
+	return true;
+}
+
+/* Of what comes last, each by its name: left out at first, alone let in at the end. */
+static bool
+add_last(Arguments *arguments, const MongodbPlan *plan, MongodbPass pass, Failure *failure)
+{
+	const char *format = pass == MONGODB_PASS_LAST ? "--nsInclude=%s.%s" : "--nsExclude=%s.%s";
+
+	for (size_t i = 0; pass != MONGODB_PASS_IN_PLACE && i < mongodb_archive_count(plan->archive); i++)
+	{
+		const MongodbNamespace *namespace = mongodb_archive_namespace(plan->archive, i);
+		char pattern[1024];
+
+		if (!plan->last[i] || mongodb_plan_pair(plan, namespace) == NULL)
+			continue;
+		escape_pattern(namespace->collection, pattern, sizeof(pattern));
+		if (!add(arguments, failure, format, namespace->database, pattern))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Once a second.  The server works at indexes while no byte flows, which is no standstill
+ * as long as it answers; a mongorestore whose server is gone may wait for ever.
+ */
+static bool
+look_at_server(void *context, Failure *failure)
+{
+	Mongorestore *mongorestore = context;
+
+	if (++mongorestore->seconds % LOOK_SECONDS != 0)
+		return true;
+	if (!mongodb_reconnect(mongorestore->session, mongorestore->url, mongorestore->settings, failure))
+		return false;
+	if (mongorestore->fed)
+		report_alive(mongorestore->report, "mongorestore finishes: the last documents, indexes");
+	return true;
+}
+
+bool
+mongorestore_start(Mongorestore *mongorestore, const MongodbPlan *plan, MongodbPass pass, Failure *failure)
+{
+	Arguments arguments = {0};
+	char	  number[16];
+	ChildSpec spec = {.path = mongorestore->tool.path, .stdin_pipe = true};
+	int		  fd =
+		mongodb_tool_config(mongorestore->url, mongorestore->session, mongorestore->settings, false, failure);
+	bool good = fd >= 0;
+
+	mongorestore->fed = false;
+	mongorestore->seconds = 0;
+	snprintf(number, sizeof(number), "%d", fd);
+	good = good && add(&arguments, failure, "mongorestore%s%s", "", "") &&
+		   add(&arguments, failure, "--config=/proc/self/fd/%s%s", number, "") &&
+		   add(&arguments, failure, "--archive%s%s", "", "") &&
+		   add(&arguments, failure, "--stopOnError%s%s", "", "") &&
+		   (pass == MONGODB_PASS_BESIDE || add(&arguments, failure, "--drop%s%s", "", "")) &&
+		   add_renaming(&arguments, plan, pass, failure) && add_last(&arguments, plan, pass, failure);
+	if (good)
+	{
+		mongodb_disconnect(mongorestore->session);
+		spec.argv = arguments.texts;
+		spec.kept_fds[0] = fd;
+		spec.idle = look_at_server;
+		spec.idle_context = mongorestore;
+		good = child_start(&spec, &mongorestore->child, failure);
+		mongorestore->child.name = mongorestore->tool.name;
+	}
+	free_arguments(&arguments);
+	if (fd >= 0)
+		close(fd);
+	return good;
+}
+
+/* "3 document(s) restored successfully. 0 document(s) failed to restore.": its last line. */
+static bool
+all_restored(const char *said)
+{
+	static const char failed[] = " document(s) failed to restore";
+	const char		 *found = strstr(said, failed);
+
+	for (const char *next = found; next != NULL; next = strstr(next + 1, failed))
+		found = next;
+	return found != NULL && found - said >= 2 && found[-1] == '0' && found[-2] == ' ';
+}
+
+bool
+mongorestore_finish(Mongorestore *mongorestore, Failure *failure)
+{
+	Child *child = &mongorestore->child;
+
+	mongorestore->fed = true;
+	child_close_stdin(child);
+	if (!child_wait(child, failure))
+		return false;
+	if (child->status != 0 || !all_restored(child_stderr(child)))
+		return mongodb_tool_failure(&mongorestore->tool, child, mongorestore->session, mongorestore->url,
+									mongorestore->settings, REASON_RESTORE, failure);
+	return mongodb_reconnect(mongorestore->session, mongorestore->url, mongorestore->settings, failure);
+}
+
+bool
+mongorestore_write(Mongorestore *mongorestore, const void *bytes, size_t length, Failure *failure)
+{
+	bool broken = false;
+
+	if (!child_write(&mongorestore->child, bytes, length, &broken, failure))
+		return false;
+	if (!broken)
+		return true;
+	/* It has ended before its time, and says why; success it cannot be. */
+	return mongorestore_finish(mongorestore, failure) &&
+		   failure_set(failure, REASON_RESTORE, "mongorestore %s ended before it had read the whole backup",
+					   mongorestore->tool.version);
+}
+
+void
+mongorestore_close(Mongorestore *mongorestore)
+{
+	child_close(&mongorestore->child);
+}

@@ -1,0 +1,47 @@
+/*
+ * mongodb_mongorestore.h
+ *	  mongorestore, which reads an archive from its stdin.
+ */
+#ifndef MONGODB_MONGORESTORE_H
+#define MONGODB_MONGORESTORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "engines/mongodb_connect.h"
+#include "engines/mongodb_plan.h"
+#include "engines/mongodb_tools.h"
+#include "engines/mongodb_url.h"
+#include "process.h"
+#include "report.h"
+
+typedef enum MongodbPass
+{
+	MONGODB_PASS_BESIDE,   /* what can be renamed, under names beside */
+	MONGODB_PASS_IN_PLACE, /* everything, each collection replaced */
+	MONGODB_PASS_LAST	   /* what the plan says comes last, each replaced */
+} MongodbPass;
+
+typedef struct Mongorestore
+{
+	MongodbTool		tool;
+	const Settings *settings;
+	MongodbUrl	   *url;
+	MongodbSession *session;
+	Report		   *report;
+	Child			child;
+	bool			fed;	 /* all of the archive was given */
+	int				seconds; /* since it was started */
+} Mongorestore;
+
+/* The session is disconnected, since a child is forked. */
+extern bool mongorestore_start(Mongorestore *mongorestore, const MongodbPlan *plan, MongodbPass pass,
+							   Failure *failure);
+extern bool mongorestore_write(Mongorestore *mongorestore, const void *bytes, size_t length,
+							   Failure *failure);
+
+/* Waits for its end and believes it only if no document failed; the session is connected again. */
+extern bool mongorestore_finish(Mongorestore *mongorestore, Failure *failure);
+extern void mongorestore_close(Mongorestore *mongorestore);
+
+#endif

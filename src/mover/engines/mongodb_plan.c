@@ -1,0 +1,231 @@
+#include "engines/mongodb_plan.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engines/mongodb_collections.h"
+
+#define READ_SIZE	  (64 * 1024)
+#define NAMESPACE_MAX 255 /* bytes of "database.collection" */
+
+/* MongoDB's own databases: a customer's data does not stand there. */
+static const char *const internal[] = {"admin", "config", "local", ""};
+
+bool
+mongodb_is_beside(const char *collection)
+{
+	return strncmp(collection, MONGODB_BESIDE, strlen(MONGODB_BESIDE)) == 0;
+}
+
+bool
+mongodb_left_alone(RestoreOutcome *outcome, Failure *failure, const char *format, ...)
+{
+	char	text[600];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	if (outcome->left_alone == NULL)
+		outcome->left_alone = json_array();
+	return (outcome->left_alone != NULL &&
+			json_array_append_new(outcome->left_alone, json_string(text)) == 0) ||
+		   failure_no_memory(failure);
+}
+
+static bool
+is_internal(const char *database)
+{
+	for (size_t i = 0; i < sizeof(internal) / sizeof(internal[0]); i++)
+		if (strcmp(database, internal[i]) == 0)
+			return true;
+	return false;
+}
+
+static bool
+read_prelude(MongodbPlan *plan, const Dump *dump, Failure *failure)
+{
+	DumpStream *stream = dump_open(dump, failure);
+	char	   *buffer = malloc(READ_SIZE);
+	size_t		length = 1;
+	bool		good = stream != NULL && (buffer != NULL || failure_no_memory(failure));
+
+	while (good && length > 0 && !mongodb_archive_has_prelude(plan->archive))
+		good = dump_read(stream, buffer, READ_SIZE, &length, failure) &&
+			   mongodb_archive_feed(plan->archive, buffer, length, failure);
+	if (good && !mongodb_archive_has_prelude(plan->archive))
+		good = failure_set(failure, REASON_INTEGRITY,
+						   "the mongodump archive ends within its table of collections");
+	if (stream != NULL)
+		dump_close(stream);
+	free(buffer);
+	return good;
+}
+
+const MongodbPair *
+mongodb_plan_pair(const MongodbPlan *plan, const MongodbNamespace *namespace)
+{
+	if (mongodb_is_beside(namespace->collection))
+		return NULL;
+	for (size_t i = 0; i < plan->pair_count; i++)
+		if (plan->pairs[i].source != NULL && strcmp(plan->pairs[i].source, namespace->database) == 0)
+			return &plan->pairs[i];
+	return NULL;
+}
+
+/* One pair for each database of the archive, in which the first of its collections names it. */
+static bool
+pair_databases(MongodbPlan *plan, const MongodbUrl *url, RestoreOutcome *outcome, Failure *failure)
+{
+	size_t count = mongodb_archive_count(plan->archive);
+
+	plan->pairs = calloc(count + 1, sizeof(*plan->pairs));
+	if (plan->pairs == NULL)
+		return failure_no_memory(failure);
+	for (size_t i = 0; i < count; i++)
+	{
+		const char *source = mongodb_archive_namespace(plan->archive, i)->database;
+		bool known = i > 0 && strcmp(source, mongodb_archive_namespace(plan->archive, i - 1)->database) == 0;
+
+		for (size_t j = 0; j < plan->pair_count; j++)
+			known |= strcmp(plan->pairs[j].source, source) == 0;
+		if (known)
+			continue;
+		if (url->database == NULL && is_internal(source))
+		{
+			if (!mongodb_left_alone(outcome, failure, "the database \"%s\": MongoDB's own", source))
+				return false;
+			continue;
+		}
+		if (strpbrk(source, "$*\\./") != NULL)
+			return failure_set(failure, REASON_NOT_RESTORABLE,
+							   "the backup holds a database whose name no MongoDB takes: \"%.80s\"", source);
+		plan->pairs[plan->pair_count++] =
+			(MongodbPair){.source = source, .target = url->database != NULL ? url->database : source};
+	}
+	if (url->database == NULL)
+		return true;
+	if (plan->pair_count > 1)
+		return failure_set(
+			failure, REASON_NOT_RESTORABLE,
+			"the backup holds %zu databases, the target's URL names one: restore into a resource "
+			"whose URL names none",
+			plan->pair_count);
+	if (plan->pair_count == 0)
+		plan->pairs[plan->pair_count++] = (MongodbPair){.target = url->database};
+	return true;
+}
+
+static bool
+may_be_renamed(const MongodbNamespace *namespace)
+{
+	return namespace->kind == MONGODB_COLLECTION && strncmp(namespace->collection, "system.", 7) != 0;
+}
+
+/* Which go beside; does each name have room for it? */
+static bool
+choose_ways(MongodbPlan *plan, Failure *failure)
+{
+	size_t count = mongodb_archive_count(plan->archive);
+
+	plan->last = calloc(count + 1, sizeof(*plan->last));
+	if (plan->last == NULL)
+		return failure_no_memory(failure);
+	for (size_t i = 0; i < count; i++)
+	{
+		const MongodbNamespace *namespace = mongodb_archive_namespace(plan->archive, i);
+		const MongodbPair *pair = mongodb_plan_pair(plan, namespace);
+
+		if (pair == NULL)
+			continue;
+		plan->last[i] = !may_be_renamed(namespace);
+		plan->beside += !plan->last[i];
+		if (plan->last[i] && strchr(namespace->collection, '$') != NULL)
+			return failure_set(failure, REASON_NOT_RESTORABLE,
+							   "mongorestore cannot be told of \"%.80s\": there is a '$' in its name",
+							   namespace->collection);
+		if (!plan->last[i] &&
+			strlen(pair->target) + 1 + strlen(MONGODB_BESIDE) + strlen(namespace->collection) > NAMESPACE_MAX)
+			plan->why_in_place = "a collection's name leaves no room for a second one beside it";
+	}
+	return true;
+}
+
+/* May collections be renamed there, and how?  Asked with one that does not exist. */
+static bool
+ask_about_renames(MongodbPlan *plan, MongodbSession *session, Failure *failure)
+{
+	MongodbRename answer;
+
+	if (session->is_router)
+		plan->why_in_place = "the target is a sharded cluster";
+	for (size_t i = 0; i < plan->pair_count && plan->why_in_place == NULL && plan->beside > 0; i++)
+	{
+		if (!mongodb_probe_rename(session, plan->pairs[i].target, &answer, failure))
+			return false;
+		if (answer == MONGODB_RENAME_REFUSED)
+			plan->why_in_place = "the user has no right to rename collections";
+		plan->knows_drop_target = answer == MONGODB_RENAME_OVER;
+	}
+	return true;
+}
+
+static bool
+look_at_target(const MongodbPlan *plan, MongodbSession *session, RestoreMode mode, Failure *failure)
+{
+	for (size_t i = 0; i < plan->pair_count; i++)
+	{
+		json_t	   *there = mongodb_list_collections(session, plan->pairs[i].target, failure);
+		const char *name;
+		json_t	   *type;
+		size_t		own = 0;
+
+		if (there == NULL)
+			return false;
+		json_object_foreach(there, name, type) own += !mongodb_is_beside(name);
+		json_decref(there);
+		if (mode == RESTORE_CLONE && own > 0)
+			return failure_set(failure, REASON_TARGET_NOT_EMPTY,
+							   "the target's database \"%s\" on MongoDB at %s has %zu collections",
+							   plan->pairs[i].target, session->name, own);
+	}
+	return true;
+}
+
+static bool
+make(MongodbPlan *plan, MongodbSession *session, const MongodbUrl *url, const EngineContext *context,
+	 const Dump *dump, RestoreOutcome *outcome, Failure *failure)
+{
+	plan->archive = mongodb_archive_open(REASON_INTEGRITY, failure);
+	if (plan->archive == NULL || !read_prelude(plan, dump, failure) ||
+		!pair_databases(plan, url, outcome, failure) || !choose_ways(plan, failure) ||
+		!look_at_target(plan, session, context->job->mode, failure) ||
+		!ask_about_renames(plan, session, failure))
+		return false;
+	return plan->why_in_place == NULL ||
+		   mongodb_left_alone(outcome, failure,
+							  "restored in place, so that readers saw collections vanish and fill again: %s",
+							  plan->why_in_place);
+}
+
+bool
+mongodb_plan_make(MongodbPlan *plan, MongodbSession *session, const MongodbUrl *url,
+				  const EngineContext *context, const Dump *dump, RestoreOutcome *outcome, Failure *failure)
+{
+	*plan = (MongodbPlan){0};
+	if (make(plan, session, url, context, dump, outcome, failure))
+		return true;
+	mongodb_plan_free(plan);
+	return false;
+}
+
+void
+mongodb_plan_free(MongodbPlan *plan)
+{
+	mongodb_archive_close(plan->archive);
+	free(plan->pairs);
+	free(plan->last);
+	*plan = (MongodbPlan){0};
+}
