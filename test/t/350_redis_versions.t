@@ -1,5 +1,5 @@
 # Redis 7.0, Redis 8 and Valkey, from one to the other.  The newer servers are those of a Debian 13 in
-# CUSTBACKUP_TRIXIE (default /var/tmp/custbackup-chroot/trixie); without it those tests are skipped.
+# CUSTBACKUP_CHROOTS (where `make check-17` makes one); without it there is nothing to compare.
 use strict;
 use warnings;
 use FindBin;
@@ -9,7 +9,7 @@ use RedisTest;
 use Test::More;
 
 my ($settings, $store, $directory) = mover_settings();
-my $trixie = $ENV{CUSTBACKUP_TRIXIE} // '/var/tmp/custbackup-chroot/trixie';
+my $trixie = ($ENV{CUSTBACKUP_CHROOTS} // ($ENV{XDG_CACHE_HOME} // "$ENV{HOME}/.cache") . '/custbackup-chroots') . '/trixie';
 
 # A program of the other Debian, by its own loader and libraries.
 sub foreign
@@ -34,13 +34,14 @@ sub append_to_file
 }
 
 my %binary = (redis7 => undef, redis8 => foreign('redis-server'), valkey => foreign('valkey-server'));
+plan skip_all => "no Redis 8 or Valkey in $trixie" if !grep { defined } values %binary;
+
 my %server;
 for my $name (sort keys %binary)
 {
     next if $name ne 'redis7' && !$binary{$name};
     $server{$name} = start_redis($binary{$name} ? (binary => $binary{$name}) : ());
 }
-plan skip_all => "no Redis 8 or Valkey in $trixie" if keys %server == 1;
 
 # Type and encoding may differ from one to the other; what is in a key may not.
 sub contents
