@@ -33,7 +33,7 @@ sub append_to_file
     close $fh or die $!;
 }
 
-my %binary = (redis7 => undef, redis8 => foreign('redis-server'), valkey => foreign('valkey-server'));
+my %binary = (redis7 => undef, redis8 => scalar foreign('redis-server'), valkey => scalar foreign('valkey-server'));
 plan skip_all => "no Redis 8 or Valkey in $trixie" if !grep { defined } values %binary;
 
 my %server;
