@@ -7,8 +7,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "clock.h"
 
 #define BAR_WIDTH		 24
 #define DRAW_INTERVAL_MS 100
@@ -31,19 +32,10 @@ human_size(int64_t bytes, char buffer[HUMAN_SIZE_TEXT])
 	return buffer;
 }
 
-static int64_t
-monotonic_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 void
 progress_bar_begin(ProgressBar *bar, int fd)
 {
-	*bar = (ProgressBar){.fd = fd, .is_terminal = isatty(fd) == 1, .begun_at = monotonic_ms()};
+	*bar = (ProgressBar){.fd = fd, .is_terminal = isatty(fd) == 1, .begun_at = clock_milliseconds()};
 }
 
 static void
@@ -70,7 +62,7 @@ begin_drawing(ProgressBar *bar)
 
 	if (!bar->is_terminal)
 		return false;
-	now = monotonic_ms();
+	now = clock_milliseconds();
 	if (now - bar->drawn_at < DRAW_INTERVAL_MS)
 		return false;
 	bar->drawn_at = now;

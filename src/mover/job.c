@@ -51,15 +51,6 @@ typedef struct Field
 
 #define FIELDS(table) (table), sizeof(table) / sizeof((table)[0])
 
-static bool
-has_control_character(const char *text)
-{
-	for (; *text != '\0'; text++)
-		if ((unsigned char) *text < 0x20 || *text == 0x7F)
-			return true;
-	return false;
-}
-
 /* NULL: good; else what it should have been. */
 static const char *
 judge_text(FieldType type, const char *text)
@@ -70,11 +61,11 @@ judge_text(FieldType type, const char *text)
 	{
 		case FIELD_TEXT:
 		case FIELD_TEXT_OR_NULL:
-			return length > 0 && length <= TEXT_MAX_BYTES && !has_control_character(text)
+			return length > 0 && length <= TEXT_MAX_BYTES && !text_has_control_character(text)
 					   ? NULL
 					   : "must be a text of 1 to 8192 bytes without control characters";
 		case FIELD_NAME:
-			return length > 0 && length <= NAME_MAX_BYTES && !has_control_character(text)
+			return length > 0 && length <= NAME_MAX_BYTES && !text_has_control_character(text)
 					   ? NULL
 					   : "must be a text of 1 to 200 bytes without control characters";
 		case FIELD_CIPHERTEXT:

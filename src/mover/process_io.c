@@ -17,10 +17,10 @@
 #include <sys/ioctl.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cancel.h"
+#include "clock.h"
 #include "secret.h"
 #include "text.h"
 
@@ -37,15 +37,6 @@ typedef enum Waited
 	WAITED_ROUND, /* stderr was drained, or time passed: look again */
 	WAITED_READY
 } Waited;
-
-static int64_t
-now_milliseconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static void
 close_fd(int *fd)
@@ -110,7 +101,7 @@ call_idle(Child *child, Failure *failure)
 
 	if (child->idle == NULL)
 		return true;
-	now = now_milliseconds();
+	now = clock_milliseconds();
 	if (child->idle_at == 0)
 		child->idle_at = now + IDLE_INTERVAL;
 	if (now < child->idle_at)
@@ -265,7 +256,7 @@ wait_for_end(Child *child, int pidfd, int64_t deadline, bool cancellable, Failur
 			return cancel_failure(failure);
 		if (deadline != 0)
 		{
-			int64_t left = deadline - now_milliseconds();
+			int64_t left = deadline - clock_milliseconds();
 
 			if (left <= 0)
 				return false;
@@ -314,7 +305,7 @@ child_close(Child *child)
 		 * end of a script that is to be committed.
 		 */
 		kill(-child->pid, SIGTERM);
-		(void) wait_for_end(child, pidfd, now_milliseconds() + TERMINATE_GRACE, false, NULL);
+		(void) wait_for_end(child, pidfd, clock_milliseconds() + TERMINATE_GRACE, false, NULL);
 		close_fd(&pidfd);
 		reap(child);
 		drain_stderr_rest(child);

@@ -12,9 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "report_terminal.h"
 #include "secret.h"
 #include "text.h"
@@ -46,15 +46,6 @@ static const char *const phase_names[] = {
 	[PHASE_DUMPING] = "dumping",   [PHASE_STORING] = "storing",	  [PHASE_DOWNLOADING] = "downloading",
 	[PHASE_VERIFIED] = "verified", [PHASE_APPLYING] = "applying", [PHASE_COMMITTED] = "committed",
 };
-
-static int64_t
-monotonic_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static Report *
 report_new(int fd, bool for_people)
@@ -239,7 +230,7 @@ say_progress(Report *report, const char *alive)
 
 	if (event != NULL && alive != NULL)
 		json_object_set_new(event, "alive", clean_text(alive, LIST_MAX_TEXT));
-	report->told_at = monotonic_ms();
+	report->told_at = clock_milliseconds();
 	say(report, event);
 }
 
@@ -259,14 +250,14 @@ report_progress(Report *report, Phase phase, int64_t bytes_read, int64_t bytes_s
 		report->bytes_read = bytes_read;
 	if (bytes_stored > report->bytes_stored)
 		report->bytes_stored = bytes_stored;
-	if (new_phase || (moved && monotonic_ms() - report->told_at >= PROGRESS_INTERVAL_MS))
+	if (new_phase || (moved && clock_milliseconds() - report->told_at >= PROGRESS_INTERVAL_MS))
 		say_progress(report, NULL);
 }
 
 void
 report_alive(Report *report, const char *what)
 {
-	if (report->has_phase && !report->ended && monotonic_ms() - report->told_at >= PROGRESS_INTERVAL_MS)
+	if (report->has_phase && !report->ended && clock_milliseconds() - report->told_at >= PROGRESS_INTERVAL_MS)
 		say_progress(report, what);
 }
 

@@ -36,6 +36,15 @@ text_is_hex(const char *text, size_t length)
 	return length > 0;
 }
 
+bool
+text_has_control_character(const char *text)
+{
+	for (; *text != '\0'; text++)
+		if ((unsigned char) *text < 0x20 || *text == 0x7F)
+			return true;
+	return false;
+}
+
 /* Length of the UTF-8 character that begins here (RFC 3629), 0 if none does. */
 static size_t
 character_length(const unsigned char *bytes)
@@ -68,6 +77,13 @@ character_length(const unsigned char *bytes)
 	return length;
 }
 
+/* Also U+0080 to U+009F: U+009B alone begins what ESC [ does. */
+static bool
+is_blank_or_control(const unsigned char *character)
+{
+	return *character <= ' ' || *character == 0x7F || (*character == 0xC2 && character[1] < 0xA0);
+}
+
 void
 text_make_line(char *text)
 {
@@ -83,11 +99,11 @@ text_make_line(char *text)
 			*to++ = '?';
 			from++;
 		}
-		else if (*from <= ' ' || *from == 0x7F)
+		else if (is_blank_or_control(from))
 		{
 			if (to > text && to[-1] != ' ')
 				*to++ = ' ';
-			from++;
+			from += length;
 		}
 		else
 		{

@@ -14,9 +14,12 @@ extern bool text_is_uuid(const char *text, size_t length);
 /* Not empty, nothing but hex digits. */
 extern bool text_is_hex(const char *text, size_t length);
 
+/* A byte below the space, or DEL. */
+extern bool text_has_control_character(const char *text);
+
 /*
- * Makes one line of valid UTF-8 of it, in place: control characters become
- * spaces (runs of white space one), bytes that are not UTF-8 become '?'.
+ * Makes one line of valid UTF-8 of it, in place: control characters, also
+ * those of Latin-1 that a terminal obeys, become spaces (runs of white space one), bytes that are not UTF-8 become '?'.
  */
 extern void text_make_line(char *text);
 

@@ -20,6 +20,10 @@ test_lines(void)
 	line_is("plain", "plain", "a plain text stays as it is");
 	line_is("a\nb\r\n\tc  d\n", "a b c d", "white space becomes one space, none at the ends");
 	line_is("a\001\002b\177c", "a b c", "control characters become a space");
+	line_is("a\xC2\x9B"
+			"31mb\xC2\x80",
+			"a 31mb", "those of Latin-1 too");
+	line_is("\xC2\xA0x", "\xC2\xA0x", "but nothing beyond them");
 	line_is("gr\xC3\xBC\xC3\x9F \xE2\x82\xAC \xF0\x9F\x98\x80",
 			"gr\xC3\xBC\xC3\x9F \xE2\x82\xAC \xF0\x9F\x98\x80", "two, three and four bytes of UTF-8 stay");
 	line_is("a\xFF\xFE\x80z", "a???z", "bytes that begin no character become question marks");
@@ -65,6 +69,9 @@ test_uuids(void)
 	ok(!text_is_uuid("0189f7c2-6d7e-7b3a-8c55-0123456789ag", 36), "nor with a letter that is no digit");
 	ok(!text_is_uuid("0189f7c2-6d7e-7b3a-8c55-0123456789a/", 36), "nor with a slash");
 	ok(!text_is_uuid("", 0), "nothing is no uuid");
+	ok(text_has_control_character("a\nb") && text_has_control_character("\177") &&
+		   !text_has_control_character("\xC3\xBC "),
+	   "control characters are found");
 	ok(text_is_hex("09afAF", 6) && !text_is_hex("09ag", 4) && !text_is_hex("", 0),
 	   "hex digits, at least one");
 }

@@ -7,18 +7,9 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
-#include <time.h>
 
 #include "cancel.h"
-
-int64_t
-postgres_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
+#include "clock.h"
 
 /* Waits for the socket; false: cancelled, or the time is over (then the failure is not set). */
 bool
@@ -31,7 +22,7 @@ postgres_wait(const PostgresSession *session, short events, int64_t deadline, bo
 	*in_time = true;
 	do
 	{
-		left = deadline - postgres_now();
+		left = deadline - clock_milliseconds();
 		if (left <= 0)
 		{
 			*in_time = false;
@@ -84,7 +75,7 @@ postgres_ask(PostgresSession *session, const char *sql, const char *const *value
 			 FailureReason otherwise, Failure *failure)
 {
 	PGconn	 *connection = session->connection;
-	int64_t	  deadline = postgres_now() + (POSTGRES_ASK_SECONDS + 10) * 1000;
+	int64_t	  deadline = clock_milliseconds() + (POSTGRES_ASK_SECONDS + 10) * 1000;
 	PGresult *result = NULL;
 	PGresult *next;
 	bool	  in_time;
@@ -114,7 +105,7 @@ postgres_ask(PostgresSession *session, const char *sql, const char *const *value
 			break;
 		PQclear(result);
 		result = next;
-		if (is_copy(result) || postgres_now() >= deadline)
+		if (is_copy(result) || clock_milliseconds() >= deadline)
 		{
 			failure_set(failure, REASON_UNREACHABLE,
 						"the server answered a question with something that is no answer");

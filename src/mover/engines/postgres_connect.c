@@ -16,6 +16,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "clock.h"
+
 #define MAX_PARAMETERS 32
 #define NO_FILE		   "/dev/null/none" /* surely absent, for whoever may be looking */
 
@@ -172,7 +174,7 @@ explain_failure(const PostgresSession *session, const PostgresUrl *url, ConnStat
 static bool
 drive_connection(PostgresSession *session, const PostgresUrl *url, Failure *failure)
 {
-	int64_t					  deadline = postgres_now() + POSTGRES_CONNECT_SECONDS * 1000;
+	int64_t					  deadline = clock_milliseconds() + POSTGRES_CONNECT_SECONDS * 1000;
 	ConnStatusType			  reached = PQstatus(session->connection);
 	PostgresPollingStatusType polling = PGRES_POLLING_WRITING;
 	bool					  in_time;

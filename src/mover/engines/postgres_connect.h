@@ -74,13 +74,10 @@ extern const char *postgres_value(const PGresult *result, int row, int column);
 
 /*
  * Waits until the connection's socket has one of the events.  *in_time false: it had
- * not by the deadline (of postgres_now()), and the failure is not set.
+ * not by the deadline (of clock_milliseconds()), and the failure is not set.
  */
 extern bool postgres_wait(const PostgresSession *session, short events, int64_t deadline, bool *in_time,
 						  Failure *failure);
-
-/* Milliseconds of the monotonic clock. */
-extern int64_t postgres_now(void);
 
 /* The trust anchors that sslmode=verify-* is held against: settings' own, or the system's. */
 extern const char *postgres_ca_file(const Settings *settings);

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "text.h"
+
 #define DEFAULT_PORT "5432"
 
 /*
@@ -48,17 +50,6 @@ keyword_allowed(const char *keyword)
 	for (size_t i = 0; i < sizeof(allowed_keywords) / sizeof(allowed_keywords[0]); i++)
 	{
 		if (strcmp(allowed_keywords[i], keyword) == 0)
-			return true;
-	}
-	return false;
-}
-
-static bool
-has_control_character(const char *text)
-{
-	for (const unsigned char *at = (const unsigned char *) text; *at != '\0'; at++)
-	{
-		if (*at < 0x20 || *at == 0x7f)
 			return true;
 	}
 	return false;
@@ -172,7 +163,7 @@ check_keywords(const PostgresUrl *url, Failure *failure)
 			return failure_set(failure, REASON_BAD_URL,
 							   "the URL sets \"%s\", which a customer's URL may not: remove it",
 							   option->keyword);
-		if (strcmp(option->keyword, "password") != 0 && has_control_character(option->val))
+		if (strcmp(option->keyword, "password") != 0 && text_has_control_character(option->val))
 			return failure_set(failure, REASON_BAD_URL,
 							   "the URL's \"%s\" holds a line break or another control character",
 							   option->keyword);
