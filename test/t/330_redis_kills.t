@@ -48,7 +48,10 @@ sub kill_when
     my $r = $target->client;
     my $end = time + 30;
     while (time < $end && !$condition->($r)) { }
+    # Held first, so that it gets no further while we aim.
+    kill 'STOP', $run->{pid};
     kill $signal, $run->{pid};
+    kill 'CONT', $run->{pid};
     my $result = run_mover($run);
     return { %$result, done => last_event($result), job => $job };
 }
@@ -141,8 +144,10 @@ for my $round (1, 3, 6)
     my $r = $target->client;
     my $spare;
     while (!$spare) { ($spare) = $r->do('INFO', 'keyspace') =~ /^db(1\d):keys=\d{4}/m }
+    kill 'STOP', $run->{pid};
     $r->do('SELECT', $spare);
     $r->do('SET', 'intruder', 1);
+    kill 'CONT', $run->{pid};
     my $result = run_mover($run);
     is(last_event($result)->{event}, 'failed', 'an intruder in a spare database fails the restore');
     ok(!last_event($result)->{target_modified}, 'and nothing live was touched');
@@ -224,8 +229,10 @@ for my $case (
     my $run = start_mover($settings, $job);
     my $r = $target->client;
     while ($r->do('INFO', 'keyspace') !~ /^db1\d:/m) { }
+    kill 'STOP', $run->{pid};
     my $second = redis_restore($settings, $store, redis_url($target), $backup, resource_id => $resource);
     is($second->{done}{reason}, 'target_busy', 'a second restore of the same resource is refused') or diag explain $second->{done};
+    kill 'CONT', $run->{pid};
     is(last_event(run_mover($run))->{event}, 'done', 'the first one ends well');
     is($target->client->do('DEBUG', 'DIGEST'), $wanted_digest, 'and is whole');
 }
