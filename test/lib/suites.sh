@@ -9,7 +9,7 @@ run_unit_tests() {
 # prove is content with no test at all; we are not. What a test died of stands in its own log alone.
 run_perl_tests() {
     [ $# -gt 0 ] || { echo 'no test was named' >&2; return 1; }
-    rm -rf "$workspace/run/tmp_check/log"
+    rm -rf "$workspace/run/tmp_check"
     (cd "$workspace/run" && as_user prove --nocolor --timer ${PROVE_JOBS:+-j$PROVE_JOBS} $(printf "$workspace/source/%s\n" "$@")) && return 0
     for log in $(grep -lE '^not ok|\.(t|pm) line [0-9]+\.?$' "$workspace"/run/tmp_check/log/regress_log_* 2>/dev/null); do
         printf -- '-- the end of %s\n' "${log##*/}"
