@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <openssl/err.h>
@@ -19,6 +18,7 @@
 
 #include "address.h"
 #include "cancel.h"
+#include "clock.h"
 
 #define CONNECT_TIMEOUT_MS 10000
 #define SEND_TIMEOUT_MS	   120000
@@ -33,15 +33,6 @@ struct RedisConnection
 	char		  name[300];
 };
 
-static int64_t
-monotonic_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Waits for the socket.  *ready false: the time is over. */
 static bool
 wait_for(RedisConnection *connection, short events, int64_t deadline, bool *ready, Failure *failure)
@@ -51,12 +42,12 @@ wait_for(RedisConnection *connection, short events, int64_t deadline, bool *read
 		struct pollfd fds[2] = {{.fd = connection->fd, .events = events},
 								{.fd = cancel_fd(), .events = POLLIN}};
 		bool		  heeds = connection->patience == REDIS_HEEDS_CANCEL;
-		int64_t		  left = deadline - monotonic_ms();
+		int64_t		  left = deadline - clock_milliseconds();
 		int			  count;
 
 		if (!heeds && left > FINISH_TIMEOUT_MS)
 			deadline -= left - FINISH_TIMEOUT_MS;
-		left = deadline - monotonic_ms();
+		left = deadline - clock_milliseconds();
 		count = poll(fds, heeds ? 2 : 1, left < 0 ? 0 : (int) left);
 
 		if (count < 0 && errno != EINTR)
@@ -85,7 +76,7 @@ connect_to(RedisConnection *connection, const Address *address, Failure *failure
 		if (errno != EINPROGRESS)
 			return failure_set_errno(failure, REASON_UNREACHABLE, "connecting to Redis at %s (%s)",
 									 connection->name, address->text);
-		if (!wait_for(connection, POLLOUT, monotonic_ms() + CONNECT_TIMEOUT_MS, &ready, failure))
+		if (!wait_for(connection, POLLOUT, clock_milliseconds() + CONNECT_TIMEOUT_MS, &ready, failure))
 			return false;
 		if (!ready)
 			return failure_set(failure, REASON_UNREACHABLE,
@@ -224,7 +215,7 @@ tls_context_open(RedisConnection *connection, const Settings *settings, Failure 
 static bool
 tls_open(RedisConnection *connection, const RedisUrl *url, const Settings *settings, Failure *failure)
 {
-	int64_t			deadline = monotonic_ms() + CONNECT_TIMEOUT_MS;
+	int64_t			deadline = clock_milliseconds() + CONNECT_TIMEOUT_MS;
 	struct in6_addr literal;
 	bool			is_literal;
 
@@ -340,7 +331,7 @@ redis_connection_send(RedisConnection *connection, const void *bytes, size_t len
 	while (length > 0)
 	{
 		ssize_t sent =
-			send_some(connection, at, length, monotonic_ms() + SEND_TIMEOUT_MS, &timed_out, failure);
+			send_some(connection, at, length, clock_milliseconds() + SEND_TIMEOUT_MS, &timed_out, failure);
 
 		if (sent == 0)
 			return lost(connection, failure);
@@ -404,7 +395,8 @@ redis_connection_receive(RedisConnection *connection, void *buffer, size_t capac
 						 int wait_ms, bool *timed_out, Failure *failure)
 {
 	bool	late;
-	ssize_t received = receive_some(connection, buffer, capacity, monotonic_ms() + wait_ms, &late, failure);
+	ssize_t received =
+		receive_some(connection, buffer, capacity, clock_milliseconds() + wait_ms, &late, failure);
 
 	*length = received > 0 ? (size_t) received : 0;
 	if (timed_out != NULL)

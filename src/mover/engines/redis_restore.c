@@ -21,6 +21,7 @@
 #include <time.h>
 
 #include "cancel.h"
+#include "clock.h"
 #include "engines/bytes.h"
 #include "engines/rdb_restore.h"
 #include "engines/redis_commit.h"
@@ -56,7 +57,7 @@ typedef struct Restore
 	bool			committed;
 	int				selected;		 /* database; -1: none yet */
 	size_t			pair;			 /* the one whose keys come now */
-	int64_t			clock_ahead;	 /* the server's clock minus ours, milliseconds */
+	int64_t			clock_ahead;	 /* the server's clock minus clock_milliseconds() */
 	int64_t			began_at;		 /* by the server's clock */
 	uint32_t	   *expiring;		 /* a second's keys */
 	uint64_t		expired;		 /* left out */
@@ -65,13 +66,11 @@ typedef struct Restore
 	uint64_t		look_every;
 } Restore;
 
+/* Our own clock may step while we run; the one that is added to does not. */
 static int64_t
 server_now(const Restore *restore)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000 + restore->clock_ahead;
+	return clock_milliseconds() + restore->clock_ahead;
 }
 
 static bool
@@ -236,19 +235,21 @@ gather_function(void *context, const unsigned char *bytes, size_t length, Failur
 
 /* ---- the beginning ---- */
 
+/* The server's clock decides what has expired; ours, where the role may not ask. */
 static bool
 ask_clock(Restore *restore, Failure *failure)
 {
 	RespReply reply;
 	bool	  passed = resp_ask(restore->resp, &reply, failure, "TIME", NULL);
+	int64_t	  now = (int64_t) time(NULL) * 1000;
 
-	restore->clock_ahead = 0;
 	if (passed && reply.type == RESP_ARRAY && reply.count == 2 && reply.elements[0].type == RESP_BULK &&
 		reply.elements[1].type == RESP_BULK)
-		restore->clock_ahead = strtoll(reply.elements[0].text, NULL, 10) * 1000 +
-							   strtoll(reply.elements[1].text, NULL, 10) / 1000 - server_now(restore);
+		now = strtoll(reply.elements[0].text, NULL, 10) * 1000 +
+			  strtoll(reply.elements[1].text, NULL, 10) / 1000;
 	resp_reply_free(&reply);
-	restore->began_at = server_now(restore);
+	restore->clock_ahead = now - clock_milliseconds();
+	restore->began_at = now;
 	return passed;
 }
 

@@ -19,6 +19,7 @@
 #include <time.h>
 
 #include "cancel.h"
+#include "clock.h"
 #include "engines/crc64.h"
 #include "engines/key_set.h"
 #include "engines/rdb.h"
@@ -27,10 +28,11 @@
 #include "engines/redis_marker.h"
 #include "engines/redis_source.h"
 
-#define SCAN_COUNT	"500"
-#define BATCH_BYTES (1024 * 1024)
-#define BATCH_MAX	256
-#define BATCH_FIRST 16
+#define SCAN_COUNT	  "500"
+#define BATCH_BYTES	  (1024 * 1024)
+#define BATCH_MAX	  256
+#define BATCH_FIRST	  16
+#define LONGEST_PAUSE 200 /* milliseconds */
 /* Of a value, what is looked at before the rest streams through. */
 #define VALUE_HEAD		(64 * 1024)
 #define KEY_SET_MEMORY	(24 * 1024 * 1024)
@@ -61,7 +63,7 @@ typedef struct Scan
 	size_t	  batch_begin;
 	size_t	  batch_limit;
 	uint64_t  batch_bytes;
-	int64_t	  batch_began; /* microseconds */
+	int64_t	  batch_began; /* milliseconds */
 
 	RdbWriter writer;
 	size_t	  written_out; /* of the writer's buffer */
@@ -69,15 +71,6 @@ typedef struct Scan
 	uint64_t  payload_crc;
 	bool	  ended;
 } Scan;
-
-static int64_t
-monotonic_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t) now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
 
 /* ---- asking for keys ---- */
 
@@ -113,14 +106,14 @@ queue_key(Scan *scan, const RespReply *key, Failure *failure)
 }
 
 static bool
-pause_a_little(int64_t microseconds, Failure *failure)
+pause_a_little(int64_t milliseconds, Failure *failure)
 {
 	struct pollfd fd = {.fd = cancel_fd(), .events = POLLIN};
 
-	if (microseconds > 200000)
-		microseconds = 200000;
-	if (microseconds >= 1000)
-		poll(&fd, 1, (int) (microseconds / 1000));
+	if (milliseconds > LONGEST_PAUSE)
+		milliseconds = LONGEST_PAUSE;
+	if (milliseconds > 0)
+		poll(&fd, 1, (int) milliseconds);
 	return !cancel_requested() || cancel_failure(failure);
 }
 
@@ -137,7 +130,7 @@ end_batch(Scan *scan, Failure *failure)
 	scan->batch_limit = average > BATCH_BYTES ? 1 : (size_t) (BATCH_BYTES / average);
 	if (scan->batch_limit > BATCH_MAX)
 		scan->batch_limit = BATCH_MAX;
-	return pause_a_little((monotonic_us() - scan->batch_began) / 4, failure);
+	return pause_a_little((clock_milliseconds() - scan->batch_began) / 4, failure);
 }
 
 static bool
@@ -151,7 +144,7 @@ begin_batch(Scan *scan, Failure *failure)
 		end = scan->key_count;
 	scan->batch_begin = scan->next_key;
 	scan->batch_bytes = 0;
-	scan->batch_began = monotonic_us();
+	scan->batch_began = clock_milliseconds();
 	for (scan->batch_end = scan->next_key; scan->batch_end < end; scan->batch_end++)
 		if (!queue_key(scan, &scan->keys.elements[1].elements[scan->batch_end], failure))
 			return false;
