@@ -5,6 +5,7 @@
 #include "catalogue.h"
 
 #include <stdarg.h>
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +44,7 @@ add_entry(Catalogue *catalogue, const char *key, Failure *failure)
 		catalogue->entries = entries;
 		catalogue->capacity = capacity;
 	}
+	assert(catalogue->entries); /* there is capacity */
 	entry = &catalogue->entries[catalogue->count];
 	*entry = (CatalogueEntry){.key = strdup(key), .object_bytes = -1};
 	if (!entry->key)

@@ -61,7 +61,7 @@ bool
 read_url(Secret *url, Failure *failure)
 {
 	Secret buffer;
-	size_t length;
+	size_t length = 0;
 	bool   good;
 
 	if (!secret_copy(&buffer, NULL, URL_MAX_BYTES + 1, failure))

@@ -234,7 +234,7 @@ verify_catalogue(Verify *verify)
 		failure_set(&failure, REASON_CONFIG, "the store holds no such backup: see custbackup list");
 	else
 		choose(verify, chosen);
-	good = failure.reason == REASON_NONE && verify_chosen(verify, chosen, &failure);
+	good = chosen && failure.reason == REASON_NONE && verify_chosen(verify, chosen, &failure);
 	free(chosen);
 	if (!good)
 		return store_options_failed(&verify->options, NAME, &failure);
