@@ -75,6 +75,18 @@ mongodb_plan_pair(const MongodbPlan *plan, const MongodbNamespace *namespace)
 	return NULL;
 }
 
+/* The collections of a database mostly stand behind each other. */
+static bool
+is_known(const MongodbPlan *plan, size_t index, const char *source)
+{
+	if (index > 0 && strcmp(source, mongodb_archive_namespace(plan->archive, index - 1)->database) == 0)
+		return true;
+	for (size_t i = 0; i < plan->pair_count; i++)
+		if (plan->pairs[i].source != NULL && strcmp(plan->pairs[i].source, source) == 0)
+			return true;
+	return false;
+}
+
 /* One pair for each database of the archive, in which the first of its collections names it. */
 static bool
 pair_databases(MongodbPlan *plan, const MongodbUrl *url, RestoreOutcome *outcome, Failure *failure)
@@ -87,11 +99,8 @@ pair_databases(MongodbPlan *plan, const MongodbUrl *url, RestoreOutcome *outcome
 	for (size_t i = 0; i < count; i++)
 	{
 		const char *source = mongodb_archive_namespace(plan->archive, i)->database;
-		bool known = i > 0 && strcmp(source, mongodb_archive_namespace(plan->archive, i - 1)->database) == 0;
 
-		for (size_t j = 0; j < plan->pair_count; j++)
-			known |= strcmp(plan->pairs[j].source, source) == 0;
-		if (known)
+		if (is_known(plan, i, source))
 			continue;
 		if (url->database == NULL && is_internal(source))
 		{

@@ -100,8 +100,7 @@ bool
 mongodb_tool_failure(const MongodbTool *tool, Child *child, MongodbSession *session, const MongodbUrl *url,
 					 const Settings *settings, FailureReason otherwise, Failure *failure)
 {
-	static const char *const about_rights[] = {"not authorized", "Unauthorized", "AuthenticationFailed",
-											   "auth error", "requires authentication"};
+	static const char *const about_rights[] = {"not authorized", "(Unauthorized)", "requires authentication"};
 	const char				*said = child_stderr(child);
 	size_t					 length = strlen(said);
 	FailureReason			 reason = otherwise;
@@ -109,8 +108,7 @@ mongodb_tool_failure(const MongodbTool *tool, Child *child, MongodbSession *sess
 	for (size_t i = 0; i < sizeof(about_rights) / sizeof(about_rights[0]); i++)
 		if (strstr(said, about_rights[i]) != NULL)
 			reason = REASON_AUTH;
-	if (!WIFSIGNALED(child->status) && reason != REASON_AUTH &&
-		!mongodb_reconnect(session, url, settings, failure))
+	if (!WIFSIGNALED(child->status) && !mongodb_reconnect(session, url, settings, failure))
 		return false;
 	/* The last words, where there are many: the cause is mostly there. */
 	return failure_set(failure, reason, "%s %s %s: %s", tool->name, tool->version, child_status_text(child),

@@ -24,10 +24,11 @@ static const struct
 static bool
 refuse(Failure *failure, const char *what)
 {
-	return failure_set(
+	failure_set(
 		failure, REASON_BAD_URL,
 		"the MongoDB URL %s; expected is mongodb[+srv]://user:password@host[:port][,...]/database[?options]",
 		what);
+	return false;
 }
 
 static int
@@ -104,6 +105,8 @@ parse_user_and_password(MongodbUrl *url, const char *text, size_t length, Failur
 static bool
 parse_port(MongodbPlace *place, const char *text, size_t length)
 {
+	long number;
+
 	if (length == 0 || length > 5)
 		return false;
 	for (size_t i = 0; i < length; i++)
@@ -111,7 +114,8 @@ parse_port(MongodbPlace *place, const char *text, size_t length)
 			return false;
 	memcpy(place->port, text, length);
 	place->port[length] = '\0';
-	return atoi(place->port) > 0 && atoi(place->port) <= 65535;
+	number = strtol(place->port, NULL, 10);
+	return number > 0 && number <= 65535;
 }
 
 bool
@@ -148,7 +152,10 @@ mongodb_place_parse(MongodbPlace *place, const char *text, size_t length, Failur
 	if (port != end && (*port != ':' || !parse_port(place, port + 1, (size_t) (end - port - 1))))
 		return refuse(failure, "has a port that is none");
 	place->host = strndup(host, (size_t) (host_end - host));
-	return place->host != NULL || failure_no_memory(failure);
+	if (place->host != NULL)
+		return true;
+	failure_no_memory(failure);
+	return false;
 }
 
 bool
