@@ -227,6 +227,18 @@ reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* Ours (protect.h) is not the tool's, whose need grows with the database. */
+static bool
+lift_memory_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_DATA, &limit) < 0)
+		return false;
+	limit.rlim_cur = limit.rlim_max;
+	return setrlimit(RLIMIT_DATA, &limit) == 0;
+}
+
 static void __attribute__((noreturn)) become_tool(const Launch *launch)
 {
 	const struct rlimit no_core = {0, 0};
@@ -236,7 +248,7 @@ static void __attribute__((noreturn)) become_tool(const Launch *launch)
 	/* If the parent died before that, nobody will tell us. */
 	if (getppid() != launch->parent)
 		give_up(launch, STEP_PARENT_GONE);
-	if (setpgid(0, 0) < 0 || setrlimit(RLIMIT_CORE, &no_core) < 0 || chdir("/") < 0 ||
+	if (setpgid(0, 0) < 0 || setrlimit(RLIMIT_CORE, &no_core) < 0 || !lift_memory_limit() || chdir("/") < 0 ||
 		!place_standard_fds(launch) || !close_others(launch))
 		give_up(launch, STEP_PREPARE);
 	reset_signals();

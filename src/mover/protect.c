@@ -83,6 +83,25 @@ protect_process(Failure *failure)
 	return true;
 }
 
+bool
+protect_limit_memory(int64_t bytes, Failure *failure)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_DATA, &limit) < 0)
+		return failure_set_errno(failure, REASON_INTERNAL, "could not learn the limit of memory");
+	/* One that somebody else has set lower stands. */
+	if (limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur <= (rlim_t) bytes)
+		return true;
+#ifndef LEAKS_ARE_LOOKED_FOR
+	/* The address sanitizer's shadow counts as memory. */
+	limit.rlim_cur = (rlim_t) bytes;
+	if (setrlimit(RLIMIT_DATA, &limit) < 0)
+		return failure_set_errno(failure, REASON_INTERNAL, "could not limit the memory");
+#endif
+	return true;
+}
+
 void
 protect_close_inherited(int kept)
 {

@@ -9,6 +9,7 @@
 #define PROTECT_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "failure.h"
@@ -19,6 +20,12 @@
  * ignored and SIGCHLD not, descriptors 0 to 2 open.
  */
 extern bool protect_process(Failure *failure);
+
+/*
+ * We ourselves, not the tools (process.h), get no more memory than this: a server
+ * whose answer never ends makes an allocation of ours fail, and nobody else's.
+ */
+extern bool protect_limit_memory(int64_t bytes, Failure *failure);
 
 /* Closes every descriptor from 3 on but `kept` (-1: none). */
 extern void protect_close_inherited(int kept);

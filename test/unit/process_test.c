@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "cancel.h"
+#include "protect.h"
 #include "secret.h"
 #include "tap.h"
 
@@ -289,6 +290,31 @@ test_limits(void)
 	ok(failure.reason == REASON_INTERNAL && strstr(failure.detail, "Too many open files") != NULL,
 	   "too few descriptors, by any number: internal (%s)", failure.detail);
 	is_int(count_fds(), before, "and none stays");
+}
+
+static void
+test_memory(void)
+{
+	const ChildSpec writes = {.stdout_pipe = true};
+	struct rlimit	before;
+	struct rlimit	limited;
+	void *volatile block;
+	Failure failure = {0};
+
+	getrlimit(RLIMIT_DATA, &before);
+	ok(protect_limit_memory(256 << 20, &failure) && protect_limit_memory(512 << 20, &failure),
+	   "we limit our memory; a higher limit changes nothing");
+	getrlimit(RLIMIT_DATA, &limited);
+	if (limited.rlim_cur == before.rlim_cur)
+		ok(true, "an allocation beyond it # SKIP not under a sanitizer, which needs the memory");
+	else
+	{
+		ok((block = malloc(300 << 20)) == NULL, "an allocation beyond it fails");
+		free(block);
+	}
+	is_int(run_shell("ulimit -S -d", &writes), 0, "a tool is started");
+	is_string(output, "unlimited\n", "without that limit");
+	setrlimit(RLIMIT_DATA, &before);
 }
 
 static void *
@@ -622,6 +648,7 @@ main(void)
 	test_joined();
 	test_exec_failures();
 	test_limits();
+	test_memory();
 	test_threads();
 	test_writing();
 	test_reading();

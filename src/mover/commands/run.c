@@ -24,6 +24,9 @@
 
 #define NAME "run"
 
+/* Beside the budget for parts: far more than catalogue and archive of a large database take. */
+#define MEMORY_LIMIT (INT64_C(2) << 30)
+
 static const char help[] =
 	"Usage: custbackup run [--settings-fd=N]\n"
 	"\n"
@@ -103,8 +106,9 @@ run_job(int settings_fd, Report *report)
 	bool		   done;
 
 	done = cancel_install(&failure) && read_settings(&settings, settings_fd, &failure) &&
-		   protect_die_with(settings.parent_pid, &failure) && job_read_fd(&job, STDIN_FILENO, &failure) &&
-		   do_job(&job, &settings, report, &outcome, &failure);
+		   protect_die_with(settings.parent_pid, &failure) &&
+		   protect_limit_memory(MEMORY_LIMIT + settings.memory_budget, &failure) &&
+		   job_read_fd(&job, STDIN_FILENO, &failure) && do_job(&job, &settings, report, &outcome, &failure);
 	if (!done || !report_said_done(report))
 		report_failed(report, &failure, job.kind == JOB_RESTORE ? &outcome : NULL);
 	restore_outcome_free(&outcome);
