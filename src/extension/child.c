@@ -59,7 +59,7 @@ environment_for_child(void)
 
 	while (environ[count])
 		count++;
-	environment = palloc((count + 2) * sizeof(char *));
+	environment = palloc((count + 3) * sizeof(char *));
 	count = 0;
 	for (char **variable = environ; *variable; variable++)
 	{
@@ -70,6 +70,8 @@ environment_for_child(void)
 	}
 	if (!path)
 		environment[count++] = "PATH=/usr/local/bin:/usr/bin:/bin";
+	/* libmongoc keeps its counters in a named shared memory file, which a killed mover would leave. */
+	environment[count++] = "MONGOC_DISABLE_SHM=1";
 	environment[count] = NULL;
 	return environment;
 }
