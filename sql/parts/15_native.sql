@@ -1,4 +1,4 @@
--- What only C can do: src/extension/functions.c and wake.c.
+-- What only C can do: src/extension/functions.c, wake.c and lock.c.
 
 CREATE FUNCTION custbackup.source_resources(
 	resource_id uuid DEFAULT NULL,
@@ -15,3 +15,9 @@ CREATE FUNCTION custbackup.wake() RETURNS void
 	AS 'MODULE_PATHNAME', 'custbackup_wake';
 COMMENT ON FUNCTION custbackup.wake() IS
 	'Wakes the background worker when the calling transaction commits';
+
+CREATE FUNCTION custbackup.try_lock(matter regclass, key integer) RETURNS boolean
+	LANGUAGE c VOLATILE STRICT
+	AS 'MODULE_PATHNAME', 'custbackup_try_lock';
+COMMENT ON FUNCTION custbackup.try_lock(regclass, integer) IS
+	'An advisory lock until the end of the transaction, of a kind that pg_advisory_lock() cannot take; false: another session has it';

@@ -13,7 +13,7 @@ BEGIN
 		RAISE EXCEPTION 'custbackup: as_of must be a time' USING ERRCODE = 'invalid_parameter_value';
 	END IF;
 	-- A pass that goes on elsewhere does this one's work.
-	IF NOT pg_try_advisory_xact_lock('custbackup.scheduler'::regclass::oid::integer, 0) THEN
+	IF NOT custbackup.try_lock('custbackup.scheduler', 0) THEN
 		RETURN 0;
 	END IF;
 

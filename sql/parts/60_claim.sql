@@ -236,8 +236,7 @@ BEGIN
 		looks := looks - 1;
 		-- Two jobs of one resource must not start at once, here or by another runner whose claim is not yet committed:
 		-- who has this lock looks again, and who does not get it leaves the resource to the other.
-		CONTINUE WHEN NOT pg_try_advisory_xact_lock('custbackup.jobs'::regclass::oid::integer,
-			hashtext(candidate.resource_id::text));
+		CONTINUE WHEN NOT custbackup.try_lock('custbackup.jobs', hashtext(candidate.resource_id::text));
 		CONTINUE WHEN EXISTS (SELECT FROM custbackup.jobs r WHERE r.resource_id = candidate.resource_id AND r.status = 'running');
 		SELECT * INTO resource FROM custbackup.policies(candidate.resource_id);
 		claimed := custbackup.claim_one(candidate, resource, runner, as_of);

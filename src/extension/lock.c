@@ -1,0 +1,26 @@
+/*
+ * lock.c
+ *	  custbackup.try_lock(): an advisory lock that nobody but us can take.
+ *
+ * Postgres' own functions for advisory locks are everybody's: whoever may connect
+ * could hold the queue's for ever.  They make locks of the kinds 1 and 2; the
+ * worker's own (worker.c) is of kind 3, these are of kind 4.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/lock.h"
+
+#define KIND_OF_QUEUE 4
+
+PG_FUNCTION_INFO_V1(custbackup_try_lock);
+
+Datum
+custbackup_try_lock(PG_FUNCTION_ARGS)
+{
+	LOCKTAG tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, PG_GETARG_OID(0), (uint32) PG_GETARG_INT32(1), KIND_OF_QUEUE);
+	PG_RETURN_BOOL(LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL);
+}
