@@ -7,7 +7,8 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
+
+#include "clock.h"
 
 #define FATE_SECONDS 60
 #define END_TRIES	 50 /* of a tenth of a second */
@@ -115,8 +116,8 @@ PostgresFate
 postgres_ask_fate(PostgresSession *session, const PostgresUrl *url, const Settings *settings,
 				  const char *transaction)
 {
-	time_t deadline = time(NULL) + FATE_SECONDS;
-	char   buffer[32];
+	int64_t deadline = clock_milliseconds() + FATE_SECONDS * 1000;
+	char	buffer[32];
 
 	for (;;)
 	{
@@ -127,7 +128,7 @@ postgres_ask_fate(PostgresSession *session, const PostgresUrl *url, const Settin
 			return POSTGRES_FATE_COMMITTED;
 		if (status != NULL && strcmp(status, "aborted") == 0)
 			return POSTGRES_FATE_ABORTED;
-		if (time(NULL) >= deadline)
+		if (clock_milliseconds() >= deadline)
 			return POSTGRES_FATE_UNKNOWN;
 		(void) poll(NULL, 0, 200);
 		/* Its backend may still be at it ("in progress"), or the server may be coming back. */
