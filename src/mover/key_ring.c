@@ -72,7 +72,8 @@ read_key_file(const char *path, Secret *content, Failure *failure)
 
 	if (fd < 0)
 	{
-		failure_set_errno(failure, REASON_CONFIG, "could not open key file \"%s\"", path);
+		failure_set_errno(failure, REASON_CONFIG, "could not open key file \"%s\" as user id %lu", path,
+						  (unsigned long) geteuid());
 		return false;
 	}
 	if (fstat(fd, &st) < 0)

@@ -118,4 +118,24 @@ unchanged('server stopped', 'unreachable', sub { $node->stop('immediate'); $node
       or diag($result->{stdout});
     $holder->quit;
 }
+
+# ---- pg_restore dies with most of the archive still to come: the target is not kept waiting for the rest ---------
+
+{
+    my ($bin) = grep { -x "$_/pg_restore" } split /:/, $ENV{PATH};
+    my $real = "$bin/pg_restore";
+    mkdir "$directory/tools" or die $!;
+    symlink "$bin/$_", "$directory/tools/$_" or die $! for qw(pg_dump psql);
+    append_to_file("$directory/tools/pg_restore", qq{#!/bin/sh
+case "\$*" in *--single-transaction*) $real "\$@" | head -c 100000; kill -9 \$\$ ;; esac
+exec $real "\$@"
+});
+    chmod 0755, "$directory/tools/pg_restore" or die $!;
+    my $result = run_mover({ %$settings, tool_path => "$directory/tools" }, restore_job($settings, $store, $url, $job, $event));
+    is(last_event($result)->{reason}, 'restore', 'pg_restore dies early: restore (and the last restore\'s ANALYZE is in nobody\'s way)');
+    like(last_event($result)->{detail}, qr/pg_restore killed by signal 9 \(Killed\)$/, 'which is said, and no more');
+    ok(!last_event($result)->{target_modified}, 'nothing was changed');
+    is(state_of(), $wanted, 'indeed');
+    cmp_ok($result->{seconds}, '<', 25, sprintf 'and the target is free at once (%.1f s)', $result->{seconds});
+}
 done_testing();

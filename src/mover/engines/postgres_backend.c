@@ -164,13 +164,15 @@ postgres_end_backend(PostgresSession *session, const char *pid)
 /*
  * Sent, and not waited for: the backend finishes it without us.  Tables that are
  * not ours would be answered by warnings, and one that cannot be delivered ends it.
+ * The restore is over: the next one does not wait for it.
  */
 void
 postgres_analyze(PostgresSession *session)
 {
 	PGresult *result = ask_quietly(session,
 								   "SELECT pg_catalog.set_config('client_min_messages', 'error', false),"
-								   " pg_catalog.set_config('statement_timeout', $1, false)",
+								   " pg_catalog.set_config('statement_timeout', $1, false),"
+								   " pg_catalog.pg_advisory_unlock_all()",
 								   "0");
 
 	if (result != NULL && PQsendQuery(session->connection, "ANALYZE"))

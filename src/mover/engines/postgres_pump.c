@@ -196,6 +196,7 @@ write_restore(PostgresPump *pump, Input *input, bool *moved)
 	if (pump->pg_restore.stdin_fd < 0)
 	{
 		input->length = 0;
+		*moved = true;
 		return;
 	}
 	written = write(pump->pg_restore.stdin_fd, input->bytes, input->length);
@@ -209,6 +210,7 @@ write_restore(PostgresPump *pump, Input *input, bool *moved)
 	{
 		child_close_stdin(&pump->pg_restore);
 		input->length = 0;
+		*moved = true;
 	}
 }
 
@@ -283,6 +285,34 @@ postgres_pump_wait(PostgresPump *pump, const bool *done, Failure *failure)
 	return true;
 }
 
+static bool
+restore_failed(PostgresPump *pump, Failure *failure)
+{
+	const char *said = child_stderr(&pump->pg_restore);
+
+	return failure_set(failure, REASON_RESTORE, "pg_restore %s%s%s", child_status_text(&pump->pg_restore),
+					   said[0] != '\0' ? ": " : "", said);
+}
+
+/* It reads and writes no more. */
+static bool
+restore_is_gone(const PostgresPump *pump)
+{
+	return pump->pg_restore.stdin_fd < 0 && pump->pg_restore.stdout_fd < 0;
+}
+
+static bool
+restore_succeeded(PostgresPump *pump, Failure *failure)
+{
+	if (!child_wait(&pump->pg_restore, failure))
+		return false;
+	return pump->pg_restore.status == 0 || restore_failed(pump, failure);
+}
+
+/*
+ * A pg_restore that died is told at once: the rest of a large archive would only keep
+ * the target locked.
+ */
 bool
 postgres_pump_feed(PostgresPump *pump, const void *bytes, size_t length, Failure *failure)
 {
@@ -293,14 +323,7 @@ postgres_pump_feed(PostgresPump *pump, const void *bytes, size_t length, Failure
 		if (!one_round(pump, &input, failure))
 			return false;
 	}
-	return true;
-}
-
-static bool
-restore_failed(PostgresPump *pump, Failure *failure)
-{
-	return failure_set(failure, REASON_RESTORE, "pg_restore %s: %s", child_status_text(&pump->pg_restore),
-					   child_stderr(&pump->pg_restore));
+	return !restore_is_gone(pump) || restore_succeeded(pump, failure);
 }
 
 bool
@@ -314,10 +337,8 @@ postgres_pump_finish_restore(PostgresPump *pump, Failure *failure)
 		if (!one_round(pump, &nothing, failure))
 			return false;
 	}
-	if (!child_wait(&pump->pg_restore, failure))
+	if (!restore_succeeded(pump, failure))
 		return false;
-	if (pump->pg_restore.status != 0)
-		return restore_failed(pump, failure);
 	if (!pump->head_seen ||
 		!postgres_script_tail(pump->buffer + pump->begin, pump->end - pump->begin, pump->word))
 		return failure_set(failure, REASON_RESTORE,

@@ -88,5 +88,6 @@ postgres_judge_psql(Child *psql, Failure *failure)
 	/* psql's own status for a connection that was lost. */
 	if (WIFEXITED(psql->status) && WEXITSTATUS(psql->status) == 2)
 		return failure_set(failure, REASON_UNREACHABLE, "the connection to the target was lost: %s", said);
-	return failure_set(failure, REASON_RESTORE, "psql %s: %s", child_status_text(psql), said);
+	return failure_set(failure, REASON_RESTORE, "psql %s%s%s", child_status_text(psql),
+					   said[0] != '\0' ? ": " : "", said);
 }

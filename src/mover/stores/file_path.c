@@ -161,10 +161,10 @@ file_failure(Failure *failure, const char *action, const char *path)
 							   path);
 		case EACCES:
 		case EPERM:
-			return failure_set(
-				failure, REASON_STORE,
-				"could not %s \"%s\": permission denied; the store's directory must belong to user %lu",
-				action, path, (unsigned long) geteuid());
+			return failure_set(failure, REASON_STORE,
+							   "could not %s \"%s\": permission denied; the store's directory must belong to "
+							   "user id %lu, who may write there (0700)",
+							   action, path, (unsigned long) geteuid());
 		case ENOENT:
 			return failure_set(failure, REASON_STORE,
 							   "could not %s \"%s\": it does not exist; create the store's directory first",
