@@ -19,6 +19,8 @@
 #include "engines/mongodb_url.h"
 #include "process.h"
 
+#define QUIET_SECONDS 10 /* without a byte, after which the server is asked */
+
 typedef struct DumpSource
 {
 	Source			source;
@@ -27,6 +29,8 @@ typedef struct DumpSource
 	MongodbSession	session;
 	MongodbTool		tool;
 	Child			mongodump;
+	int64_t			quiet_since; /* bytes that had been read when it became quiet */
+	int				quiet_seconds;
 } DumpSource;
 
 static bool
@@ -103,6 +107,21 @@ ask_facts(DumpSource *dump, SourceFacts *facts, Failure *failure)
 	return mongodb_ask_total(&dump->session, &facts->expected_raw_bytes, failure);
 }
 
+/* Once a second.  A mongodump whose server is gone may wait for ever: where no byte comes, the server is asked. */
+static bool
+look_at_server(void *context, Failure *failure)
+{
+	DumpSource *dump = context;
+
+	if (dump->mongodump.bytes_read != dump->quiet_since)
+	{
+		dump->quiet_since = dump->mongodump.bytes_read;
+		dump->quiet_seconds = 0;
+	}
+	return ++dump->quiet_seconds % QUIET_SECONDS != 0 ||
+		   mongodb_reconnect(&dump->session, &dump->url, dump->settings, failure);
+}
+
 /* The configuration lives in the child from then on. */
 static bool
 start_mongodump(DumpSource *dump, Failure *failure)
@@ -120,6 +139,8 @@ start_mongodump(DumpSource *dump, Failure *failure)
 		argv[3] = "--excludeCollectionsWithPrefix=" MONGODB_BESIDE;
 	snprintf(config, sizeof(config), "--config=/proc/self/fd/%d", fd);
 	mongodb_disconnect(&dump->session);
+	spec.idle = look_at_server;
+	spec.idle_context = dump;
 	started = child_start(&spec, &dump->mongodump, failure);
 	close(fd);
 	return started;
