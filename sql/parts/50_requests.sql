@@ -117,7 +117,8 @@ BEGIN
 	END IF;
 	SELECT * INTO job FROM custbackup.jobs j WHERE j.id = require_backup.backup_id;
 	IF NOT FOUND THEN
-		RAISE EXCEPTION 'custbackup: there is no backup %', coalesce(backup_id::text, 'NULL') USING ERRCODE = 'no_data_found';
+		RAISE EXCEPTION 'custbackup: there is no backup %', coalesce(backup_id::text, 'NULL')
+			USING ERRCODE = 'no_data_found', HINT = 'The view custbackup.backups lists them.';
 	ELSIF job.kind <> 'backup' THEN
 		RAISE EXCEPTION 'custbackup: % is not a backup but a job of kind %', backup_id, job.kind
 			USING ERRCODE = 'invalid_parameter_value';
@@ -212,7 +213,8 @@ DECLARE
 BEGIN
 	SELECT * INTO job FROM custbackup.jobs j WHERE j.id = cancel.id FOR NO KEY UPDATE;
 	IF NOT FOUND THEN
-		RAISE EXCEPTION 'custbackup: there is no job %', coalesce(cancel.id::text, 'NULL') USING ERRCODE = 'no_data_found';
+		RAISE EXCEPTION 'custbackup: there is no job %', coalesce(cancel.id::text, 'NULL')
+			USING ERRCODE = 'no_data_found', HINT = 'The view custbackup.progress lists what can be cancelled.';
 	ELSIF job.status = 'pending' THEN
 		UPDATE custbackup.jobs j
 		   SET status = 'cancelled', reason = 'cancelled', detail = format('cancelled by %s before it began', session_user),
@@ -245,7 +247,8 @@ BEGIN
 		-- Says what it is instead; that there is nothing in the catalogue, it has just seen.
 		object := custbackup.require_backup(backup_id);
 	ELSIF object.state = 'expired' THEN
-		RAISE EXCEPTION 'custbackup: backup % is expired already', backup_id USING ERRCODE = 'object_not_in_prerequisite_state';
+		RAISE EXCEPTION 'custbackup: backup % is expired already', backup_id
+			USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'There is nothing left to remove.';
 	END IF;
 	SELECT * INTO job FROM custbackup.jobs j
 	 WHERE j.backup_id = expire.backup_id AND j.kind IN ('expire', 'restore') AND j.status IN ('pending', 'running')

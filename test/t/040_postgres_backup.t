@@ -197,6 +197,21 @@ fails('a flood of stderr', $url, 'dump', qr/the last words$/,
     is($got, 'ok', 'a pg_dump that does not run is passed over');
 }
 
+# A host without client tools: the system's are hidden from the mover, in a mount namespace of its own.
+SKIP:
+{
+    skip 'no user namespaces here', 8 if system(q(unshare -Urm true 2>/dev/null)) != 0;
+    my $wrapper = "$directory/bare_host";
+    mkdir "$directory/empty" or die $!;
+    append_to_file($wrapper, "#!/bin/sh\nexec unshare -Urm sh -c 'for d in /usr/lib/postgresql /usr/pgsql-*; do"
+            . " [ ! -d \$d ] || mount -t tmpfs none \$d || exit 99; done; PATH=$directory/empty; export PATH; exec \"\$0\" \"\$@\"' $mover \"\$@\"\n");
+    chmod 0755, $wrapper or die $!;
+    local $CustbackupTest::mover = $wrapper;
+    fails('no pg_dump at all', $url, 'config', qr/pg_dump is not installed \(looked in .*install postgresql-client-\d+, or name its directory in custbackup\.tool_path/);
+    fails('only one older than the server', $url, 'config', qr/pg_dump 9\.6\.24 in \S+ is too old .*install postgresql-client-\d+/,
+        %{ fake_tool('oldest', "#!/bin/sh\necho 'pg_dump (PostgreSQL) 9.6.24'\n") });
+}
+
 # ---- secrets: argv and environment of every process, while a dump hangs -----------------------------------------
 
 {
