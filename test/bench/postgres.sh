@@ -26,8 +26,8 @@ as_user pg_ctl -D "$data" -l "$workspace/run/bench.log" -w start >/dev/null
 sql() { psql -X -q -At -h 127.0.0.1 -p "$pg_port" -U "${role:-admin}" -v ON_ERROR_STOP=1 "$@"; }
 
 role=admin sql -d postgres -c "CREATE ROLE app LOGIN PASSWORD 'app'" -c 'CREATE DATABASE shop OWNER app'
-# About 210 bytes a row as COPY text: numbers, times, words, half of it hard to compress.
-rows=$((size_mb * 1000000 / 208))
+# About 170 bytes a row as COPY text: numbers, times, words, half of it hard to compress.
+rows=$((size_mb * 1000000 / 170))
 role=app sql -d shop <<SQL || return 1
 CREATE TABLE orders AS
 SELECT g AS id, (g::bigint * 7919) % 100003 AS customer, now() - g * interval '1 second' AS placed, (random() * 10000)::numeric(10, 2) AS amount,
