@@ -42,14 +42,14 @@ typedef enum Fault
 /* What the engine is told, and what it saw. */
 static struct
 {
-	Fault fault;
-	int64_t size;
-	int64_t given;
-	int64_t fed;
-	int64_t written;
+	Fault	 fault;
+	int64_t	 size;
+	int64_t	 given;
+	int64_t	 fed;
+	int64_t	 written;
 	uint64_t sum; /* of the bytes written, by place */
-	bool committed;
-	int open;
+	bool	 committed;
+	int		 open;
 } scene;
 
 static char directory[] = "/tmp/pipeline_test.XXXXXX";
@@ -66,7 +66,7 @@ byte_at(int64_t position)
 static bool
 source_read(Source *source, void *buffer, size_t capacity, size_t *length, Failure *failure)
 {
-	int64_t left = scene.size - scene.given;
+	int64_t	 left = scene.size - scene.given;
 	uint8_t *bytes = buffer;
 
 	(void) source;
@@ -234,9 +234,9 @@ exists(const char *name)
 static int
 files_in_store(void)
 {
-	DIR *entries = opendir(path_of("acme"));
+	DIR			  *entries = opendir(path_of("acme"));
 	struct dirent *entry;
-	int count = 0;
+	int			   count = 0;
 
 	while (entries && (entry = readdir(entries)))
 		count += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
@@ -287,12 +287,12 @@ job_of(JobKind kind)
 static bool
 run(const Job *job, Fault fault, int64_t size, Failure *failure)
 {
-	Settings settings;
-	Secret url = {.text = "test://", .length = 7};
+	Settings	   settings;
+	Secret		   url = {.text = "test://", .length = 7};
 	RestoreOutcome outcome = {0};
-	FILE *events = tmpfile();
-	Report *report = report_to_runner(fileno(events));
-	bool good;
+	FILE		  *events = tmpfile();
+	Report		  *report = report_to_runner(fileno(events));
+	bool		   good;
 
 	settings_defaults(&settings);
 	memset(&scene, 0, sizeof(scene));
@@ -320,7 +320,7 @@ run(const Job *job, Fault fault, int64_t size, Failure *failure)
 static Job
 restore_of_last(char sha256[DIGEST_TEXT_SIZE])
 {
-	Job job = job_of(JOB_RESTORE);
+	Job		job = job_of(JOB_RESTORE);
 	json_t *done = json_loads(done_line, 0, NULL);
 
 	job.mode = RESTORE_REWIND;
@@ -342,10 +342,10 @@ test_round_trips(void)
 
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
 	{
-		Job backup = job_of(JOB_BACKUP);
-		Job restore;
+		Job		backup = job_of(JOB_BACKUP);
+		Job		restore;
 		Failure failure;
-		char sha256[DIGEST_TEXT_SIZE];
+		char	sha256[DIGEST_TEXT_SIZE];
 
 		new_store();
 		ok(run(&backup, FAULT_NONE, sizes[i], &failure), "a backup of %lld bytes", (long long) sizes[i]);
@@ -366,9 +366,9 @@ test_backup_faults(void)
 {
 	const struct
 	{
-		Fault fault;
+		Fault		  fault;
 		FailureReason reason;
-		const char *what;
+		const char	 *what;
 	} cases[] = {
 		{FAULT_OPEN_SOURCE, REASON_AUTH, "a source that does not open"},
 		{FAULT_OPEN_INSPECTOR, REASON_INTERNAL, "an inspector that does not open"},
@@ -380,7 +380,7 @@ test_backup_faults(void)
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 	{
-		Job job = job_of(JOB_BACKUP);
+		Job		job = job_of(JOB_BACKUP);
 		Failure failure;
 
 		new_store();
@@ -393,7 +393,7 @@ test_backup_faults(void)
 static void
 test_store_faults(void)
 {
-	Job job = job_of(JOB_BACKUP);
+	Job		job = job_of(JOB_BACKUP);
 	Failure failure;
 
 	new_store();
@@ -415,9 +415,9 @@ static void
 test_previous(void)
 {
 	PreviousAttempt previous = {.attempt_id = OLD_ATTEMPT, .key = KEY, .upload_id = PARTIAL};
-	Job first = job_of(JOB_BACKUP);
-	Job second = job_of(JOB_BACKUP);
-	Failure failure;
+	Job				first = job_of(JOB_BACKUP);
+	Job				second = job_of(JOB_BACKUP);
+	Failure			failure;
 
 	second.attempt = 2;
 	second.object_key = SECOND_KEY;
@@ -464,9 +464,9 @@ test_restore_faults(void)
 {
 	const struct
 	{
-		Fault fault;
+		Fault		  fault;
 		FailureReason reason;
-		const char *what;
+		const char	 *what;
 	} cases[] = {
 		{FAULT_OPEN_SINK, REASON_NOT_RESTORABLE, "a target that cannot take it"},
 		{FAULT_OPEN_INSPECTOR, REASON_INTERNAL, "an inspector that does not open"},
@@ -475,10 +475,10 @@ test_restore_faults(void)
 		{FAULT_INSPECTOR_FINISH, REASON_TOO_SMALL, "a stream that is not whole"},
 		{FAULT_COMMIT, REASON_LOST_COMMIT, "a lost commit"},
 	};
-	Job backup = job_of(JOB_BACKUP);
-	Job restore;
+	Job		backup = job_of(JOB_BACKUP);
+	Job		restore;
 	Failure failure;
-	char sha256[DIGEST_TEXT_SIZE];
+	char	sha256[DIGEST_TEXT_SIZE];
 
 	new_store();
 	run(&backup, FAULT_NONE, 3000000, &failure);
@@ -505,12 +505,12 @@ expect_untouched(const Job *job, FailureReason reason, const char *what)
 static void
 test_damage(void)
 {
-	Job backup = job_of(JOB_BACKUP);
-	Job restore;
+	Job		backup = job_of(JOB_BACKUP);
+	Job		restore;
 	Failure failure;
-	char sha256[DIGEST_TEXT_SIZE];
-	char byte;
-	int fd;
+	char	sha256[DIGEST_TEXT_SIZE];
+	char	byte;
+	int		fd;
 
 	new_store();
 	run(&backup, FAULT_NONE, 3000000, &failure);
@@ -543,10 +543,10 @@ test_damage(void)
 static void
 test_raw_size(void)
 {
-	Job backup = job_of(JOB_BACKUP);
-	Job restore;
+	Job		backup = job_of(JOB_BACKUP);
+	Job		restore;
 	Failure failure;
-	char sha256[DIGEST_TEXT_SIZE];
+	char	sha256[DIGEST_TEXT_SIZE];
 
 	new_store();
 	run(&backup, FAULT_NONE, 3000000, &failure);

@@ -13,13 +13,12 @@
 #include <stdio.h>
 #include <string.h>
 
-static int	tap_count;
-static int	tap_failed;
+static int tap_count;
+static int tap_failed;
 
-static inline bool __attribute__((format(printf, 2, 3)))
-ok(bool passed, const char *format, ...)
+static inline bool __attribute__((format(printf, 2, 3))) ok(bool passed, const char *format, ...)
 {
-	va_list		args;
+	va_list args;
 
 	printf("%sok %d - ", passed ? "" : "not ", ++tap_count);
 	va_start(args, format);
@@ -35,7 +34,7 @@ ok(bool passed, const char *format, ...)
 static inline bool
 is_string(const char *got, const char *expected, const char *what)
 {
-	bool		same = got && expected ? strcmp(got, expected) == 0 : got == expected;
+	bool same = got && expected ? strcmp(got, expected) == 0 : got == expected;
 
 	ok(same, "%s", what);
 	if (!same)

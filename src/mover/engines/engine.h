@@ -33,9 +33,10 @@
 typedef struct EngineContext
 {
 	const Settings *settings;
-	const Job  *job;	/* type, mode, tokens; never the ciphertext */
-	const Secret *url;	/* plaintext, registered for scrubbing as a whole; the parts are the engine's to register */
-	Report	   *report; /* for report_alive() */
+	const Job	   *job; /* type, mode, tokens; never the ciphertext */
+	const Secret
+		   *url; /* plaintext, registered for scrubbing as a whole; the parts are the engine's to register */
+	Report *report; /* for report_alive() */
 } EngineContext;
 
 /* Told by a source when it is open: what is dumped, with what. */
@@ -43,55 +44,56 @@ typedef struct SourceFacts
 {
 	char		server_version[64];
 	char		tool_version[64];
-	const char *consistency;   /* a literal: "snapshot", "per collection", "per key" */
+	const char *consistency;		/* a literal: "snapshot", "per collection", "per key" */
 	int64_t		expected_raw_bytes; /* the server's own size; -1: unknown */
-	json_t	   *notes;		   /* owned by whoever called open_source(); NULL: none */
+	json_t	   *notes;				/* owned by whoever called open_source(); NULL: none */
 } SourceFacts;
 
 typedef struct Source Source;
 struct Source
 {
 	/* *length 0: the end of the bytes, not yet the proof. */
-	bool		(*read) (Source *source, void *buffer, size_t capacity, size_t *length, Failure *failure);
+	bool (*read)(Source *source, void *buffer, size_t capacity, size_t *length, Failure *failure);
 	/* After the end: was it whole (exit status, length)?  REASON_DUMP and its kin otherwise. */
-	bool		(*finish) (Source *source, Failure *failure);
+	bool (*finish)(Source *source, Failure *failure);
 	/* Ends what still runs, frees everything.  Once; also after failures. */
-	void		(*close) (Source *source);
+	void (*close)(Source *source);
 };
 
 typedef struct Sink Sink;
 struct Sink
 {
-	bool		(*write) (Sink *sink, const void *bytes, size_t length, Failure *failure);
+	bool (*write)(Sink *sink, const void *bytes, size_t length, Failure *failure);
 	/*
 	 * The last step.  Called only when every byte was written and the inspector
 	 * was satisfied.  Before it, the target has not changed where the engine can
 	 * promise that; outcome->target_modified is kept true to the fact in write()
 	 * and commit() alike, so that a failure can tell.
 	 */
-	bool		(*commit) (Sink *sink, Failure *failure);
+	bool (*commit)(Sink *sink, Failure *failure);
 	/* Without a commit before: undo, as far as the engine can.  Once. */
-	void		(*close) (Sink *sink);
+	void (*close)(Sink *sink);
 };
 
 /* Sees the raw bytes as they pass and proves the format whole; never holds the stream. */
 typedef struct Inspector Inspector;
 struct Inspector
 {
-	bool		(*feed) (Inspector *inspector, const void *bytes, size_t length, Failure *failure);
+	bool (*feed)(Inspector *inspector, const void *bytes, size_t length, Failure *failure);
 	/* The stream has ended: was it whole?  Adds counts ({"tables": 3}) to an object of the caller's. */
-	bool		(*finish) (Inspector *inspector, json_t *counts, Failure *failure);
-	void		(*close) (Inspector *inspector);
+	bool (*finish)(Inspector *inspector, json_t *counts, Failure *failure);
+	void (*close)(Inspector *inspector);
 };
 
 typedef struct Engine
 {
 	const char *name; /* "postgres", "mongodb", "redis" */
 	/* Each returns NULL or false with the failure set. */
-	Source	   *(*open_source) (const EngineContext *context, SourceFacts *facts, Failure *failure);
+	Source *(*open_source)(const EngineContext *context, SourceFacts *facts, Failure *failure);
 	/* when: REASON_DUMP for a backup, REASON_INTEGRITY for a restore: what a broken stream is called. */
-	Inspector  *(*open_inspector) (FailureReason when, Failure *failure);
-	Sink	   *(*open_sink) (const EngineContext *context, const Dump *dump, RestoreOutcome *outcome, Failure *failure);
+	Inspector *(*open_inspector)(FailureReason when, Failure *failure);
+	Sink *(*open_sink)(const EngineContext *context, const Dump *dump, RestoreOutcome *outcome,
+					   Failure *failure);
 } Engine;
 
 /* NULL with REASON_CONFIG naming the engine where it is not built in. */
