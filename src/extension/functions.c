@@ -106,20 +106,40 @@ owner_of(Oid relation)
 	return owner;
 }
 
+/* Every spelling that the type uuid takes. */
+#define HEX_GROUPS "[0-9a-fA-F]{4}(-?[0-9a-fA-F]{4}){7}"
+
+/*
+ * One column, as the type that we want.  A platform's own column may be a text: what
+ * is no uuid there is NULL, or one bad row would end the backups of the whole fleet.
+ */
+static char *
+column_expression(Oid relation, const SourceColumn *column)
+{
+	if (strcmp(column->type, "uuid") == 0 &&
+		get_atttype(relation, get_attnum(relation, column->name)) != UUIDOID)
+		return psprintf("CASE WHEN s.%1$s::pg_catalog.text OPERATOR(pg_catalog.~) "
+						"'^(" HEX_GROUPS "|[{]" HEX_GROUPS "[}])$' "
+						"THEN s.%1$s::pg_catalog.text::pg_catalog.uuid END",
+						column->name);
+	return psprintf("s.%s::pg_catalog.%s", column->name, column->type);
+}
+
 static char *
 source_query(Oid relation, bool one)
 {
 	StringInfoData query;
+	char		  *id = column_expression(relation, &source_columns[0]);
 
 	initStringInfo(&query);
 	for (size_t i = 0; i < lengthof(source_columns); i++)
-		appendStringInfo(&query, "%s s.%s::pg_catalog.%s", i == 0 ? "SELECT" : ",", source_columns[i].name,
-						 source_columns[i].type);
+		appendStringInfo(&query, "%s %s", i == 0 ? "SELECT" : ",",
+						 column_expression(relation, &source_columns[i]));
 	appendStringInfo(
-		&query, " FROM %s AS s",
-		quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)), get_rel_name(relation)));
-	if (one)
-		appendStringInfoString(&query, " WHERE s.id::pg_catalog.uuid OPERATOR(pg_catalog.=) $1");
+		&query, " FROM %s AS s WHERE %s",
+		quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)), get_rel_name(relation)),
+		id);
+	appendStringInfoString(&query, one ? " OPERATOR(pg_catalog.=) $1" : " IS NOT NULL");
 	return query.data;
 }
 

@@ -71,6 +71,13 @@ ALTER VIEW platform.nosy OWNER TO platform;
 SQL
     $as->('platform.nosy');
     like($out, qr/\|platform pg_catalog, pg_temp\|/, 'a view runs as its owner, with a search_path of ours; its columns are cast');
+    $node->safe_psql($db, q{CREATE VIEW platform.rough AS SELECT * FROM (VALUES
+        ('11111111-1111-4111-8111-111111111111'::varchar, 'a', '', 'pro', 'postgres', 'x', 'active'), ('no uuid', 'b', NULL, 'pro', 'postgres', 'x', 'active'))
+        AS rough (id, token, team_id, tier, resource_type, connection_url, status)});
+    is($node->safe_psql($db, "SET custbackup.resource_source = 'platform.rough'; SELECT token, team_id IS NULL FROM custbackup.source_resources()"),
+        'a|t', 'a row whose id is no uuid is passed over, not the end of all others');
+    is($node->safe_psql($db, "SET custbackup.resource_source = 'platform.rough'; SELECT token FROM custbackup.source_resources('11111111-1111-4111-8111-111111111111')"),
+        'a', 'and one can be asked for by its id');
     is($node->safe_psql($db, "SET custbackup.resource_source = 'platform.nosy'; SELECT count(*) FROM custbackup.source_resources(); SELECT current_user = session_user"),
         "1\nt", 'and the caller is the caller again');
     $node->safe_psql($db, "CREATE VIEW platform.greedy AS SELECT * FROM platform.nosy WHERE pg_read_file('postgresql.conf') <> ''; ALTER VIEW platform.greedy OWNER TO platform");
