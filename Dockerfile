@@ -14,7 +14,7 @@ ARG PG_MAJOR=17
 RUN apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
         gcc libc6-dev make pkg-config postgresql-server-dev-${PG_MAJOR} \
-        libssl-dev zlib1g-dev libisal-dev libjansson-dev libpq-dev libcurl4-openssl-dev libexpat1-dev libhiredis-dev libmongoc-dev
+        libssl-dev zlib1g-dev libisal-dev libjansson-dev libpq-dev libcurl4-openssl-dev libexpat1-dev libmongoc-dev
 COPY . /source
 WORKDIR /source
 RUN make clean && make -j2 PG_CONFIG=/usr/lib/postgresql/${PG_MAJOR}/bin/pg_config \
@@ -26,7 +26,7 @@ ARG PG_MAJOR=17
 RUN apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
         postgresql-${PG_MAJOR} postgresql-client-${PG_MAJOR} ca-certificates \
-        libisal2 libjansson4 libcurl4t64 libexpat1 libhiredis1.1.0 libmongoc-1.0-0t64 \
+        libisal2 libjansson4 libcurl4t64 libexpat1 libmongoc-1.0-0t64 \
  && rm -rf /var/lib/apt/lists/*
 COPY --from=build /out /
 RUN ln -sf ../lib/postgresql/${PG_MAJOR}/bin/custbackup /usr/bin/custbackup && custbackup --version
