@@ -106,14 +106,6 @@ read_key_file(const char *path, Secret *content, Failure *failure)
 	return true;
 }
 
-static unsigned char
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return (unsigned char) (c - '0');
-	return (unsigned char) ((c | 0x20) - 'a' + 10);
-}
-
 /* Adds the key of one line; blank lines and lines that begin with '#' hold none. */
 static bool
 add_line(KeyRing *ring, const char *line, size_t length, int number, const char *path, Failure *failure)
@@ -138,7 +130,7 @@ add_line(KeyRing *ring, const char *line, size_t length, int number, const char 
 		return failure_set(failure, REASON_CONFIG,
 						   "key file \"%s\", line %d: something there is not a hex digit", path, number);
 	for (size_t i = 0; i < KEY_BYTES; i++)
-		key[i] = (unsigned char) (hex_value(line[2 * i]) << 4 | hex_value(line[2 * i + 1]));
+		key[i] = (unsigned char) (text_hex_value(line[2 * i]) << 4 | text_hex_value(line[2 * i + 1]));
 	ring->count++;
 	return true;
 }

@@ -36,6 +36,35 @@ text_is_hex(const char *text, size_t length)
 	return length > 0;
 }
 
+int
+text_hex_value(char digit)
+{
+	if (digit >= '0' && digit <= '9')
+		return digit - '0';
+	digit = (char) (digit | 0x20);
+	return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
+}
+
+bool
+text_percent_decode(char *text, size_t *length)
+{
+	size_t out = 0;
+
+	for (size_t i = 0; i < *length; i++, out++)
+	{
+		text[out] = text[i];
+		if (text[i] != '%')
+			continue;
+		if (*length - i < 3 || text_hex_value(text[i + 1]) < 0 || text_hex_value(text[i + 2]) < 0)
+			return false;
+		text[out] = (char) (text_hex_value(text[i + 1]) << 4 | text_hex_value(text[i + 2]));
+		i += 2;
+	}
+	text[out] = '\0';
+	*length = out;
+	return true;
+}
+
 bool
 text_has_control_character(const char *text)
 {

@@ -14,6 +14,15 @@ extern bool text_is_uuid(const char *text, size_t length);
 /* Not empty, nothing but hex digits. */
 extern bool text_is_hex(const char *text, size_t length);
 
+/* Of one hex digit in either case; -1: it is none. */
+extern int text_hex_value(char digit);
+
+/*
+ * Decodes %XX in place; *length is that of what comes out, which may hold zero
+ * bytes and has one behind its end.  False: a '%' without two hex digits.
+ */
+extern bool text_percent_decode(char *text, size_t *length);
+
 /* A byte below the space, or DEL. */
 extern bool text_has_control_character(const char *text);
 

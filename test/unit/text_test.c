@@ -76,11 +76,33 @@ test_uuids(void)
 	   "hex digits, at least one");
 }
 
+static void
+test_percent_decode(void)
+{
+	char   plain[] = "a%20b%2fc%2F";
+	char   zero[] = "a%00b";
+	char   cut[] = "a%2";
+	char   wrong[] = "a%2g";
+	size_t length = strlen(plain);
+
+	ok(text_percent_decode(plain, &length) && length == 6,
+	   "escapes of either case decode, and the length is that of what comes out");
+	is_string(plain, "a b/c/", "in place");
+	length = strlen(zero);
+	ok(text_percent_decode(zero, &length) && length == 3 && memcmp(zero, "a\0b", 4) == 0,
+	   "a zero byte is the caller's to judge");
+	length = strlen(cut);
+	ok(!text_percent_decode(cut, &length), "an escape that is cut off is refused");
+	length = strlen(wrong);
+	ok(!text_percent_decode(wrong, &length), "so is one that is not hex");
+}
+
 int
 main(void)
 {
 	test_lines();
 	test_truncation();
 	test_uuids();
+	test_percent_decode();
 	return done_testing();
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "engines/mongodb_option.h"
+#include "text.h"
 
 #define DEFAULT_PORT	 "27017"
 #define DATABASE_MAX	 63
@@ -31,36 +32,11 @@ refuse(Failure *failure, const char *what)
 	return false;
 }
 
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = (char) tolower((unsigned char) c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* In place; false: a '%' without two hex digits, or a zero byte. */
+/* No user, password or name of MongoDB holds a zero byte. */
 static bool
 percent_decode(char *text, size_t *length)
 {
-	size_t out = 0;
-
-	for (size_t i = 0; i < *length; i++, out++)
-	{
-		text[out] = text[i];
-		if (text[i] != '%')
-			continue;
-		if (*length - i < 3 || hex_digit(text[i + 1]) < 0 || hex_digit(text[i + 2]) < 0)
-			return false;
-		text[out] = (char) (hex_digit(text[i + 1]) * 16 + hex_digit(text[i + 2]));
-		if (text[out] == '\0')
-			return false;
-		i += 2;
-	}
-	text[out] = '\0';
-	*length = out;
-	return true;
+	return text_percent_decode(text, length) && strlen(text) == *length;
 }
 
 /* NULL with the failure set where it does not decode. */

@@ -1,4 +1,5 @@
 #include "engines/redis_url.h"
+#include "text.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -18,51 +19,17 @@ refuse(Failure *failure, const char *what)
 					   what);
 }
 
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = (char) tolower((unsigned char) c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* Decodes in place of a copy; the length of what comes out, -1: a '%' without two hex digits. */
-static long
-percent_decode(char *text, size_t length)
-{
-	size_t out = 0;
-
-	for (size_t i = 0; i < length; i++, out++)
-	{
-		if (text[i] != '%')
-		{
-			text[out] = text[i];
-			continue;
-		}
-		if (length - i < 3 || hex_digit(text[i + 1]) < 0 || hex_digit(text[i + 2]) < 0)
-			return -1;
-		text[out] = (char) (hex_digit(text[i + 1]) * 16 + hex_digit(text[i + 2]));
-		i += 2;
-	}
-	text[out] = '\0';
-	return (long) out;
-}
-
 static bool
 parse_password(const char *text, size_t length, RedisUrl *url, Failure *failure)
 {
-	long decoded;
-
 	if (length == 0)
 		return refuse(failure, "has an empty password");
 	if (!secret_copy(&url->password, text, length, failure))
 		return false;
 	secret_register(text, length);
-	decoded = percent_decode(url->password.text, length);
-	if (decoded < 0)
+	if (!text_percent_decode(url->password.text, &length))
 		return refuse(failure, "has a '%' in its password that is not followed by two hex digits");
-	url->password.length = (size_t) decoded;
+	url->password.length = length;
 	secret_register(url->password.text, url->password.length);
 	return true;
 }
@@ -72,7 +39,6 @@ parse_user_and_password(const char *text, size_t length, RedisUrl *url, Failure 
 {
 	const char *colon = memchr(text, ':', length);
 	size_t		user_length = colon != NULL ? (size_t) (colon - text) : length;
-	long		decoded;
 
 	if (colon == NULL)
 		return refuse(failure, "has a user without a password");
@@ -83,8 +49,7 @@ parse_user_and_password(const char *text, size_t length, RedisUrl *url, Failure 
 	url->user = strndup(text, user_length);
 	if (url->user == NULL)
 		return failure_no_memory(failure);
-	decoded = percent_decode(url->user, user_length);
-	if (decoded < 0 || strlen(url->user) != (size_t) decoded)
+	if (!text_percent_decode(url->user, &user_length) || strlen(url->user) != user_length)
 		return refuse(failure, "has a user name that does not decode");
 	return true;
 }

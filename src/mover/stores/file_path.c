@@ -16,41 +16,13 @@
 #define PARTIAL_SUFFIX ".partial"
 #define UUID_LENGTH	   36
 
-static int
-hex_value(char digit)
-{
-	if (digit >= '0' && digit <= '9')
-		return digit - '0';
-	digit = (char) (digit | 0x20);
-	return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
-}
-
 /* In place; false where an escape is broken or yields a control character. */
 static bool
 percent_decode(char *text)
 {
-	char *to = text;
+	size_t length = strlen(text);
 
-	for (const char *from = text; *from; from++, to++)
-	{
-		unsigned char byte = (unsigned char) *from;
-
-		if (byte == '%')
-		{
-			int high = hex_value(from[1]);
-			int low = high < 0 ? -1 : hex_value(from[2]);
-
-			if (low < 0)
-				return false;
-			byte = (unsigned char) (high << 4 | low);
-			from += 2;
-		}
-		if (byte < 0x20 || byte == 0x7f)
-			return false;
-		*to = (char) byte;
-	}
-	*to = '\0';
-	return true;
+	return text_percent_decode(text, &length) && strlen(text) == length && !text_has_control_character(text);
 }
 
 /* '..' would make a path mean another place than it seems to. */

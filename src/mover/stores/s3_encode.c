@@ -9,6 +9,8 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
+#include "text.h"
+
 static bool
 is_unreserved(char c)
 {
@@ -28,18 +30,6 @@ s3_uri_encode(Buffer *out, const char *text, bool keep_slash)
 	}
 }
 
-static int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 bool
 s3_uri_decode(char *text, bool plus_is_space)
 {
@@ -49,8 +39,8 @@ s3_uri_decode(char *text, bool plus_is_space)
 	{
 		if (*in == '%')
 		{
-			int high = hex_value(in[1]);
-			int low = high < 0 ? -1 : hex_value(in[2]);
+			int high = text_hex_value(in[1]);
+			int low = high < 0 ? -1 : text_hex_value(in[2]);
 
 			if (low < 0 || (high == 0 && low == 0))
 				return false;
