@@ -9,7 +9,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-my $node = start_customer();
+my $node = start_customer(conf => "max_prepared_transactions = 2\n");
 my ($settings, $store, $directory) = mover_settings();
 my $url = customer_url($node);
 
@@ -95,10 +95,13 @@ unchanged('server stopped', 'unreachable', sub { $node->stop('immediate'); $node
     my $holder = $node->background_psql('shop');
     $holder->query_safe('BEGIN; LOCK TABLE later IN ACCESS SHARE MODE');
     my $pid = $holder->query_safe('SELECT pg_backend_pid()');
+    customer(q{BEGIN; LOCK TABLE later IN ACCESS SHARE MODE; PREPARE TRANSACTION 'left over'});
     my $begun = time;
     my $said = last_event(run_mover($settings, restore_job($settings, $store, $url, $job, $event)));
     is($said->{reason}, 'target_busy', 'a lock that the application keeps');
     like($said->{detail}, qr/pid $pid \(another role/, 'its holder is named');
+    like($said->{detail}, qr/prepared transaction 'left over' of role app/, 'one without a process too');
+    admin(q{ROLLBACK PREPARED 'left over'});
     cmp_ok(time - $begun, '>', 20, 'after five tries');
     ok(!$said->{target_modified}, 'nothing was changed');
     is(state_of(), $messed, 'indeed');

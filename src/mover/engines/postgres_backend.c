@@ -22,6 +22,11 @@ ask_quietly(PostgresSession *session, const char *sql, const char *value)
 									   : NULL;
 }
 
+/* Those that hold locks have no process: pg_blocking_pids() says 0, pg_locks no pid at all. */
+#define PREPARED_TRANSACTIONS                                                                                \
+	"(SELECT pg_catalog.string_agg(pg_catalog.format('prepared transaction %L of role %s', gid, owner),"     \
+	" ', ') FROM pg_catalog.pg_prepared_xacts WHERE database = pg_catalog.current_database())"
+
 /* Of the statement only its command is told: the rest may be a customer's. */
 static const char *const watch_sql =
 	"SELECT a.state = 'active' AND COALESCE(a.wait_event_type, '') NOT IN ('Lock', 'Client'),"
@@ -30,10 +35,12 @@ static const char *const watch_sql =
 	"  p.phase, CASE WHEN p.tuples_total > 0 THEN pg_catalog.format('%s of %s rows', p.tuples_done, "
 	"p.tuples_total)"
 	"  WHEN p.blocks_total > 0 THEN pg_catalog.format('%s of %s blocks', p.blocks_done, p.blocks_total) END),"
-	" (SELECT pg_catalog.string_agg(pg_catalog.format('pid %s (%s, %s)', b.pid, COALESCE(b.state, 'another "
+	" pg_catalog.concat_ws(', ',"
+	"  (SELECT pg_catalog.string_agg(pg_catalog.format('pid %s (%s, %s)', b.pid, COALESCE(b.state, 'another "
 	"role'),"
 	"  COALESCE(NULLIF(b.application_name, ''), 'no application_name')), ', ')"
-	"  FROM pg_catalog.pg_stat_activity b WHERE b.pid = ANY (pg_catalog.pg_blocking_pids(a.pid)))"
+	"  FROM pg_catalog.pg_stat_activity b WHERE b.pid = ANY (pg_catalog.pg_blocking_pids(a.pid))),"
+	"  CASE WHEN 0 = ANY (pg_catalog.pg_blocking_pids(a.pid)) THEN " PREPARED_TRANSACTIONS " END)"
 	" FROM pg_catalog.pg_stat_activity a LEFT JOIN pg_catalog.pg_stat_progress_create_index p ON p.pid = "
 	"a.pid"
 	" WHERE a.pid = $1::pg_catalog.int4";
@@ -64,16 +71,18 @@ postgres_watch_backend(PostgresSession *session, const char *pid, Report *report
 bool
 postgres_find_lockers(PostgresSession *session, PostgresBlockers *blockers)
 {
-	PGresult *result =
-		ask_quietly(session,
-					"SELECT pg_catalog.string_agg(DISTINCT pg_catalog.format('pid %s (%s, %s)', a.pid,"
-					" COALESCE(a.state, 'another role'), COALESCE(NULLIF(a.application_name, ''), 'no "
-					"application_name')), ', ')"
-					" FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid"
-					" WHERE l.locktype = 'relation' AND l.granted AND l.mode = $1"
-					" AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = "
-					"pg_catalog.current_database())",
-					"AccessExclusiveLock");
+	PGresult *result = ask_quietly(
+		session,
+		"WITH l AS (SELECT pid FROM pg_catalog.pg_locks WHERE locktype = 'relation' AND granted"
+		" AND mode = $1 AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = "
+		"pg_catalog.current_database()))"
+		" SELECT NULLIF(pg_catalog.concat_ws(', ',"
+		" (SELECT pg_catalog.string_agg(DISTINCT pg_catalog.format('pid %s (%s, %s)', a.pid,"
+		" COALESCE(a.state, 'another role'), COALESCE(NULLIF(a.application_name, ''), 'no "
+		"application_name')), ', ')"
+		" FROM l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid),"
+		" CASE WHEN EXISTS (SELECT FROM l WHERE pid IS NULL) THEN " PREPARED_TRANSACTIONS " END), '')",
+		"AccessExclusiveLock");
 	bool found = result != NULL && PQntuples(result) == 1 && !PQgetisnull(result, 0, 0);
 
 	if (found)

@@ -7,6 +7,7 @@
  * (psql's "\;"), under psql's own savepoint: the number comes back only when the
  * statement before it was applied.
  */
+#include "postgres_entry.h"
 #include "postgres_script.h"
 
 #include <stdlib.h>
@@ -139,9 +140,9 @@ quote_role(const char *name)
 	return quoted;
 }
 
-/* "DROP TABLE public.t;\n" names the object as ALTER ... OWNER wants it. */
-static bool
-add_owner_statement(PostgresGrants *grants, const TocEntry *entry, const char *to_role, Failure *failure)
+/* "DROP TABLE public.t;\n" names the object as other commands want it.  Returns malloc'ed; NULL: no memory. */
+static char *
+object_statement(const TocEntry *entry, const char *before, const char *after)
 {
 	const char *drop = entry->drop_statement + strlen("DROP ");
 	size_t		length = strlen(drop);
@@ -149,9 +150,7 @@ add_owner_statement(PostgresGrants *grants, const TocEntry *entry, const char *t
 
 	while (length > 0 && strchr(";\n ", drop[length - 1]) != NULL)
 		length--;
-	if (asprintf(&statement, "ALTER %.*s%s", (int) length, drop, to_role) < 0)
-		statement = NULL;
-	return add_statement(grants, statement, failure);
+	return asprintf(&statement, "%s%.*s%s", before, (int) length, drop, after) < 0 ? NULL : statement;
 }
 
 static bool
@@ -175,7 +174,7 @@ add_owner(PostgresGrants *grants, const TocEntry *entry, Failure *failure)
 			asprintf(&statement, "ALTER LARGE OBJECT %s%s", entry->tag, to_role) < 0 ? NULL : statement,
 			failure);
 	else
-		good = add_owner_statement(grants, entry, to_role, failure);
+		good = add_statement(grants, object_statement(entry, "ALTER ", to_role), failure);
 	free(to_role);
 	return good;
 }
@@ -224,8 +223,8 @@ collect_owners(PostgresGrants *grants, PostgresPlan *plan, bool schemas, Failure
 	{
 		const TocEntry *entry = &plan->backup->entries[i];
 
-		if (!plan->chosen[i] || !has_owner(entry) || (entry->class == TOC_SCHEMA) != schemas ||
-			strcmp(entry->owner, plan->target->role) == 0)
+		if (!(plan->chosen[i] || plan->reset[i]) || !has_owner(entry) ||
+			(entry->class == TOC_SCHEMA) != schemas || strcmp(entry->owner, plan->target->role) == 0)
 			continue;
 		if (!add_owner(grants, entry, failure))
 			return false;
@@ -254,10 +253,9 @@ object_was_restored(const PostgresPlan *plan, const TocEntry *acl)
 	{
 		const TocEntry *object = postgres_archive_find(plan->backup, acl->dependencies[k]);
 
-		if (object != NULL && plan->chosen[object - plan->backup->entries])
-			return true;
 		if (object != NULL)
-			return false;
+			return plan->chosen[object - plan->backup->entries] ||
+				   plan->reset[object - plan->backup->entries];
 	}
 	return postgres_target_is_ours(plan->target, acl->owner);
 }
@@ -278,35 +276,78 @@ collect_acls(PostgresGrants *grants, PostgresPlan *plan, bool schemas, Failure *
 	return true;
 }
 
+/* Takes all grants on the schema away but its owner's own. */
+static bool
+add_resets(PostgresGrants *grants, const PostgresTarget *target, const char *schema, Failure *failure)
+{
+	for (int row = 0; row < PQntuples(target->schema_resets); row++)
+	{
+		if (same_text(postgres_value(target->schema_resets, row, 1), schema) &&
+			!add_definition(grants, postgres_value(target->schema_resets, row, 2), failure))
+			return false;
+	}
+	return true;
+}
+
+/* Of public, which as initdb made it is no entry of the archive, the name must do. */
+static bool
+comments_on(const TocEntry *entry, const TocEntry *schema)
+{
+	if (entry->class != TOC_COMMENT)
+		return false;
+	if (schema == NULL)
+		return same_text(entry->tag, "SCHEMA public");
+	return entry->dependency_count > 0 && entry->dependencies[0] == schema->dump_id;
+}
+
+/* The backup's comment on a schema (NULL: public); without one, what stands here instead. */
+static bool
+add_comment(PostgresGrants *grants, const PostgresPlan *plan, const TocEntry *schema, const char *instead,
+			Failure *failure)
+{
+	for (size_t i = 0; i < plan->backup->entry_count; i++)
+	{
+		if (comments_on(&plan->backup->entries[i], schema))
+			return add_definition(grants, plan->backup->entries[i].definition, failure);
+	}
+	return add_definition(grants, instead, failure);
+}
+
 static bool
 collect_public(PostgresGrants *grants, PostgresPlan *plan, Failure *failure)
 {
-	bool commented = false;
-
 	/* As initdb leaves it since 15; an older server has no such role, and says so. */
 	if (plan->creates_public &&
 		!add_definition(
 			grants, "GRANT USAGE ON SCHEMA public TO PUBLIC; ALTER SCHEMA public OWNER TO pg_database_owner",
 			failure))
 		return false;
-	for (int row = 0; row < PQntuples(plan->target->public_resets); row++)
-	{
-		if (!add_definition(grants, postgres_value(plan->target->public_resets, row, 1), failure))
-			return false;
-	}
+	/* initdb's own comment pg_dump leaves out. */
+	return add_resets(grants, plan->target, "public", failure) &&
+		   add_comment(grants, plan, NULL, "COMMENT ON SCHEMA public IS 'standard public schema'", failure);
+}
+
+/* Schemas of ours that stay, because something of another role's is in them. */
+static bool
+collect_kept_schemas(PostgresGrants *grants, PostgresPlan *plan, Failure *failure)
+{
 	for (size_t i = 0; i < plan->backup->entry_count; i++)
 	{
-		const TocEntry *entry = &plan->backup->entries[i];
+		const TocEntry *schema = &plan->backup->entries[i];
+		char		   *no_comment;
+		bool			good;
 
-		if (entry->class != TOC_COMMENT || strcmp(entry->tag, "SCHEMA public") != 0)
+		if (!plan->reset[i])
 			continue;
-		commented = true;
-		if (!add_definition(grants, entry->definition, failure))
+		no_comment = object_statement(schema, "COMMENT ON ", " IS NULL");
+		good = no_comment != NULL ? add_resets(grants, plan->target, schema->tag, failure) &&
+										add_comment(grants, plan, schema, no_comment, failure)
+								  : failure_no_memory(failure);
+		free(no_comment);
+		if (!good)
 			return false;
 	}
-	/* initdb's own, which pg_dump therefore leaves out. */
-	return commented ||
-		   add_definition(grants, "COMMENT ON SCHEMA public IS 'standard public schema'", failure);
+	return true;
 }
 
 /* Default privileges last: they must not touch what was created by the statements before. */
@@ -332,9 +373,9 @@ postgres_grants_collect(PostgresGrants *grants, PostgresPlan *plan, Failure *fai
 	if (plan->mode == RESTORE_REWIND)
 	{
 		if ((plan->public_differs && !collect_public(grants, plan, failure)) ||
-			!collect_owners(grants, plan, true, failure) || !collect_acls(grants, plan, true, failure) ||
-			!collect_owners(grants, plan, false, failure) || !collect_acls(grants, plan, false, failure) ||
-			!collect_defaults(grants, plan, failure))
+			!collect_kept_schemas(grants, plan, failure) || !collect_owners(grants, plan, true, failure) ||
+			!collect_acls(grants, plan, true, failure) || !collect_owners(grants, plan, false, failure) ||
+			!collect_acls(grants, plan, false, failure) || !collect_defaults(grants, plan, failure))
 			return false;
 	}
 	grants->applied = calloc(grants->count + 1, sizeof(bool));

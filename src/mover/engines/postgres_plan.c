@@ -82,6 +82,7 @@ drops_entry(const PostgresPlan *plan, const TocEntry *entry)
 		case TOC_EXTENSION:
 			return drops_extension(plan, entry);
 		case TOC_EVENT_TRIGGER:
+			return plan->target->superuser;
 		case TOC_SUBSCRIPTION:
 		case TOC_BLOB:
 		case TOC_BLOB_METADATA:
@@ -110,6 +111,14 @@ find_schema(const PostgresPlan *plan, const char *name, size_t *index)
 	return NULL;
 }
 
+bool
+postgres_plan_drops_schema(const PostgresPlan *plan, const char *name)
+{
+	size_t index;
+
+	return find_schema(plan, name, &index) != NULL && plan->drops[index];
+}
+
 /* Is this an object that stays because it is not ours? */
 static bool
 stays(const PostgresPlan *plan, size_t index)
@@ -132,6 +141,13 @@ keep_schema(PostgresPlan *plan, const char *name, const char *because, Failure *
 	return postgres_plan_note(plan, failure, "schema %s stays: %s is in it", name, because);
 }
 
+/* Default privileges of another role go with the schema, and only it could give them again. */
+static bool
+is_others_default(const PostgresPlan *plan, const TocEntry *entry)
+{
+	return entry->class == TOC_DEFAULT_ACL && !postgres_target_is_ours(plan->target, entry->owner);
+}
+
 /* Schemas in which something stays, stay. */
 static bool
 keep_inhabited_schemas(PostgresPlan *plan, Failure *failure)
@@ -142,7 +158,7 @@ keep_inhabited_schemas(PostgresPlan *plan, Failure *failure)
 	{
 		const TocEntry *entry = &plan->present->entries[i];
 
-		if (stays(plan, i) && entry->class != TOC_SCHEMA &&
+		if (((stays(plan, i) && entry->class != TOC_SCHEMA) || is_others_default(plan, entry)) &&
 			!keep_schema(plan, entry->namespace, postgres_entry_text(entry, text, sizeof(text)), failure))
 			return false;
 		if (stays(plan, i) && entry->class == TOC_EXTENSION)
@@ -305,6 +321,18 @@ reason_to_leave_out(const PostgresPlan *plan, const TocEntry *entry)
 }
 
 static bool
+is_reset(const PostgresPlan *plan, const TocEntry *entry)
+{
+	const TocEntry *kept;
+	size_t			index;
+
+	if (entry->class != TOC_SCHEMA || postgres_entry_is_public(entry))
+		return false;
+	kept = find_schema(plan, entry->tag, &index);
+	return kept != NULL && !plan->drops[index] && postgres_target_is_ours(plan->target, kept->owner);
+}
+
+static bool
 plan_choices(PostgresPlan *plan, Failure *failure)
 {
 	char text[256];
@@ -321,6 +349,7 @@ plan_choices(PostgresPlan *plan, Failure *failure)
 				continue;
 			why = reason_to_leave_out(plan, entry);
 			plan->chosen[i] = why == NULL;
+			plan->reset[i] = is_reset(plan, entry);
 			if (why != NULL && why[0] != '\0' &&
 				!postgres_plan_note(plan, failure, "%s of the backup is not restored: %s",
 									postgres_entry_text(entry, text, sizeof(text)), why))
@@ -380,7 +409,9 @@ postgres_plan_make(PostgresPlan *plan, PostgresSession *session, Failure *failur
 	plan->drops = calloc(plan->present->entry_count + 1, sizeof(bool));
 	plan->staying = calloc(plan->present->entry_count + 1, sizeof(size_t));
 	plan->chosen = calloc(plan->backup->entry_count + 1, sizeof(bool));
-	if (plan->left_alone == NULL || plan->drops == NULL || plan->staying == NULL || plan->chosen == NULL)
+	plan->reset = calloc(plan->backup->entry_count + 1, sizeof(bool));
+	if (plan->left_alone == NULL || plan->drops == NULL || plan->staying == NULL || plan->chosen == NULL ||
+		plan->reset == NULL)
 		return failure_no_memory(failure);
 	return plan_drops(plan, failure) && plan_choices(plan, failure) &&
 		   postgres_preflight(plan, session, failure) && compare_public(plan, failure);
@@ -393,5 +424,6 @@ postgres_plan_free(PostgresPlan *plan)
 	free(plan->drops);
 	free(plan->staying);
 	free(plan->chosen);
+	free(plan->reset);
 	memset(plan, 0, sizeof(*plan));
 }

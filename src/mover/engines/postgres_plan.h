@@ -5,8 +5,9 @@
  * Two archives are compared: the target's schema as pg_dump sees it now, and the
  * backup.  An object of the target is dropped when it is ours: its owner is a role
  * whose rights we have.  What stays is what another role owns, extensions that
- * others installed, schema public, event triggers, and a schema that something
- * that stays lives in.  An entry of the backup is left out when what it stands
+ * others installed, schema public, event triggers (unless we are a superuser), and
+ * a schema that something that stays lives in: of that, if it is ours, owner, grants
+ * and comment are set as the backup has them.  An entry of the backup is left out when what it stands
  * for stays.  Everything left alone or left out is told in left_alone.
  *
  * Refused here, before anything is touched (REASON_NOT_RESTORABLE): something that
@@ -36,6 +37,7 @@ typedef struct PostgresPlan
 	size_t				  *staying; /* the target's entries that stay because they are not ours */
 	size_t				   staying_count;
 	bool				  *chosen;		   /* [i]: pg_restore puts the backup's entry i back */
+	bool				  *reset;		   /* [i]: the backup's entry i is a schema of ours that stays */
 	bool				   creates_public; /* schema public is gone, and the backup has objects in it */
 	bool				   public_differs; /* grants or comment of schema public are to be set anew */
 	json_t				  *left_alone;	   /* array of sentences; the plan's */
@@ -49,5 +51,8 @@ extern void postgres_plan_free(PostgresPlan *plan);
 /* One sentence for left_alone; made valid UTF-8 and one line. */
 extern bool postgres_plan_note(PostgresPlan *plan, Failure *failure, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* A schema that is there and goes with all that is in it. */
+extern bool postgres_plan_drops_schema(const PostgresPlan *plan, const char *name);
 
 #endif

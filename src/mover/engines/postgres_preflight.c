@@ -6,30 +6,103 @@
 
 #include "postgres_entry.h"
 
-/* DROP without CASCADE would be refused by the server: told before anything is locked. */
+/* What this entry needs and the restore drops; NULL: nothing. */
+static const TocEntry *
+dropped_need(const PostgresPlan *plan, const TocEntry *entry)
+{
+	for (size_t k = 0; k < entry->dependency_count; k++)
+	{
+		const TocEntry *needed = postgres_archive_find(plan->present, entry->dependencies[k]);
+
+		if (needed != NULL && plan->drops[needed - plan->present->entries])
+			return needed;
+	}
+	return NULL;
+}
+
+/* What stays and has this entry in it, as a publication has tables and a table has partitions; NULL: nothing. */
+static const TocEntry *
+staying_holder(const PostgresPlan *plan, const TocEntry *place)
+{
+	for (size_t k = 0; k < place->dependency_count; k++)
+	{
+		const TocEntry *holder = postgres_archive_find(plan->present, place->dependencies[k]);
+
+		if (holder == NULL || plan->drops[holder - plan->present->entries])
+			continue;
+		for (size_t i = 0; i < plan->staying_count; i++)
+		{
+			if (&plan->present->entries[plan->staying[i]] == holder)
+				return holder;
+		}
+	}
+	return NULL;
+}
+
 static bool
-check_dependants(const PostgresPlan *plan, Failure *failure)
+refuse_dependant(const PostgresPlan *plan, const TocEntry *entry, const TocEntry *needed, Failure *failure)
 {
 	char staying[256];
 	char dropped[256];
 
+	return failure_set(failure, REASON_NOT_RESTORABLE,
+					   "%s of role \"%s\" depends on %s, which the restore has to replace: drop it "
+					   "first, or give it to role \"%s\"",
+					   postgres_entry_text(entry, staying, sizeof(staying)),
+					   text_or_empty(entry->owner)[0] != '\0' ? entry->owner : "(another)",
+					   postgres_entry_text(needed, dropped, sizeof(dropped)), plan->target->role);
+}
+
+/*
+ * DROP without CASCADE would be refused by the server: told before anything is locked.
+ * Worse is what it would not refuse: a table's place in another role's publication
+ * goes with the table, and is not ours to give again.
+ */
+static bool
+check_dependants(const PostgresPlan *plan, Failure *failure)
+{
 	for (size_t i = 0; i < plan->staying_count; i++)
 	{
 		const TocEntry *entry = &plan->present->entries[plan->staying[i]];
+		const TocEntry *needed = dropped_need(plan, entry);
 
-		for (size_t k = 0; k < entry->dependency_count; k++)
-		{
-			const TocEntry *needed = postgres_archive_find(plan->present, entry->dependencies[k]);
+		if (needed != NULL)
+			return refuse_dependant(plan, entry, needed, failure);
+	}
+	for (size_t i = 0; i < plan->present->entry_count; i++)
+	{
+		const TocEntry *place = &plan->present->entries[i];
+		const TocEntry *needed = dropped_need(plan, place);
+		const TocEntry *holder;
 
-			if (needed != NULL && plan->drops[needed - plan->present->entries])
-				return failure_set(
-					failure, REASON_NOT_RESTORABLE,
-					"%s of role \"%s\" depends on %s, which the restore has to replace: drop it "
-					"first, or give it to role \"%s\"",
-					postgres_entry_text(entry, staying, sizeof(staying)),
-					text_or_empty(entry->owner)[0] != '\0' ? entry->owner : "(another)",
-					postgres_entry_text(needed, dropped, sizeof(dropped)), plan->target->role);
-		}
+		if (needed == NULL || text_or_empty(place->drop_statement)[0] != '\0' ||
+			postgres_entry_is_attribute(place))
+			continue;
+		holder = staying_holder(plan, place);
+		if (holder != NULL)
+			return refuse_dependant(plan, holder, needed, failure);
+	}
+	return true;
+}
+
+/* In a schema that stays, and in which we may not create. */
+static bool
+check_schemas(const PostgresPlan *plan, Failure *failure)
+{
+	char text[256];
+
+	for (size_t i = 0; i < plan->backup->entry_count; i++)
+	{
+		const TocEntry *entry = &plan->backup->entries[i];
+
+		if (plan->chosen[i] && !postgres_entry_is_attribute(entry) &&
+			postgres_target_is_closed(plan->target, entry->namespace) &&
+			!postgres_plan_drops_schema(plan, entry->namespace))
+			return failure_set(failure, REASON_NOT_RESTORABLE,
+							   "%s of the backup lies in a schema in which role \"%s\" may not create: "
+							   "GRANT CREATE ON SCHEMA \"%s\" TO \"%s\"",
+							   postgres_entry_text(entry, text, sizeof(text)), plan->target->role,
+							   entry->namespace, plan->target->role);
 	}
 	return true;
 }
@@ -147,6 +220,6 @@ postgres_preflight(const PostgresPlan *plan, PostgresSession *session, Failure *
 	if (plan->mode == RESTORE_CLONE && !check_empty(plan, failure))
 		return false;
 	return check_dependants(plan, failure) && check_owns_something(plan, failure) &&
-		   check_extensions(plan, session, failure) && check_large_objects(plan, failure) &&
-		   check_locks(plan, failure);
+		   check_schemas(plan, failure) && check_extensions(plan, session, failure) &&
+		   check_large_objects(plan, failure) && check_locks(plan, failure);
 }

@@ -86,21 +86,22 @@ static const char *const default_resets_sql =
 	"  FROM d WHERE defaclnamespace = 0 AND defaclobjtype IN ('f', 'T')"
 	" ORDER BY 1";
 
-/* What initdb grants on schema public: CREATE for everybody until 14. */
-static const char *const public_resets_sql =
-	"SELECT DISTINCT 1, 'REVOKE ALL ON SCHEMA public FROM '"
+/* Our schemas' first grants.  On public initdb grants more: CREATE for everybody until 14. */
+static const char *const schema_resets_sql =
+	"WITH n AS (SELECT *, pg_catalog.quote_ident(nspname) AS name,"
+	"  pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(nspowner)) AS owner FROM pg_catalog.pg_namespace"
+	"  WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' AND pg_catalog.pg_has_role(nspowner, "
+	"'USAGE'))"
+	" SELECT DISTINCT 1, nspname, 'REVOKE ALL ON SCHEMA ' || name || ' FROM '"
 	"  || CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(g.rolname) END"
-	"  FROM pg_catalog.pg_namespace n"
+	"  FROM n"
 	"  CROSS JOIN LATERAL pg_catalog.aclexplode(COALESCE(n.nspacl, pg_catalog.acldefault('n', n.nspowner))) a"
-	"  LEFT JOIN pg_catalog.pg_roles g ON g.oid = a.grantee"
-	"  WHERE n.nspname = 'public' AND (a.grantee = 0 OR g.oid IS NOT NULL)"
-	" UNION ALL SELECT 2, 'GRANT ALL ON SCHEMA public TO ' || "
-	"pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(nspowner))"
-	"  FROM pg_catalog.pg_namespace WHERE nspname = 'public'"
-	" UNION ALL SELECT 2, CASE WHEN pg_catalog.current_setting('server_version_num')::pg_catalog.int4 >= "
-	"150000"
+	"  LEFT JOIN pg_catalog.pg_roles g ON g.oid = a.grantee WHERE a.grantee = 0 OR g.oid IS NOT NULL"
+	" UNION ALL SELECT 2, nspname, 'GRANT ALL ON SCHEMA ' || name || ' TO ' || owner FROM n"
+	" UNION ALL SELECT 2, nspname, CASE WHEN pg_catalog.current_setting('server_version_num')"
+	"::pg_catalog.int4 >= 150000"
 	"  THEN 'GRANT USAGE ON SCHEMA public TO PUBLIC' ELSE 'GRANT ALL ON SCHEMA public TO PUBLIC' END"
-	"  FROM pg_catalog.pg_namespace WHERE nspname = 'public'"
+	"  FROM n WHERE nspname = 'public'"
 	" ORDER BY 1";
 
 static bool
@@ -149,7 +150,7 @@ postgres_target_ask(PostgresTarget *target, PostgresSession *session, Failure *f
 		{inherited_sql, &target->inherited},
 		{large_objects_sql, &target->kept_large_objects},
 		{default_resets_sql, &target->default_resets},
-		{public_resets_sql, &target->public_resets},
+		{schema_resets_sql, &target->schema_resets},
 	};
 
 	memset(target, 0, sizeof(*target));
@@ -178,7 +179,7 @@ postgres_target_free(PostgresTarget *target)
 	PQclear(target->inherited);
 	PQclear(target->kept_large_objects);
 	PQclear(target->default_resets);
-	PQclear(target->public_resets);
+	PQclear(target->schema_resets);
 	memset(target, 0, sizeof(*target));
 }
 

@@ -36,7 +36,7 @@ typedef struct PostgresTarget
 	PGresult *inherited;		  /* oids of constraints that only their parent's drop can drop, ascending */
 	PGresult *kept_large_objects; /* oids of other owners' */
 	PGresult *default_resets;	  /* statements that take our default privileges away */
-	PGresult *public_resets;	  /* statements that give schema public its first grants back */
+	PGresult *schema_resets; /* ?, schema, statements that give it, if it is ours, its first grants back */
 } PostgresTarget;
 
 /* REASON_NOT_RESTORABLE for what no restore could work with (a standby, a subscription). */

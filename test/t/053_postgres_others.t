@@ -1,0 +1,181 @@
+# Rewinds of databases that are not only the customer's: what other roles have there, what
+# the customer may and may not do, encodings, and settings that are meant to be in the way.
+# Each ends exactly as it was at the backup, or refused with the target as it was.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use CustbackupTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+# Whatever the databases set, the test's own sessions work.
+$ENV{PGOPTIONS} = '-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 -c default_transaction_read_only=off -c search_path=public';
+my $node = start_customer(conf => "wal_level = logical\nmax_prepared_transactions = 5\n");
+my ($settings, $store, $directory) = mover_settings();
+my $databases = 0;
+
+sub admin { return $node->safe_psql($_[1] // 'postgres', $_[0]) }
+sub state_of { return schema_dump($node, $_[0]) . checksum_database($node, $_[0]) }
+
+# Statements by the role that they are for, in order: [ app => '...', postgres => '...' ]
+sub run_as
+{
+    my ($database, @statements) = @_;
+    while (my ($role, $sql) = splice @statements, 0, 2)
+    {
+        admin("SET SESSION AUTHORIZATION $role; $sql", $database);
+    }
+    return;
+}
+
+# A database made by `before`, backed up, changed by `after`: all that a restore of it wants.
+sub prepare
+{
+    my (%case) = @_;
+    my $database = 'case_' . ++$databases;
+    admin("CREATE DATABASE $database OWNER app " . ($case{encoding} ? "TEMPLATE template0 LOCALE 'C' ENCODING '$case{encoding}'" : ''));
+    run_as($database, map { s/DATABASE_NAME/$database/gr } @{ $case{before} });
+    my $url = customer_url($node, database => $database, %{ $case{as} // {} });
+    my $wanted = state_of($database);
+    my $job = backup_job($settings, $store, $url);
+    my $event = last_event(run_mover($settings, $job));
+    is($event->{event}, 'done', "$case{name}: a backup") or diag(explain($event));
+    run_as($database, @{ $case{after} });
+    my $changed = state_of($database);
+    isnt($changed, $wanted, "$case{name}: changed since") unless $case{unchanged};
+    return { name => $case{name}, database => $database, wanted => $wanted, changed => $changed,
+        job => restore_job($settings, $store, $url, $job, $event) };
+}
+
+sub rewinds
+{
+    my (%case) = @_;
+    my $made = prepare(%case);
+    my $event = last_event(run_mover($settings, $made->{job}));
+    is($event->{event}, 'done', "$case{name}: the rewind") or diag(explain($event));
+    is(state_of($made->{database}), $made->{wanted}, "$case{name}: all is as it was");
+    is_deeply([ sort @{ $event->{left_alone} // [] } ], $case{left_alone} // [], "$case{name}: what was left alone is told");
+    return;
+}
+
+sub is_refused
+{
+    my ($made, $event, $reason, $detail) = @_;
+    is($event->{reason}, $reason, "$made->{name}: $reason");
+    like($event->{detail}, $detail, "$made->{name}: says why");
+    ok(!$event->{target_modified}, "$made->{name}: target_modified false");
+    is(state_of($made->{database}), $made->{changed}, "$made->{name}: nothing has changed");
+    return;
+}
+
+sub refuses
+{
+    my ($reason, $detail, %case) = @_;
+    my $made = prepare(%case);
+    is_refused($made, last_event(run_mover($settings, $made->{job})), $reason, $detail);
+    return;
+}
+
+admin(q{CREATE ROLE other LOGIN; CREATE ROLE reader; CREATE ROLE someone; CREATE ROLE team;
+    CREATE ROLE member LOGIN PASSWORD 'a-member' IN ROLE team; CREATE ROLE almighty LOGIN SUPERUSER PASSWORD 'almighty-one'});
+
+# ---- a lock that no process holds (this one waits while the others go on)
+
+my $locked = prepare(name => 'a prepared transaction', unchanged => 1, before => [ app => 'CREATE TABLE t (i int)' ], after => []);
+run_as($locked->{database}, app => q{BEGIN; TRUNCATE t; PREPARE TRANSACTION 'the gid'});
+my $waiting = start_mover($settings, $locked->{job});
+
+# ---- what other roles have in the customer's database
+
+refuses('not_restorable', qr/publication feed of role "postgres" depends on table public\.t,/,
+    name => "another role's publication of our table",
+    before => [ app => 'CREATE TABLE t (i int PRIMARY KEY)', postgres => 'CREATE PUBLICATION feed FOR TABLE t' ],
+    after => [ app => 'INSERT INTO t VALUES (1)' ]);
+refuses('not_restorable', qr/table public\.theirs of role "other" depends on table public\.parted,/,
+    name => "another role's partition of our table",
+    before => [ app => 'CREATE TABLE parted (i int) PARTITION BY LIST (i); CREATE TABLE theirs PARTITION OF parted FOR VALUES IN (1)',
+        postgres => 'ALTER TABLE theirs OWNER TO other; GRANT SELECT ON theirs TO app; INSERT INTO theirs VALUES (1)' ],
+    after => [ postgres => 'INSERT INTO theirs VALUES (1)' ]);
+refuses('not_restorable', qr/table public\.theirs of role "other" depends on table public\.ours,/,
+    name => "our partition of another role's table",
+    before => [ app => 'CREATE TABLE ours (i int)', postgres => 'CREATE TABLE theirs (i int) PARTITION BY LIST (i);
+        ALTER TABLE theirs ATTACH PARTITION ours FOR VALUES IN (1); ALTER TABLE theirs OWNER TO other; GRANT SELECT ON theirs TO app' ],
+    after => [ app => 'INSERT INTO ours VALUES (1)' ]);
+refuses('not_restorable', qr/table desk\.t of the backup lies in a schema in which role "app" may not create: GRANT CREATE ON SCHEMA "desk" TO "app"/,
+    name => 'our table in a schema that is closed to us',
+    before => [ postgres => 'CREATE SCHEMA desk CREATE TABLE t (i int); GRANT USAGE ON SCHEMA desk TO app; ALTER TABLE desk.t OWNER TO app' ],
+    after => [ app => 'INSERT INTO desk.t VALUES (1)' ]);
+rewinds(
+    name => 'schemas of ours that others live in',
+    before => [
+        app => q{CREATE SCHEMA "a house" CREATE TABLE t (i int); COMMENT ON SCHEMA "a house" IS 'as it was; once'; GRANT USAGE ON SCHEMA "a house" TO reader;
+            CREATE SCHEMA bare CREATE TABLE t (i int)},
+        postgres => q{CREATE TABLE "a house".theirs (i int); GRANT SELECT ON "a house".theirs TO app; INSERT INTO "a house".theirs VALUES (1);
+            ALTER DEFAULT PRIVILEGES FOR ROLE other IN SCHEMA bare GRANT SELECT ON TABLES TO reader} ],
+    after => [ app => q{REVOKE USAGE ON SCHEMA "a house" FROM reader; GRANT ALL ON SCHEMA "a house" TO someone; COMMENT ON SCHEMA "a house" IS NULL;
+            COMMENT ON SCHEMA bare IS 'later'; GRANT USAGE ON SCHEMA bare TO someone; INSERT INTO bare.t VALUES (1)} ],
+    left_alone => [ 'schema a house stays: table a house.theirs is in it', 'schema bare stays: default acl bare.DEFAULT PRIVILEGES FOR TABLES is in it',
+        'table a house.theirs stays: it is another role\'s' ]);
+
+# ---- who the customer is
+
+rewinds(
+    name => 'a superuser with event triggers', as => { role => 'almighty', password => 'almighty-one' },
+    before => [ almighty => q{CREATE TABLE t (i int); CREATE FUNCTION fire() RETURNS event_trigger LANGUAGE plpgsql AS $$BEGIN END$$;
+        CREATE EVENT TRIGGER firing ON ddl_command_end EXECUTE FUNCTION fire(); CREATE PUBLICATION everything FOR ALL TABLES;
+        CREATE TABLE other_table (i int); ALTER TABLE other_table OWNER TO other} ],
+    after => [ almighty => q{DROP EVENT TRIGGER firing; DROP FUNCTION fire(); DROP TABLE t; DROP TABLE other_table;
+        CREATE FUNCTION forbid() RETURNS event_trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'nothing is dropped here'; END$$;
+        CREATE EVENT TRIGGER forbidding ON sql_drop EXECUTE FUNCTION forbid()} ]);
+rewinds(
+    name => 'a login that becomes the owning role', as => { role => 'member', password => 'a-member' },
+    before => [ postgres => q{ALTER DATABASE DATABASE_NAME OWNER TO team; ALTER ROLE member IN DATABASE DATABASE_NAME SET role = 'team';
+            SET ROLE team; CREATE TABLE t (i int); CREATE SCHEMA s CREATE TABLE u (i int); GRANT SELECT ON t TO reader} ],
+    after => [ postgres => 'SET ROLE team; DROP SCHEMA s CASCADE; INSERT INTO t VALUES (1); CREATE TABLE later (i int)' ]);
+
+# ---- encodings
+
+my $letters = qq{"\xe9t\xe9"};
+rewinds(
+    name => 'LATIN1', encoding => 'LATIN1',
+    before => [
+        app => qq{SET client_encoding = 'LATIN1'; CREATE TABLE $letters ("\xe4" text DEFAULT '\xf6'); INSERT INTO $letters VALUES ('\xfc');
+            COMMENT ON TABLE $letters IS '\xff'; GRANT SELECT ON $letters TO reader},
+        postgres => qq{SET client_encoding = 'LATIN1'; CREATE SCHEMA "th\xe9irs"} ],
+    after => [ app => qq{SET client_encoding = 'LATIN1'; CREATE VIEW "\xe8" AS SELECT * FROM $letters; DELETE FROM $letters} ],
+    left_alone => [ 'schema th?irs stays: it is another role\'s' ]);
+rewinds(
+    name => 'bytes in no encoding', encoding => 'SQL_ASCII',
+    before => [ app => qq{CREATE TABLE $letters (v text DEFAULT '\xf6'); INSERT INTO $letters VALUES ('\xfc\xff\xfe'), ('\xc3\xa9'); GRANT SELECT ON $letters TO reader} ],
+    after => [ app => qq{CREATE VIEW "\xe8" AS SELECT * FROM $letters; DELETE FROM $letters} ]);
+
+# ---- settings of the database
+
+my %odd = (
+    datestyle => 'German, DMY', intervalstyle => 'sql_standard', extra_float_digits => '-15', bytea_output => 'escape',
+    standard_conforming_strings => 'off', backslash_quote => 'off', timezone => 'America/New_York', xmloption => 'document',
+    client_encoding => 'LATIN1', default_transaction_read_only => 'on', default_transaction_isolation => 'serializable',
+    quote_all_identifiers => 'on', transform_null_equals => 'on', row_security => 'off', lock_timeout => '1s', statement_timeout => '1ms',
+    search_path => 'nowhere', default_tablespace => 'pg_default', client_min_messages => 'error', work_mem => '64kB',
+    idle_in_transaction_session_timeout => '1ms', default_table_access_method => 'heap', array_nulls => 'off');
+rewinds(
+    name => 'settings that are in the way',
+    before => [
+        app => q{CREATE TABLE t (d date, i interval, f float8, b bytea, x xml, ts timestamptz, a text[]);
+            INSERT INTO t VALUES ('2026-02-03', '1 mon -3 days 04:05:06', 0.1, '\x00ff5c', '<a>x</a>', '2026-10-25 02:30+00', '{a,NULL}');
+            CREATE FUNCTION quoted() RETURNS text LANGUAGE sql AS $$SELECT 'a\b'$$},
+        postgres => join(' ', map { "ALTER DATABASE DATABASE_NAME SET $_ = " . ($_ eq 'datestyle' ? $odd{$_} : "'$odd{$_}'") . ';' } sort keys %odd) ],
+    after => [ app => 'DELETE FROM t; DROP FUNCTION quoted()' ]);
+
+# ---- and what came of the first
+
+{
+    my $event = last_event(run_mover($waiting));
+    is($event->{reason}, 'target_busy', 'a prepared transaction in the way: target_busy');
+    like($event->{detail}, qr/prepared transaction 'the gid' of role app/, 'and is named');
+    run_as($locked->{database}, app => q{ROLLBACK PREPARED 'the gid'});
+    is(state_of($locked->{database}), $locked->{wanted}, 'nothing has changed');
+}
+done_testing();
