@@ -77,6 +77,11 @@ CREATE TABLE custbackup.jobs (
 	left_alone jsonb,
 	counts jsonb,
 	CONSTRAINT jobs_one_a_period UNIQUE (resource_id, kind, scheduled_for),
+	CONSTRAINT jobs_only_backups_are_scheduled CHECK (kind = 'backup' OR scheduled_for IS NULL),
+	CONSTRAINT jobs_phase_is_known CHECK (phase IS NULL
+		OR (kind, phase) IN (('backup', 'dumping'), ('backup', 'storing'), ('restore', 'downloading'), ('restore', 'verified'),
+			('restore', 'applying'), ('restore', 'committed'))),
+	CONSTRAINT jobs_restored_is_committed CHECK (status <> 'ok' OR kind <> 'restore' OR phase IS NOT DISTINCT FROM 'committed'),
 	CONSTRAINT jobs_finished_at_when_ended CHECK ((finished_at IS NOT NULL) = (status NOT IN ('pending', 'running'))),
 	CONSTRAINT jobs_reason_when_not_ok CHECK ((reason IS NOT NULL) = (status IN ('failed', 'cancelled', 'skipped'))),
 	CONSTRAINT jobs_attempt_while_running CHECK (status <> 'running'

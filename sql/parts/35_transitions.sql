@@ -25,10 +25,38 @@ BEGIN
 		RAISE EXCEPTION 'custbackup: attempt % of job % cannot be followed by attempt %', OLD.attempt, OLD.id, NEW.attempt
 			USING ERRCODE = 'check_violation';
 	END IF;
+	IF NEW.status = OLD.status AND NEW.attempt_id IS DISTINCT FROM OLD.attempt_id THEN
+		RAISE EXCEPTION 'custbackup: the attempt of job % cannot change while it is %', OLD.id, OLD.status
+			USING ERRCODE = 'check_violation';
+	END IF;
+	IF OLD.finished_at IS NOT NULL AND (NEW.finished_at, NEW.reason, NEW.phase) IS DISTINCT FROM (OLD.finished_at, OLD.reason, OLD.phase) THEN
+		RAISE EXCEPTION 'custbackup: how job % ended cannot change', OLD.id
+			USING ERRCODE = 'check_violation';
+	END IF;
 	RETURN NEW;
 END;
 $$;
 COMMENT ON FUNCTION custbackup.check_transition() IS 'Trigger: only legal transitions of a job';
+
+-- What was stored is what it is, and what is gone does not come back.
+CREATE FUNCTION custbackup.check_object() RETURNS trigger
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF (NEW.backup_id, NEW.resource_id, NEW.key, NEW.sha256, NEW.raw_bytes, NEW.stored_bytes)
+		IS DISTINCT FROM (OLD.backup_id, OLD.resource_id, OLD.key, OLD.sha256, OLD.raw_bytes, OLD.stored_bytes)
+	THEN
+		RAISE EXCEPTION 'custbackup: backup, resource, key, sha256 and sizes of backup % cannot change', OLD.backup_id
+			USING ERRCODE = 'check_violation';
+	END IF;
+	IF NEW.state <> OLD.state AND (OLD.state = 'expired' OR (OLD.state, NEW.state) = ('stored', 'expired')) THEN
+		RAISE EXCEPTION 'custbackup: backup % cannot go from % to %', OLD.backup_id, OLD.state, NEW.state
+			USING ERRCODE = 'check_violation';
+	END IF;
+	RETURN NEW;
+END;
+$$;
+COMMENT ON FUNCTION custbackup.check_object() IS 'Trigger: the catalogue tells what was stored, and only expiry changes that';
 
 -- One row of the audit trail, and a NOTIFY that says no more than any listener may know.
 CREATE FUNCTION custbackup.record_event(job custbackup.jobs, event text, actor_named text, why custbackup.reason, detail text)
@@ -90,5 +118,8 @@ CREATE TRIGGER jobs_check_transition BEFORE UPDATE ON custbackup.jobs
 	FOR EACH ROW EXECUTE FUNCTION custbackup.check_transition();
 CREATE TRIGGER jobs_follow_transition AFTER UPDATE ON custbackup.jobs
 	FOR EACH ROW WHEN (NEW.status <> OLD.status) EXECUTE FUNCTION custbackup.follow_transition();
+CREATE TRIGGER objects_check BEFORE UPDATE ON custbackup.objects
+	FOR EACH ROW EXECUTE FUNCTION custbackup.check_object();
+COMMENT ON TRIGGER objects_check ON custbackup.objects IS 'Only legal changes';
 COMMENT ON TRIGGER jobs_check_transition ON custbackup.jobs IS 'Only legal transitions';
 COMMENT ON TRIGGER jobs_follow_transition ON custbackup.jobs IS 'What follows from a transition';

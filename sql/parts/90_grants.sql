@@ -1,9 +1,22 @@
 -- Nothing for PUBLIC; to each kind of role exactly what it needs.
 
+CREATE FUNCTION custbackup.require_role(role regrole) RETURNS void
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	-- NULL, '-' and the oid of no role are regroles too.
+	IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = role) THEN
+		RAISE EXCEPTION 'custbackup: there is no role %', coalesce(role::text, 'NULL') USING ERRCODE = 'undefined_object';
+	END IF;
+END;
+$$;
+COMMENT ON FUNCTION custbackup.require_role(regrole) IS 'A clear error, where there is no such role';
+
 CREATE FUNCTION custbackup.grant_api(role regrole) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	PERFORM custbackup.require_role(role);
 	EXECUTE format('GRANT USAGE ON SCHEMA custbackup TO %s', role);
 	-- Every column but connection_url may be read; all may be written.
 	EXECUTE format('GRANT SELECT (id, token, team_id, tier, resource_type, status, created_at), INSERT, UPDATE, DELETE
@@ -23,6 +36,7 @@ CREATE FUNCTION custbackup.grant_monitor(role regrole) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	PERFORM custbackup.require_role(role);
 	EXECUTE format('GRANT USAGE ON SCHEMA custbackup TO %s', role);
 	EXECUTE format('GRANT SELECT ON custbackup.counters, custbackup.progress, custbackup.schedule, custbackup.status TO %s', role);
 	EXECUTE format('GRANT EXECUTE ON FUNCTION custbackup.schedule_at(timestamptz), custbackup.status_at(timestamptz) TO %s', role);
@@ -34,6 +48,7 @@ CREATE FUNCTION custbackup.grant_runner(role regrole) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	PERFORM custbackup.require_role(role);
 	EXECUTE format('GRANT USAGE ON SCHEMA custbackup TO %s', role);
 	EXECUTE format('GRANT EXECUTE ON FUNCTION custbackup.claim(text, integer, uuid[], timestamptz),
 		custbackup.report(uuid, text, timestamptz), custbackup.renew(text, uuid[], timestamptz) TO %s', role);

@@ -1,7 +1,7 @@
 -- The state machine by itself: every pair of states, and the constraints that make wrong rows impossible.
 BEGIN;
 \ir include/fleet.psql
-SELECT plan(69);
+SELECT plan(82);
 
 -- A job in a given state, inserted as the load of a dump does it.
 CREATE FUNCTION pg_temp.job_in(state text) RETURNS uuid LANGUAGE sql AS $$
@@ -52,6 +52,10 @@ SELECT throws_ok(format(u, j), '23514', NULL, what) FROM (VALUES
 	('UPDATE custbackup.jobs SET attempt_id = gen_random_uuid() WHERE id = %L', :'p', 'an attempt while pending'),
 	('UPDATE custbackup.jobs SET mode = ''rewind'' WHERE id = %L', :'p', 'a backup with a restore''s mode'),
 	('UPDATE custbackup.jobs SET target_modified = true WHERE id = %L', :'p', 'a backup that modifies its target'),
+	('UPDATE custbackup.jobs SET attempt_id = gen_random_uuid() WHERE id = %L', :'r', 'another attempt''s id while it runs'),
+	('UPDATE custbackup.jobs SET finished_at = finished_at + interval ''1 s'' WHERE id = %L', :'o', 'another end'),
+	('UPDATE custbackup.jobs SET phase = ''committed'' WHERE id = %L', :'r', 'a restore''s phase in a backup'),
+	('UPDATE custbackup.jobs SET phase = ''thinking'' WHERE id = %L', :'r', 'a phase that is none'),
 	('UPDATE custbackup.jobs SET safety_backup_id = gen_random_uuid() WHERE id = %L', :'p', 'a backup that waits for a safety backup')
 ) AS v (u, j, what);
 SELECT throws_ok($$INSERT INTO custbackup.jobs (kind, resource_id, resource_type) VALUES ('restore', gen_random_uuid(), 'postgres')$$, '23514', NULL, 'a restore without a backup');
@@ -73,6 +77,16 @@ SELECT throws_ok(format('EXECUTE object (%L, %L, 1)', s, 'stored'), '23514', NUL
 SELECT throws_ok($$EXECUTE object (repeat('0f', 32), 'lost', 1)$$, '23514', NULL, 'an unknown state');
 SELECT throws_ok($$EXECUTE object (repeat('0f', 32), 'expired', 1)$$, '23514', NULL, 'expired without a time');
 SELECT throws_ok($$EXECUTE object (repeat('0f', 32), 'stored', -1)$$, '23514', NULL, 'negative bytes');
+SELECT throws_ok(format('UPDATE custbackup.objects SET %s', change), '23514', NULL, 'of an object never: ' || change)
+  FROM unnest(ARRAY['state = ''expired'', expired_at = now()', 'sha256 = repeat(''1f'', 32)', 'raw_bytes = 2', 'key = ''other''', 'resource_id = gen_random_uuid()']) change;
+UPDATE custbackup.objects SET state = 'expiring';
+SELECT lives_ok($$UPDATE custbackup.objects SET state = 'expired', expired_at = now()$$, 'what was to expire is expired');
+SELECT throws_ok($$UPDATE custbackup.objects SET state = 'stored', expired_at = NULL$$, '23514', NULL, 'and does not come back');
+SELECT throws_ok($$INSERT INTO custbackup.jobs (kind, resource_id, resource_type, backup_id, mode, scheduled_for)
+	SELECT 'restore', resource_id, 'postgres', backup_id, 'rewind', now() FROM custbackup.objects$$, '23514', NULL, 'no restore is scheduled');
+SELECT throws_ok($$INSERT INTO custbackup.jobs (kind, resource_id, resource_type, backup_id, mode, status, attempt, attempt_id, runner, started_at, store, finished_at, phase)
+	SELECT 'restore', resource_id, 'postgres', backup_id, 'rewind', 'ok', 1, gen_random_uuid(), 'r1', now(), 'default', now(), 'applying' FROM custbackup.objects$$,
+	'23514', NULL, 'nor is one ok that was not committed');
 SELECT throws_ok($$DELETE FROM custbackup.stores WHERE name = 'default'$$, '23503', NULL, 'a store that holds something stays');
 SELECT lives_ok($$UPDATE custbackup.stores SET name = 'renamed' WHERE name = 'default'$$, 'but may be renamed');
 

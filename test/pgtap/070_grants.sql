@@ -1,7 +1,7 @@
 -- Who may do what: PUBLIC nothing, each kind of role what it needs, nobody reads a connection_url.
 BEGIN;
 \ir include/fleet.psql
-SELECT plan(51);
+SELECT plan(57);
 
 CREATE ROLE tap_api;
 CREATE ROLE tap_monitor;
@@ -12,7 +12,9 @@ SELECT custbackup.grant_api('tap_api');
 SELECT custbackup.grant_monitor('tap_monitor');
 SELECT custbackup.grant_runner('tap_runner');
 SELECT custbackup.grant_worker('"tap Worker"');
-SELECT throws_ok($$SELECT custbackup.grant_api('no_such_role')$$, '42704', NULL, 'a role that does not exist');
+SELECT throws_ok(format('SELECT custbackup.grant_%s(%s)', kind, role), '42704', message, format('grant_%s(%s)', kind, role)) FROM (VALUES
+	('api', '''no_such_role''', 'role "no_such_role" does not exist'), ('api', 'NULL', 'custbackup: there is no role NULL'), ('monitor', '''-''', 'custbackup: there is no role -'),
+	('runner', '4294967290', 'custbackup: there is no role 4294967290'), ('worker', 'NULL', 'custbackup: there is no role NULL')) AS v (kind, role, message);
 SELECT pg_temp.resource('acme') AS acme \gset
 SELECT pg_temp.backed_up(:'acme') AS good \gset
 SELECT custbackup.request_backup(:'acme') AS bad \gset
@@ -36,7 +38,7 @@ SELECT is(has_schema_privilege('tap_nobody', 'custbackup', 'USAGE'), false, 'PUB
 SELECT is(pg_temp.may_call('tap_nobody'), '{}', 'PUBLIC calls nothing');
 SELECT is(pg_temp.may_read('tap_nobody') || pg_temp.may_write('tap_nobody'), '{}', 'PUBLIC reads and writes nothing');
 SELECT is(count(*), 0::bigint, 'PUBLIC uses no type') FROM pg_type t
-	WHERE t.typnamespace = 'custbackup'::regnamespace AND t.typtype = 'e' AND has_type_privilege('tap_nobody', t.oid, 'USAGE');
+	WHERE t.typnamespace = 'custbackup'::regnamespace AND (t.typtype = 'e' OR t.typname = 'policy') AND has_type_privilege('tap_nobody', t.oid, 'USAGE');
 SELECT is(pg_temp.may_call('tap_api'), ARRAY['cancel', 'expire', 'reason_text', 'request_backup', 'request_restore', 'schedule_at', 'status_at', 'token_is_safe'], 'the API calls these');
 SELECT is(pg_temp.may_read('tap_api'), ARRAY['backups', 'progress', 'resources', 'restores', 'schedule', 'status'], 'and reads these');
 SELECT is(pg_temp.may_write('tap_api'), ARRAY['resources'], 'and writes resources');
@@ -56,6 +58,10 @@ SELECT is(count(*), 0::bigint, 'no view has such a column') FROM pg_attribute a 
 SET ROLE tap_api;
 SELECT lives_ok($$INSERT INTO custbackup.resources (id, token, tier, resource_type, connection_url) VALUES ('00000001-0000-4000-8000-000000000001', 'mine', 'pro', 'postgres', 'cipher')$$, 'adds a resource');
 SELECT lives_ok($$UPDATE custbackup.resources SET connection_url = 'new cipher', tier = 'team' WHERE id = '00000001-0000-4000-8000-000000000001'$$, 'changes it');
+SELECT lives_ok($$INSERT INTO custbackup.resources (id, token, tier, resource_type, connection_url) VALUES ('00000001-0000-4000-8000-000000000001', 'mine', 'pro', 'postgres', 'x')
+	ON CONFLICT (id) DO UPDATE SET tier = 'pro', connection_url = 'newer cipher'$$, 'adds or changes');
+SELECT throws_ok($$INSERT INTO custbackup.resources AS r (id, token, tier, resource_type, connection_url) VALUES ('00000001-0000-4000-8000-000000000001', 'mine', 'pro', 'postgres', 'x')
+	ON CONFLICT (id) DO UPDATE SET tier = r.connection_url RETURNING tier$$, '42501', NULL, 'but does not read while it does');
 SELECT throws_ok($$SELECT connection_url FROM custbackup.resources$$, '42501', NULL, 'does not read connection_url');
 SELECT throws_ok($$UPDATE custbackup.resources SET tier = connection_url$$, '42501', NULL, 'nor by way of another column');
 SELECT throws_ok($$UPDATE custbackup.resources SET tier = 'pro' RETURNING connection_url$$, '42501', NULL, 'nor in what is returned');

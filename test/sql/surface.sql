@@ -30,5 +30,14 @@ SELECT count(*) FROM pg_class WHERE relnamespace = 'custbackup'::regnamespace;
 DROP SCHEMA custbackup;
 CREATE EXTENSION custbackup;
 ALTER EXTENSION custbackup SET SCHEMA public;
+SELECT obj_description('custbackup'::regnamespace, 'pg_namespace') AS comment;
 DROP EXTENSION custbackup;
 DROP SCHEMA custbackup;
+
+-- Not into a schema that somebody has prepared for it.
+CREATE ROLE regress_squatter;
+\set SHOW_CONTEXT never
+CREATE SCHEMA custbackup AUTHORIZATION regress_squatter;
+CREATE EXTENSION custbackup;
+DROP SCHEMA custbackup;
+DROP ROLE regress_squatter;
