@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "catalog/namespace.h"
 #include "common/hashfn.h"
 #include "mb/pg_wchar.h"
 #include "utils/json.h"
@@ -167,20 +168,38 @@ error_tail_read(ErrorTail *tail, int fd)
 	return true;
 }
 
+/* Does the server's encoding have this character? */
+static bool
+server_has(Oid conversion, const char *character, int length)
+{
+	unsigned char converted[4 * MAX_CONVERSION_GROWTH + 1];
+
+	return OidIsValid(conversion) &&
+		   pg_do_encoding_conversion_buf(conversion, PG_UTF8, GetDatabaseEncoding(),
+										 (unsigned char *) unconstify(char *, character), length, converted,
+										 sizeof(converted), true) == length;
+}
+
 const char *
 events_to_server(const char *event)
 {
 	StringInfoData text;
+	Oid			   conversion;
+	int			   length;
 
 	if (GetDatabaseEncoding() == PG_UTF8 || GetDatabaseEncoding() == PG_SQL_ASCII)
 		return event;
+	conversion = FindDefaultConversionProc(PG_UTF8, GetDatabaseEncoding());
 	initStringInfo(&text);
-	for (const char *c = event; *c != '\0'; c += pg_utf_mblen((const unsigned char *) c))
+	for (const char *c = event; *c != '\0'; c += length)
 	{
 		pg_wchar code = utf8_to_unicode((const unsigned char *) c);
 
+		length = pg_utf_mblen((const unsigned char *) c);
 		if (code < 0x80)
 			appendStringInfoChar(&text, *c);
+		else if (!server_has(conversion, c, length))
+			appendStringInfoChar(&text, '?');
 		else if (code < 0x10000)
 			appendStringInfo(&text, "\\u%04x", code);
 		else

@@ -64,8 +64,9 @@ typedef struct ErrorTail
 extern bool error_tail_read(ErrorTail *tail, int fd);
 
 /*
- * The same event in the server's encoding, in which a character of it may not
- * exist: what is not ASCII becomes an escape of JSON.  palloc'd, or the event itself.
+ * The same event in the server's encoding: what is not ASCII becomes an escape of
+ * JSON, and a character that it does not have a question mark.  In a transaction;
+ * palloc'd, or the event itself.
  */
 extern const char *events_to_server(const char *event);
 

@@ -78,6 +78,7 @@ for my $way ([ 'custom format', '-Fc' ], [ 'plain, rows as INSERT', '--inserts' 
     if ($option eq '-Fc')
     {
         $node->command_ok([ 'pg_restore', '--exit-on-error', '-d', 'again', $file ], "$name: restored");
+        rename $file, "$file.custom" or die $!;
     }
     else
     {
@@ -92,6 +93,26 @@ for my $way ([ 'custom format', '-Fc' ], [ 'plain, rows as INSERT', '--inserts' 
         "$name: an idempotency key still means the same");
     is($node->safe_psql('again', q{SET client_min_messages = error; SELECT count(custbackup.cancel(id)) FROM custbackup.jobs WHERE status = 'pending' AND kind = 'restore';
         SELECT count(*) = max(id) FROM custbackup.events}), "1\nt", "$name: the queue goes on, events are numbered on");
+}
+
+# ---- pg_upgrade, which takes the extension's own schema along as it stands: here to another cluster of the same release
+{
+    my ($old, $new) = map { my $n = PostgreSQL::Test::Cluster->new($_); $n->init; $n->append_conf('postgresql.conf', "fsync = off\n"); $n } 'before', 'after';
+    $_->append_conf('postgresql.conf', "shared_preload_libraries = 'custbackup'\ncustbackup.database = 'nobody_has_this_database'\n") for $old, $new;
+    $old->start;
+    $old->safe_psql('postgres', 'CREATE DATABASE control; CREATE ROLE api LOGIN');
+    $old->command_ok([ 'pg_restore', '--exit-on-error', '-d', 'control', "$file.custom" ], 'pg_upgrade: a control database');
+    $old->stop;
+    my ($bin) = grep { -x "$_/pg_upgrade" } split /:/, $ENV{PATH};
+    chdir PostgreSQL::Test::Utils::tempdir() or die $!;
+    command_ok([ 'pg_upgrade', '-b', $bin, '-B', $bin, '-d', $old->data_dir, '-D', $new->data_dir, '-p', $old->port, '-P', $new->port, '-s', $old->host ],
+        'pg_upgrade: done, with the library preloaded');
+    $new->start;
+    is(join("\n", map { $new->safe_psql('control', "SELECT '$_ ' || t::text FROM custbackup.$_ t ORDER BY t::text COLLATE \"C\"") } @tables), $before,
+        'pg_upgrade: every row is as it was');
+    is($new->safe_psql('control', q{SET client_min_messages = error; SET ROLE api;
+        SELECT custbackup.request_backup('11111111-1111-4111-8111-111111111111', 'ben') IS NOT NULL}), 't', 'pg_upgrade: the queue goes on, with its grants');
+    $new->stop;
 }
 
 # ---- two at once -------------------------------------------------------------------------------

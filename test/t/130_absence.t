@@ -120,5 +120,17 @@ sub worker_goes { my ($what, $seconds) = @_; ok(wait_for(sub { !worker_pid($node
     worker_comes('and comes back', 15);
 }
 
+# ---- a control database in another encoding: what a mover says may have letters that it has not
+{
+    $node->safe_psql('postgres', "CREATE DATABASE western TEMPLATE template0 LOCALE 'C' ENCODING 'LATIN1'");
+    $node->{database} = 'western';
+    create_extension($node);
+    reconfigure("custbackup.database = 'western'");
+    my $job = submit($node, 'letters');
+    ok(await($node, $job, 'failed'), 'a failure in letters that the database does not have');
+    is($node->safe_psql('western', "SET client_encoding = 'UTF8'; SELECT reason, detail FROM custbackup.jobs WHERE id = '$job'"), "dump|\xc3\xa9 ? ?",
+        'is recorded, those letters as question marks');
+}
+
 is(log_count($node, qr/terminated by signal/), 0, 'no process crashed');
 done_testing();
