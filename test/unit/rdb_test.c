@@ -12,6 +12,7 @@
 #include "engines/lzf.h"
 #include "engines/rdb.h"
 #include "engines/rdb_layout.h"
+#include "engines/rdb_payload.h"
 #include "engines/rdb_summary.h"
 #include "tap.h"
 

@@ -29,6 +29,7 @@
 #define RDB_TYPE_STRING 0
 #define RDB_TYPE_MODULE 7
 
+#define RDB_OPCODE_KEY_META		   0xf3 /* Redis; Valkey's slot import */
 #define RDB_OPCODE_FUNCTION		   0xf5
 #define RDB_OPCODE_IDLE			   0xf8
 #define RDB_OPCODE_FREQUENCY	   0xf9
@@ -36,9 +37,6 @@
 #define RDB_OPCODE_EXPIRE_MS	   0xfc
 #define RDB_OPCODE_SELECT_DATABASE 0xfe
 #define RDB_OPCODE_END			   0xff
-
-/* A DUMP payload ends with the RDB version (2 bytes) and a CRC64 (8), both little endian. */
-#define RDB_FOOTER_SIZE 10
 
 /* One key.  Borrowed: good until the callback returns. */
 typedef struct RdbEntry
@@ -82,12 +80,5 @@ extern void rdb_reader_close(RdbReader *reader);
 
 /* 0 until the first nine bytes are there. */
 extern int rdb_reader_version(const RdbReader *reader);
-
-/* Version and checksum for a payload whose first `length` bytes are given. */
-extern void rdb_footer(unsigned char footer[RDB_FOOTER_SIZE], int version, const void *payload,
-					   size_t length);
-
-/* Is this a whole DUMP payload? Says the version in its footer. */
-extern bool rdb_footer_check(const void *payload, size_t length, int *version);
 
 #endif

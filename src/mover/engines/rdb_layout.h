@@ -30,6 +30,9 @@
 #define RDB_HEAD_SIZE	 19
 #define RDB_LAYOUT_DEPTH 8
 
+/* Modules' metadata of a key: of each class its id and its parts. */
+#define RDB_LAYOUT_KEY_META "N(4M)"
+
 typedef enum RdbStep
 {
 	RDB_STEP_MORE,	 /* all bytes were taken, and it goes on */

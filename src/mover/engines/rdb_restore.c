@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engines/rdb_payload.h"
+
 #define MAX_COMMANDS 8192
 #define MAX_BYTES	 (8 * 1024 * 1024)
 #define KEY_SHOWN	 48

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "engines/rdb_payload.h"
 #include "engines/redis_marker.h"
 
 /* RESTORE ABSTTL. */

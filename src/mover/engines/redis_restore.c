@@ -23,6 +23,7 @@
 #include "cancel.h"
 #include "clock.h"
 #include "engines/bytes.h"
+#include "engines/rdb_payload.h"
 #include "engines/rdb_restore.h"
 #include "engines/redis_commit.h"
 #include "engines/redis_marker.h"

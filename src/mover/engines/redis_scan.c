@@ -23,7 +23,7 @@
 #include "engines/crc64.h"
 #include "engines/key_set.h"
 #include "engines/rdb.h"
-#include "engines/rdb_layout.h"
+#include "engines/rdb_payload.h"
 #include "engines/rdb_writer.h"
 #include "engines/redis_marker.h"
 #include "engines/redis_source.h"
@@ -34,9 +34,8 @@
 #define BATCH_FIRST	  16
 #define LONGEST_PAUSE 200 /* milliseconds */
 /* Of a value, what is looked at before the rest streams through. */
-#define VALUE_HEAD		(64 * 1024)
-#define KEY_SET_MEMORY	(24 * 1024 * 1024)
-#define OPCODE_KEY_META 0xf3
+#define VALUE_HEAD	   (64 * 1024)
+#define KEY_SET_MEMORY (24 * 1024 * 1024)
 
 typedef struct Scan
 {
@@ -318,21 +317,6 @@ receive_footer(Scan *scan, Failure *failure)
 	return true;
 }
 
-/* How much of a payload stands before the value: its type, after metadata of modules where there is any. */
-static size_t
-prefix_length(const unsigned char *payload, size_t length)
-{
-	RdbWalk walk;
-	size_t	taken;
-
-	if (payload[0] != OPCODE_KEY_META)
-		return 1;
-	rdb_walk_begin(&walk, "N(4M)");
-	if (rdb_walk(&walk, payload + 1, length - 1, &taken) != RDB_STEP_DONE || taken + 2 > length)
-		return 0;
-	return taken + 2;
-}
-
 static bool
 begin_value(Scan *scan, const RespReply *key, const KeyFacts *facts, uint64_t length, Failure *failure)
 {
@@ -347,7 +331,7 @@ begin_value(Scan *scan, const RespReply *key, const KeyFacts *facts, uint64_t le
 	if (head == NULL)
 		return failure_no_memory(failure);
 	passed = resp_read_exactly(scan->resp, head, head_length, failure);
-	prefix = passed ? prefix_length(head, head_length) : 0;
+	prefix = passed ? rdb_payload_prefix(head, head_length) : 0;
 	if (passed && prefix == 0)
 		passed = no_payload(scan, failure);
 	if (passed && !scan->database_is_written)
