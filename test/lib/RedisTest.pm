@@ -157,6 +157,14 @@ package RedisTest::Server;
 use Time::HiRes qw(time sleep);
 use Test::More;
 
+my $facts_of = <<'LUA';
+local facts = {}
+for i, key in ipairs(KEYS) do
+    facts[i] = redis.call('TYPE', key).ok .. ' ' .. redis.call('OBJECT', 'ENCODING', key) .. ' ' .. redis.call('PEXPIRETIME', key)
+end
+return facts
+LUA
+
 sub start
 {
     my ($self) = @_;
@@ -208,6 +216,7 @@ sub client
 }
 
 # One line a key of every database: number, key, type, encoding, expiry in ms, digest of the value.
+# Options: database (that one alone), skip (a pattern of keys to pass over).
 sub everything
 {
     my ($self, %option) = @_;
@@ -217,12 +226,18 @@ sub everything
     {
         next if defined $option{database} && $option{database} != $database;
         $r->do('SELECT', $database);
-        for my $key (sort @{ $r->ask('KEYS', '*') })
+        my @keys = sort @{ $r->ask('KEYS', '*') };
+        @keys = grep { $_ !~ $option{skip} } @keys if $option{skip};
+        while (my @some = splice @keys, 0, 500)
         {
-            my $digest = $r->ask('DEBUG', 'DIGEST-VALUE', $key)->[0];
-            my $groups = $r->ask('TYPE', $key) eq 'stream' ? $self->stream($r, $key) : '';
-            push @lines, join ' ', $database, $key, $r->ask('TYPE', $key), $r->ask('OBJECT', 'ENCODING', $key),
-              $r->ask('PEXPIRETIME', $key), $digest, $groups;
+            my $digests = $r->do('DEBUG', 'DIGEST-VALUE', @some);
+            my $facts = $r->do('EVAL', $facts_of, scalar @some, @some);
+            for my $i (0 .. $#some)
+            {
+                my ($type, $encoding, $expiry) = split / /, $facts->[$i];
+                my $groups = $type eq 'stream' ? $self->stream($r, $some[$i]) : '';
+                push @lines, join ' ', $database, $some[$i], $type, $encoding, $expiry, $digests->[$i], $groups;
+            }
         }
     }
     push @lines, 'functions ' . unpack 'H*', $r->ask('FUNCTION', 'DUMP') unless defined $option{database};

@@ -123,8 +123,8 @@ for my $case (
     like($got->{done}{detail}, $detail, "$name: said");
 }
 for my $case (
-    [ 'an endless reply', [ INFO => [ '$99999999999999' . "\r\n" ] ], qr/bytes at once/ ],
-    [ 'an array of millions', [ 'CONFIG GET' => "*99999999\r\n" ], qr/does not speak/ ],
+    [ 'an endless reply', [ INFO => [ '$99999999999999' . "\r\n" ] ], qr/more than 256 MiB at once/ ],
+    [ 'an array of millions', [ 'CONFIG GET' => "*99999999\r\n" ], qr/more than 256 MiB at once/ ],
     [ 'arrays in arrays', [ 'CONFIG GET' => "*1\r\n" x 50 ], qr/does not speak/ ],
     [ 'a length that is a word', [ INFO => "\$many\r\n" ], qr/does not speak/ ],
     [ 'a bulk without its end', [ INFO => "\$3\r\nabcde\r\n" ], qr/does not speak/ ],

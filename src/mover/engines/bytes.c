@@ -1,6 +1,8 @@
 #include "engines/bytes.h"
 
+#include <ctype.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,4 +53,20 @@ bytes_free(Bytes *bytes)
 {
 	free(bytes->data);
 	*bytes = (Bytes){0};
+}
+
+/* What one byte may become, and what says that there were more. */
+#define SHOWN_BYTE 4
+#define SHOWN_MORE 4
+
+void
+bytes_show(char *text, size_t capacity, const void *bytes, size_t length)
+{
+	const unsigned char *from = bytes;
+	size_t				 at = 0;
+	size_t				 i = 0;
+
+	for (; i < length && at + SHOWN_BYTE + SHOWN_MORE <= capacity; i++)
+		at += (size_t) snprintf(text + at, capacity - at, isprint(from[i]) ? "%c" : "\\x%02x", from[i]);
+	snprintf(text + at, capacity - at, "%s", i < length ? "..." : "");
 }

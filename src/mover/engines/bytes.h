@@ -25,4 +25,7 @@ extern bool bytes_append(Bytes *bytes, const void *data, size_t length, Failure 
 extern void bytes_reset(Bytes *bytes, size_t keep);
 extern void bytes_free(Bytes *bytes);
 
+/* A key as a person may read it: its first bytes, with what is not printable as \x00. */
+extern void bytes_show(char *text, size_t capacity, const void *bytes, size_t length);
+
 #endif

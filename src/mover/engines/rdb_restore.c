@@ -1,11 +1,11 @@
 #include "engines/rdb_restore.h"
 
-#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "engines/bytes.h"
 #include "engines/rdb_payload.h"
 
 #define MAX_COMMANDS 8192
@@ -52,28 +52,16 @@ rdb_restore_close(RdbRestore *restore)
 	free(restore);
 }
 
-/* A key as a person may read it. */
-static void
-show_key(const Pending *pending, char *text, size_t capacity)
-{
-	size_t shown = pending->key_length < KEY_SHOWN ? pending->key_length : KEY_SHOWN;
-	size_t at = 0;
-
-	for (size_t i = 0; i < shown && at + 5 < capacity; i++)
-		at += (size_t) snprintf(text + at, capacity - at, isprint(pending->key[i]) ? "%c" : "\\x%02x",
-								pending->key[i]);
-	snprintf(text + at, capacity - at, "%s", pending->key_length > shown ? "..." : "");
-}
-
 static bool
 refused(RdbRestore *restore, const Pending *pending, const RespReply *reply, Failure *failure)
 {
+	bool cut = pending->key_length > KEY_SHOWN;
 	char key[KEY_SHOWN * 4 + 8];
 	char what[sizeof(key) + 64];
 
-	show_key(pending, key, sizeof(key));
-	snprintf(what, sizeof(what), "RESTORE of key \"%s\" (type %u, %zu bytes)", key, pending->type,
-			 pending->bytes);
+	bytes_show(key, sizeof(key), pending->key, cut ? KEY_SHOWN : pending->key_length);
+	snprintf(what, sizeof(what), "RESTORE of key \"%s%s\" (type %u, %zu bytes)", key, cut ? "..." : "",
+			 pending->type, pending->bytes);
 	return resp_refused(restore->resp, reply, what, REASON_RESTORE, failure);
 }
 

@@ -127,6 +127,10 @@ open_by_url(const EngineContext *context, const RedisUrl *url, SourceFacts *fact
 			failure, REASON_NOT_RESTORABLE,
 			"Redis at %s is part of a cluster and holds only its own slots: clusters are not backed up",
 			resp_name(resp));
+	else if (server.replica && !server.master_link_up)
+		failure_set(failure, REASON_UNREACHABLE,
+					"Redis at %s is a replica that has lost its master: what it holds may be old",
+					resp_name(resp));
 	else if (note_marks(&server, facts, failure) && choose(&server, url->database, &way, facts, failure))
 	{
 		if (way != REDIS_BY_SCAN)

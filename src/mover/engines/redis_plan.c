@@ -8,6 +8,7 @@
 
 #include "engines/redis_marker.h"
 #include "engines/redis_preflight.h"
+#include "engines/redis_watch.h"
 
 /* Looked for spare ones among these where CONFIG does not tell how many there are. */
 #define USUAL_DATABASES 16
@@ -124,6 +125,9 @@ sweep(RedisPlanning *planning, Failure *failure)
 	}
 	if (!swept)
 		return true;
+	/* Until it is freed, it would look as if there were no room. */
+	if (!redis_wait_for_freeing(planning->resp, planning->context->report, failure))
+		return false;
 	redis_server_free(&planning->server);
 	return redis_server_ask(planning->resp, &planning->server, failure);
 }

@@ -100,18 +100,26 @@ check_version(RedisPlanning *planning, Failure *failure)
 				  name, theirs);
 }
 
+/* Beside a value stand its key and a few words of the command. */
+#define COMMAND_SIZE 256
+
 static bool
 check_sizes(const RedisPlanning *planning, Failure *failure)
 {
-	uint64_t limit = (uint64_t) planning->server.max_bulk_length;
+	const RdbSummary  *summary = planning->summary;
+	const RedisServer *server = &planning->server;
+	uint64_t		   bulk = summary->largest_payload + RDB_FOOTER_SIZE;
+	uint64_t		   query = bulk + summary->largest_key + COMMAND_SIZE;
+	bool			   fits = bulk <= (uint64_t) server->max_bulk_length &&
+				summary->largest_key <= (uint64_t) server->max_bulk_length;
 
-	if (planning->summary->largest_payload + RDB_FOOTER_SIZE > limit ||
-		planning->summary->largest_key > limit)
-		return refuse(failure,
-					  "the backup holds a value of %" PRIu64 " bytes, and the target takes %" PRIu64
-					  " at most at once (proto-max-bulk-len)",
-					  planning->summary->largest_payload, limit);
-	return true;
+	if (fits && query <= (uint64_t) server->max_query_length)
+		return true;
+	return refuse(failure,
+				  "the backup holds a value of %" PRIu64 " bytes, and the target takes %" PRId64
+				  " at most at once (%s)",
+				  summary->largest_payload, fits ? server->max_query_length : server->max_bulk_length,
+				  fits ? "client-query-buffer-limit" : "proto-max-bulk-len");
 }
 
 /* A URL with a database takes one, whichever it was; else each goes where it came from. */

@@ -5,42 +5,27 @@
  * Opening reads the whole file once, counting (rdb_summary.h), and settles what is to be
  * done (redis_plan.h).  Then the bytes pass a second time and become pipelined
  * RESTOREs (rdb_restore.h) into the spare databases, each of which was marked first.
- * The commit is one transaction (redis_commit.h).  Every few megabytes the server is looked
- * at: it must not begin to evict its customer's keys, and its replicas must keep up.
- *
- * Keys that have expired meanwhile are left out, by the server's clock; those that
- * expire while the restore runs may be missing when the databases are counted.
+ * The commit is one transaction (redis_commit.h).  On the way the server is looked at
+ * (redis_watch.h), and keys that have expired meanwhile are left out (redis_expiry.h).
  */
 #include "engines/redis_restore.h"
 
 #include <inttypes.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "cancel.h"
-#include "clock.h"
 #include "engines/bytes.h"
 #include "engines/rdb_payload.h"
 #include "engines/rdb_restore.h"
 #include "engines/redis_commit.h"
+#include "engines/redis_expiry.h"
 #include "engines/redis_marker.h"
 #include "engines/redis_plan.h"
+#include "engines/redis_watch.h"
 
-/* How often the server is looked at, in bytes of its memory; more often where it has little. */
-#define LOOK_EVERY		 (4 * 1024 * 1024)
-#define LOOK_EVERY_LEAST (64 * 1024)
-#define LOOK_AT_PERCENT	 1
-#define READ_SIZE		 (256 * 1024)
-/* Short of maxmemory, so that eviction never begins. */
-#define FULL_PERCENT	97
-#define REPLICA_LAG_MAX (64 * 1024 * 1024)
-#define REPLICA_WAIT_MS 30000
-
-/* Expiries of the coming hours are counted by the second, to know how many keys may be gone at the end. */
-#define EXPIRY_SECONDS (6 * 3600)
+#define READ_SIZE (256 * 1024)
 
 typedef struct Restore
 {
@@ -56,23 +41,11 @@ typedef struct Restore
 	Bytes			functions; /* a FUNCTION RESTORE payload in the making */
 	bool			begun;
 	bool			committed;
-	int				selected;		 /* database; -1: none yet */
-	size_t			pair;			 /* the one whose keys come now */
-	int64_t			clock_ahead;	 /* the server's clock minus clock_milliseconds() */
-	int64_t			began_at;		 /* by the server's clock */
-	uint32_t	   *expiring;		 /* a second's keys */
-	uint64_t		expired;		 /* left out */
-	uint64_t		volatile_hashes; /* whose fields may all expire, and the key with them */
-	uint64_t		added;			 /* to its memory since the server was last looked at */
-	uint64_t		look_every;
+	int				selected; /* database; -1: none yet */
+	size_t			pair;	  /* the one whose keys come now */
+	RedisExpiry		expiry;
+	RedisWatch		watch;
 } Restore;
-
-/* Our own clock may step while we run; the one that is added to does not. */
-static int64_t
-server_now(const Restore *restore)
-{
-	return clock_milliseconds() + restore->clock_ahead;
-}
 
 static bool
 select_database(Restore *restore, int number, Failure *failure)
@@ -86,93 +59,11 @@ select_database(Restore *restore, int number, Failure *failure)
 	return resp_do(restore->resp, REASON_RESTORE, failure, "SELECT", text, NULL);
 }
 
-/* ---- keeping an eye on the server ---- */
-
-/* How many bytes the slowest replica is behind. */
-static int64_t
-replica_lag(const char *info)
-{
-	int64_t master = redis_info_number(info, "master_repl_offset", 0);
-	int64_t worst = 0;
-	char	line[256];
-
-	for (int i = 0; i < 64; i++)
-	{
-		char		field[24];
-		const char *offset;
-
-		snprintf(field, sizeof(field), "slave%d", i);
-		if (!redis_info_text(info, field, line, sizeof(line)))
-			break;
-		offset = strstr(line, "state=online") != NULL ? strstr(line, "offset=") : NULL;
-		if (offset != NULL && master - strtoll(offset + 7, NULL, 10) > worst)
-			worst = master - strtoll(offset + 7, NULL, 10);
-	}
-	return worst;
-}
-
-static bool
-judge_memory(Restore *restore, const char *info, uint64_t coming, Failure *failure)
-{
-	int64_t evicted = redis_info_number(info, "evicted_keys", 0) - restore->plan.evicted_at_start;
-	int64_t used = redis_info_number(info, "used_memory", 0);
-	int64_t maxmemory = redis_info_number(info, "maxmemory", 0);
-
-	if (evicted > 0)
-	{
-		/* Whoever's keys they were, the server is not as it was. */
-		restore->outcome->target_modified = true;
-		return failure_set(
-			failure, REASON_RESTORE,
-			"the target has begun to evict keys (%" PRId64 " so far): its maxmemory is too small", evicted);
-	}
-	if (restore->plan.swaps && maxmemory > 0 && used + (int64_t) coming > maxmemory / 100 * FULL_PERCENT)
-		return failure_set(failure, REASON_NOT_RESTORABLE,
-						   "the backup does not fit beside the target's live data: %" PRId64 " of %" PRId64
-						   " MiB are in use; what was live is untouched",
-						   used >> 20, maxmemory >> 20);
-	return true;
-}
-
-static bool
-look(Restore *restore, uint64_t coming, int64_t *lag, Failure *failure)
-{
-	RespReply reply;
-	bool	  passed = resp_ask(restore->resp, &reply, failure, "INFO", NULL);
-
-	if (passed && reply.type == RESP_BULK)
-	{
-		*lag = replica_lag(reply.text);
-		passed = judge_memory(restore, reply.text, coming, failure);
-	}
-	else if (passed)
-		passed =
-			reply.type == RESP_ERROR && resp_refused(restore->resp, &reply, "INFO", REASON_RESTORE, failure);
-	resp_reply_free(&reply);
-	return passed;
-}
-
 /* coming: what the next key will take. */
 static bool
 look_at_server(Restore *restore, uint64_t coming, Failure *failure)
 {
-	int64_t lag = 0;
-
-	if (!rdb_restore_drain(restore->feed, failure))
-		return false;
-	restore->added = 0;
-	for (int waited = 0; waited < REPLICA_WAIT_MS; waited += 50)
-	{
-		if (!look(restore, coming, &lag, failure))
-			return false;
-		if (lag <= REPLICA_LAG_MAX)
-			return true;
-		report_alive(restore->context.report, "waiting for the target's replicas");
-		poll(&(struct pollfd){.fd = cancel_fd(), .events = POLLIN}, 1, 50);
-		if (cancel_requested())
-			return cancel_failure(failure);
-	}
-	return true;
+	return rdb_restore_drain(restore->feed, failure) && redis_watch_look(&restore->watch, coming, failure);
 }
 
 /* ---- keys ---- */
@@ -191,17 +82,6 @@ find_pair(Restore *restore, const RdbEntry *entry)
 	return false;
 }
 
-static void
-note_expiry(Restore *restore, const RdbEntry *entry)
-{
-	int64_t second = (entry->expires_at - restore->began_at) / 1000;
-
-	if (entry->expires_at >= 0)
-		restore->expiring[second < 0 ? 0 : second >= EXPIRY_SECONDS ? EXPIRY_SECONDS - 1 : second]++;
-	else if (entry->type >= 22 && entry->type <= 25)
-		restore->volatile_hashes++;
-}
-
 static bool
 restore_entry(void *context, const RdbEntry *entry, Failure *failure)
 {
@@ -211,19 +91,15 @@ restore_entry(void *context, const RdbEntry *entry, Failure *failure)
 
 	if (!find_pair(restore, entry) || redis_marker_is(REDIS_MARKER_UNFINISHED, entry->key, entry->key_length))
 		return true;
-	if (entry->expires_at >= 0 && entry->expires_at <= server_now(restore))
-	{
-		restore->expired++;
+	if (redis_expiry_is_over(&restore->expiry, entry))
 		return true;
-	}
-	if (restore->added + memory > restore->look_every && !look_at_server(restore, memory, failure))
+	if (redis_watch_is_due(&restore->watch, memory) && !look_at_server(restore, memory, failure))
 		return false;
-	restore->added += memory;
+	restore->watch.added += memory;
 	pair = &restore->plan.pairs[restore->pair];
 	if (restore->selected != pair->spare &&
 		(!rdb_restore_drain(restore->feed, failure) || !select_database(restore, pair->spare, failure)))
 		return false;
-	note_expiry(restore, entry);
 	pair->sent++;
 	return rdb_restore_entry(restore->feed, entry, failure);
 }
@@ -235,24 +111,6 @@ gather_function(void *context, const unsigned char *bytes, size_t length, Failur
 }
 
 /* ---- the beginning ---- */
-
-/* The server's clock decides what has expired; ours, where the role may not ask. */
-static bool
-ask_clock(Restore *restore, Failure *failure)
-{
-	RespReply reply;
-	bool	  passed = resp_ask(restore->resp, &reply, failure, "TIME", NULL);
-	int64_t	  now = (int64_t) time(NULL) * 1000;
-
-	if (passed && reply.type == RESP_ARRAY && reply.count == 2 && reply.elements[0].type == RESP_BULK &&
-		reply.elements[1].type == RESP_BULK)
-		now = strtoll(reply.elements[0].text, NULL, 10) * 1000 +
-			  strtoll(reply.elements[1].text, NULL, 10) / 1000;
-	resp_reply_free(&reply);
-	restore->clock_ahead = now - clock_milliseconds();
-	restore->began_at = now;
-	return passed;
-}
 
 /* A spare is empty and unmarked when it is taken: SET NX and a count of one say so. */
 static bool
@@ -291,11 +149,7 @@ begin(Restore *restore, Failure *failure)
 	const RedisPlan *plan = &restore->plan;
 
 	restore->begun = true;
-	restore->look_every = LOOK_EVERY;
-	if (plan->maxmemory > 0 && plan->maxmemory / 100 * LOOK_AT_PERCENT < LOOK_EVERY)
-		restore->look_every = (uint64_t) plan->maxmemory / 100 * LOOK_AT_PERCENT;
-	if (restore->look_every < LOOK_EVERY_LEAST)
-		restore->look_every = LOOK_EVERY_LEAST;
+	redis_watch_begin(&restore->watch, restore->resp, restore->context.report, plan, restore->outcome);
 	if (plan->swaps)
 	{
 		for (size_t i = 0; i < plan->pair_count; i++)
@@ -313,7 +167,8 @@ begin(Restore *restore, Failure *failure)
 	for (size_t i = 0; i < plan->pair_count; i++)
 		if (!empty_in_place(restore, plan->pairs[i].target, true, failure))
 			return false;
-	return true;
+	/* What is being freed still counts against maxmemory: the server would evict what comes. */
+	return redis_wait_for_freeing(restore->resp, restore->context.report, failure);
 }
 
 static bool
@@ -327,18 +182,6 @@ restore_write(Sink *sink, const void *bytes, size_t length, Failure *failure)
 }
 
 /* ---- the end ---- */
-
-/* Keys that may have expired since they were sent. */
-static uint64_t
-may_be_gone(const Restore *restore)
-{
-	int64_t	 seconds = (server_now(restore) - restore->began_at) / 1000 + 2;
-	uint64_t gone = restore->volatile_hashes;
-
-	for (int64_t i = 0; i < seconds && i < EXPIRY_SECONDS; i++)
-		gone += restore->expiring[i];
-	return gone;
-}
 
 static bool
 check_count(Restore *restore, const RedisPair *pair, Failure *failure)
@@ -354,7 +197,7 @@ check_count(Restore *restore, const RedisPair *pair, Failure *failure)
 	if (reply.type == RESP_INTEGER && reply.integer > 0)
 		keys = (uint64_t) reply.integer - 1; /* the marker */
 	resp_reply_free(&reply);
-	gone = may_be_gone(restore);
+	gone = redis_expiry_may_be_gone(&restore->expiry);
 	if (keys <= pair->sent && keys + gone >= pair->sent)
 		return true;
 	/* In place the application may have written meanwhile. */
@@ -374,7 +217,7 @@ add_counts(Restore *restore, Failure *failure)
 
 	if (counts == NULL)
 		return true;
-	return json_object_set_new(counts, "expired", json_integer((json_int_t) restore->expired)) == 0 ||
+	return json_object_set_new(counts, "expired", json_integer((json_int_t) restore->expiry.left_out)) == 0 ||
 		   failure_no_memory(failure);
 }
 
@@ -433,7 +276,7 @@ restore_close(Sink *sink)
 	redis_plan_free(&restore->plan);
 	redis_url_free(&restore->url);
 	bytes_free(&restore->functions);
-	free(restore->expiring);
+	redis_expiry_close(&restore->expiry);
 	free(restore);
 }
 
@@ -496,12 +339,10 @@ redis_restore_open(const EngineContext *context, const Dump *dump, RestoreOutcom
 	restore->context = *context;
 	restore->outcome = outcome;
 	restore->selected = -1;
-	restore->expiring = calloc(EXPIRY_SECONDS, sizeof(*restore->expiring));
-	if ((restore->expiring != NULL || failure_no_memory(failure)) &&
-		redis_url_parse(context->url->text, context->url->length, &restore->url, failure) &&
+	if (redis_url_parse(context->url->text, context->url->length, &restore->url, failure) &&
 		look_inside(restore, dump, failure) &&
 		(restore->resp = resp_open(&restore->url, context->settings, REDIS_HEEDS_CANCEL, failure)) != NULL &&
-		settle(restore, failure) && ask_clock(restore, failure) &&
+		settle(restore, failure) && redis_expiry_open(&restore->expiry, restore->resp, failure) &&
 		(restore->reader = rdb_reader_open(&handler, restore, REASON_INTEGRITY, failure)) != NULL &&
 		(restore->feed = rdb_restore_open(restore->resp, restore->summary.version, failure)) != NULL)
 		return &restore->sink;

@@ -8,7 +8,8 @@
 #include "engines/rdb.h"
 #include "engines/redis_marker.h"
 
-#define DEFAULT_MAX_BULK (512 * 1024 * 1024)
+#define DEFAULT_MAX_BULK  (INT64_C(512) << 20)
+#define DEFAULT_MAX_QUERY (INT64_C(1) << 30)
 
 bool
 redis_info_text(const char *info, const char *field, char *value, size_t capacity)
@@ -151,6 +152,7 @@ ask_settings(Resp *resp, RedisServer *server, Failure *failure)
 	bool known;
 
 	server->max_bulk_length = DEFAULT_MAX_BULK;
+	server->max_query_length = DEFAULT_MAX_QUERY;
 	server->database_limit = -1;
 	if (!ask_config(resp, "repl-diskless-sync", value, sizeof(value), &known, failure))
 		return false;
@@ -165,6 +167,10 @@ ask_settings(Resp *resp, RedisServer *server, Failure *failure)
 		return false;
 	if (known)
 		server->max_bulk_length = strtoll(value, NULL, 10);
+	if (!ask_config(resp, "client-query-buffer-limit", value, sizeof(value), &known, failure))
+		return false;
+	if (known)
+		server->max_query_length = strtoll(value, NULL, 10);
 	if (!ask_config(resp, "databases", value, sizeof(value), &known, failure))
 		return false;
 	if (known)

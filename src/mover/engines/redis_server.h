@@ -56,6 +56,7 @@ typedef struct RedisServer
 	bool	sends_without_disk; /* repl-diskless-sync */
 	bool	persists_rdb;		/* a save rule stands */
 	int64_t max_bulk_length;	/* proto-max-bulk-len */
+	int64_t max_query_length;	/* client-query-buffer-limit */
 	int		database_limit;		/* how many there may be; -1: unknown */
 
 	RedisDatabase *databases;

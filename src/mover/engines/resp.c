@@ -13,9 +13,8 @@
 #define SEND_AT			(256 * 1024)
 #define REPLY_WAIT_MS	120000
 
-/* What a reply that is held whole may be at most; nothing that we ask for comes near. */
-#define BULK_MAX  (INT64_C(1) << 30)
-#define ARRAY_MAX (1024 * 1024)
+/* What a reply that is held whole may be at most, all its parts together; nothing that we ask for comes near. */
+#define REPLY_MAX (INT64_C(256) << 20)
 #define DEPTH_MAX 4
 
 struct Resp
@@ -252,12 +251,23 @@ resp_end_bulk(Resp *resp, Failure *failure)
 		   ((end[0] == '\r' && end[1] == '\n') || malformed(resp, failure));
 }
 
+/* Before anything is allocated: a server that lies, or a customer's that never ends, costs no more than this. */
 static bool
-receive_bulk(Resp *resp, RespReply *reply, Failure *failure)
+spend(const Resp *resp, int64_t *budget, int64_t count, size_t size, Failure *failure)
 {
-	if (reply->integer > BULK_MAX)
-		return failure_set(failure, REASON_UNREACHABLE, "Redis at %s answers with %" PRId64 " bytes at once",
-						   resp_name(resp), reply->integer);
+	if (count > *budget / (int64_t) size)
+		return failure_set(failure, REASON_UNREACHABLE,
+						   "Redis at %s answers with more than %" PRId64 " MiB at once", resp_name(resp),
+						   REPLY_MAX >> 20);
+	*budget -= count * (int64_t) size;
+	return true;
+}
+
+static bool
+receive_bulk(Resp *resp, RespReply *reply, int64_t *budget, Failure *failure)
+{
+	if (!spend(resp, budget, reply->integer, 1, failure))
+		return false;
 	reply->length = (size_t) reply->integer;
 	reply->text = malloc(reply->length + 1);
 	if (reply->text == NULL)
@@ -266,20 +276,22 @@ receive_bulk(Resp *resp, RespReply *reply, Failure *failure)
 	return resp_read_exactly(resp, reply->text, reply->length, failure) && resp_end_bulk(resp, failure);
 }
 
-static bool receive(Resp *resp, RespReply *reply, int depth, Failure *failure);
+static bool receive(Resp *resp, RespReply *reply, int depth, int64_t *budget, Failure *failure);
 
 static bool
-receive_array(Resp *resp, RespReply *reply, int depth, Failure *failure)
+receive_array(Resp *resp, RespReply *reply, int depth, int64_t *budget, Failure *failure)
 {
 	size_t count = (size_t) reply->integer;
 
-	if (reply->integer > ARRAY_MAX || depth >= DEPTH_MAX)
+	if (depth >= DEPTH_MAX)
 		return malformed(resp, failure);
+	if (!spend(resp, budget, reply->integer, sizeof(*reply->elements), failure))
+		return false;
 	reply->elements = calloc(count > 0 ? count : 1, sizeof(*reply->elements));
 	if (reply->elements == NULL)
 		return failure_no_memory(failure);
 	for (; reply->count < count; reply->count++)
-		if (!receive(resp, &reply->elements[reply->count], depth + 1, failure))
+		if (!receive(resp, &reply->elements[reply->count], depth + 1, budget, failure))
 		{
 			reply->count++;
 			return false;
@@ -288,21 +300,23 @@ receive_array(Resp *resp, RespReply *reply, int depth, Failure *failure)
 }
 
 static bool
-receive(Resp *resp, RespReply *reply, int depth, Failure *failure)
+receive(Resp *resp, RespReply *reply, int depth, int64_t *budget, Failure *failure)
 {
 	if (!resp_receive_head(resp, reply, failure))
 		return false;
 	if (reply->type == RESP_BULK)
-		return receive_bulk(resp, reply, failure);
+		return receive_bulk(resp, reply, budget, failure);
 	if (reply->type == RESP_ARRAY)
-		return receive_array(resp, reply, depth, failure);
+		return receive_array(resp, reply, depth, budget, failure);
 	return true;
 }
 
 bool
 resp_receive(Resp *resp, RespReply *reply, Failure *failure)
 {
-	return receive(resp, reply, 0, failure);
+	int64_t budget = REPLY_MAX;
+
+	return receive(resp, reply, 0, &budget, failure);
 }
 
 void
@@ -354,6 +368,17 @@ resp_do(Resp *resp, FailureReason reason, Failure *failure, ...)
 	va_end(words);
 	resp_reply_free(&reply);
 	return passed;
+}
+
+bool
+resp_time(const RespReply *reply, int64_t *milliseconds)
+{
+	if (reply->type != RESP_ARRAY || reply->count != 2 || reply->elements[0].type != RESP_BULK ||
+		reply->elements[1].type != RESP_BULK)
+		return false;
+	*milliseconds =
+		strtoll(reply->elements[0].text, NULL, 10) * 1000 + strtoll(reply->elements[1].text, NULL, 10) / 1000;
+	return true;
 }
 
 bool

@@ -94,6 +94,9 @@ extern bool resp_read_some(Resp *resp, void *buffer, size_t capacity, size_t *le
 extern bool resp_refused(const Resp *resp, const RespReply *reply, const char *command,
 						 FailureReason otherwise, Failure *failure);
 
+/* What TIME answers, in milliseconds since 1970; false, and *milliseconds as it was: it is no such answer. */
+extern bool resp_time(const RespReply *reply, int64_t *milliseconds);
+
 /* Is it an error that begins so ("NOPERM")? */
 extern bool resp_is_error(const RespReply *reply, const char *prefix);
 

@@ -1,0 +1,47 @@
+/*
+ * redis_scan_keys.h
+ *	  The keys of a database, by SCAN: each once, and so many at a time as do not hurt.
+ *
+ * What DUMP answers waits in the server's memory until we have read it.  So each key is
+ * asked for its size first (MEMORY USAGE), and a batch is about a megabyte of values. A
+ * server at its maxmemory pays for that memory with its customer's keys: there a batch
+ * is no more than half of what is free, and a large value that has no room
+ * ends the backup with a sentence.  After each batch comes a pause of a quarter of the time
+ * that it took.
+ */
+#ifndef REDIS_SCAN_KEYS_H
+#define REDIS_SCAN_KEYS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engines/key_set.h"
+#include "engines/resp.h"
+#include "failure.h"
+
+typedef struct ScanKeys
+{
+	Resp	   *resp;
+	const char *spool_dir;
+	bool		tells_sizes; /* MEMORY USAGE is known and allowed */
+	bool		evicts;		 /* the server drops keys when memory runs short */
+
+	KeySet	 *seen;
+	char	  cursor[32];
+	bool	  cursor_is_done;
+	RespReply reply; /* of the last SCAN: those that are new, packed to the front */
+	uint64_t *sizes; /* of each of them */
+	size_t	  count;
+	size_t	  next;
+	int64_t	  batch_began; /* milliseconds; 0: none is under way */
+} ScanKeys;
+
+/* Begins the selected database. */
+extern bool scan_keys_begin(ScanKeys *keys, Failure *failure);
+
+/* The next batch, good until the next call.  *count 0: there are no more. */
+extern bool scan_keys_next(ScanKeys *keys, const RespReply **batch, size_t *count, Failure *failure);
+extern void scan_keys_close(ScanKeys *keys);
+
+#endif

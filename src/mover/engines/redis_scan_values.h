@@ -1,0 +1,45 @@
+/*
+ * redis_scan_values.h
+ *	  One key after the other out of a server and into an RDB file.
+ *
+ * For each key a small transaction asks for its expiry and its DUMP, so that
+ * these two belong together.  Many may be queued before the first is received; they
+ * are received in the same order.  A value passes through in pieces, however large it
+ * is: its head goes into the writer's buffer, the rest is read beside it.
+ */
+#ifndef REDIS_SCAN_VALUES_H
+#define REDIS_SCAN_VALUES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engines/rdb_writer.h"
+#include "engines/resp.h"
+#include "failure.h"
+
+typedef struct ScanValues
+{
+	Resp	   *resp;
+	int			rdb_version;
+	bool		asks_expiretime; /* PEXPIRETIME is known; else TIME and PTTL */
+	const char *object_question; /* FREQ, IDLETIME, or NULL: the server does not evict */
+	int			database;		 /* the one under way; -1: none */
+	bool		database_is_written;
+
+	RdbWriter writer;
+	uint64_t  left; /* of a value that streams, without its footer: 0 before the next key */
+	uint64_t  payload_crc;
+} ScanValues;
+
+/* Asks for a key. */
+extern bool scan_values_queue(ScanValues *values, const RespReply *key, Failure *failure);
+
+/* Writes it, as far as its head; a key that is gone by now is passed over. */
+extern bool scan_values_receive(ScanValues *values, const RespReply *key, Failure *failure);
+
+/* More of what is `left`; it has gone through the writer's checksum. */
+extern bool scan_values_read(ScanValues *values, void *buffer, size_t capacity, size_t *length,
+							 Failure *failure);
+
+#endif
