@@ -69,7 +69,7 @@ is($server->client->do('DEBUG', 'DIGEST'), $before, 'nothing was touched');
 
 {
     my $minimal = start_redis(conf => "user snap on >pw-snap ~* &* +info +config|get +select +get +client +replconf +sync\n"
-          . "user scan on >pw-scan ~* &* +info +config|get +select +get +client +scan +dump +pttl +pexpiretime +time +object +multi +exec +function|dump\n"
+          . "user scan on >pw-scan ~* &* +info +config|get +select +get +client +scan +dump +pttl +pexpiretime +time +object +memory|usage +multi +exec +function|dump\n"
           . "user put on >pw-put ~* &* +info +config|get +client +select +get +set +del +dbsize +flushdb +restore +watch +multi +exec +discard +time +move +rename +swapdb +function\n"
           . "user inplace on >pw-inplace ~* &* +info +client +select +get +set +del +dbsize +flushdb +restore +watch +multi +exec +discard +time +function\n");
     fill_everything($minimal);
@@ -86,6 +86,59 @@ is($server->client->do('DEBUG', 'DIGEST'), $before, 'nothing was touched');
         is(scalar @{ $got->{done}{left_alone} }, $user eq 'put' ? 0 : 1, $user eq 'put' ? 'by the swap' : 'in place');
         same($minimal->everything, $all, 'whole');
     }
+}
+
+# ---- one command less, and the row names it
+
+{
+    my $server = start_redis();
+    fill_everything($server);
+    my $all = $server->everything;
+    my $full = redis_backup($settings, $store, redis_url($server));
+    my $without = sub {
+        my @rules = map { "-$_" } @_;
+        $server->client->do('ACL', 'SETUSER', 'less', 'reset', 'on', '>pw-less', '~*', '&*', '+@all', @rules);
+        return redis_url($server, user => 'less', password => 'pw-less');
+    };
+    my $named = sub { my ($command) = @_; return qr/refuse[ds]? (?:the )?\Q$command\E\b/i };
+
+    for my $command ('config|get', 'replconf', 'sync')
+    {
+        my $got = redis_backup($settings, $store, $without->($command));
+        is($got->{done}{consistency}, 'per key', "a backup without $command: key by key");
+        my ($word) = $command =~ s/\|/ /r;
+        like($got->{done}{notes}[0], $command =~ /config/ ? qr/by CONFIG GET/ : $named->($word), 'and says so');
+    }
+    for my $command ('info', 'select', 'scan', 'dump', 'multi', 'exec')
+    {
+        my $got = redis_backup($settings, $store, $without->('replconf', $command));
+        is($got->{done}{reason}, 'auth', "a scan without $command: auth");
+        like($got->{done}{detail}, $named->($command), 'named');
+    }
+    for my $command ('memory|usage', 'function|dump', 'get', 'client', 'pexpiretime')
+    {
+        my $got = redis_backup($settings, $store, $without->('replconf', $command));
+        is($got->{done}{counts}{keys}, $full->{done}{counts}{keys}, "a scan without $command: all keys") or diag explain $got->{done};
+        like($got->{done}{notes}[1], $named->($command =~ s/\|/ /r), 'and what was refused') if $command =~ /\|/;
+    }
+    for my $command ('info', 'select', 'get', 'set', 'del', 'dbsize', 'flushdb', 'restore', 'watch', 'multi', 'exec', 'discard', 'function|restore')
+    {
+        for my $others ([], ['swapdb'])
+        {
+            my $got = redis_restore($settings, $store, $without->($command, @$others), $full);
+            is($got->{done}{reason}, 'auth', "a restore without $command @$others: auth");
+            like($got->{done}{detail}, $named->($command =~ s/\|/ /r), 'named');
+            ok(!$got->{done}{target_modified}, 'before anything is touched');
+        }
+    }
+    same($server->everything, $all, 'nothing was touched by any of them');
+    for my $command ('swapdb', 'move', 'rename')
+    {
+        my $got = redis_restore($settings, $store, $without->($command), $full);
+        is($got->{done}{event}, 'done', "a restore without $command: in place");
+        like($got->{done}{left_alone}[0], $named->($command), 'and says why');
+    }
+    same($server->everything, $all, 'whole');
 }
 
 # ---- URLs

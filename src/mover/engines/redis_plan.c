@@ -288,8 +288,8 @@ choose_way(RedisPlanning *planning, RedisPlan *plan, Failure *failure)
 	bool  found = false;
 	char *why = plan->why_in_place;
 
-	if (!planning->may_swap)
-		snprintf(why, sizeof(plan->why_in_place), "this role may not SWAPDB, MOVE and RENAME");
+	if (planning->swap_needs != NULL)
+		snprintf(why, sizeof(plan->why_in_place), "the server refuses %s to this role", planning->swap_needs);
 	else if (others && planning->clients == NULL)
 		snprintf(
 			why, sizeof(plan->why_in_place),

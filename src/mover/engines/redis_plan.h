@@ -54,9 +54,8 @@ typedef struct RedisPlanning
 	RestoreOutcome		*outcome;
 	RedisServer			 server;
 	int					 server_rdb_version;
-	bool				 may_swap;
-	bool				 may_list_clients;
-	char				*clients; /* CLIENT LIST's text; NULL: not allowed */
+	const char			*swap_needs; /* a command that this role is refused; NULL: it may swap */
+	char				*clients;	 /* CLIENT LIST's text; NULL: not allowed */
 } RedisPlanning;
 
 /*

@@ -239,24 +239,22 @@ queue_everything(RedisPlanning *planning, Failure *failure)
 			 WORD(REDIS_MARKER_REPLACED)) ||
 		!MAY(&swaps, REASON_NONE, "SWAPDB", WORD("SWAPDB"), WORD("0"), WORD("1")))
 		return false;
-	planning->may_swap = moves && renames && swaps;
+	planning->swap_needs = !swaps ? "SWAPDB" : !moves ? "MOVE" : !renames ? "RENAME" : NULL;
 	return true;
 }
 
+/* An empty transaction, for the right to EXEC; then one that is dropped. */
 static bool
 check_rights(RedisPlanning *planning, Failure *failure)
 {
-	RespReply reply;
-	bool	  passed;
+	Resp *resp = planning->resp;
 
 	/* WATCH first: inside a transaction it is an error. */
-	if (!resp_do(planning->resp, REASON_RESTORE, failure, "WATCH", REDIS_MARKER_FILLING, NULL) ||
-		!resp_do(planning->resp, REASON_RESTORE, failure, "MULTI", NULL))
-		return false;
-	passed = queue_everything(planning, failure);
-	passed = resp_ask(planning->resp, &reply, failure, "DISCARD", NULL) && passed;
-	resp_reply_free(&reply);
-	return passed;
+	return resp_do(resp, REASON_RESTORE, failure, "MULTI", NULL) &&
+		   resp_do(resp, REASON_RESTORE, failure, "EXEC", NULL) &&
+		   resp_do(resp, REASON_RESTORE, failure, "WATCH", REDIS_MARKER_FILLING, NULL) &&
+		   resp_do(resp, REASON_RESTORE, failure, "MULTI", NULL) && queue_everything(planning, failure) &&
+		   resp_do(resp, REASON_RESTORE, failure, "DISCARD", NULL);
 }
 
 bool

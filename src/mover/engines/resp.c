@@ -399,8 +399,8 @@ resp_refused(const Resp *resp, const RespReply *reply, const char *command, Fail
 {
 	FailureReason reason = otherwise;
 
-	if (resp_is_error(reply, "NOAUTH") || resp_is_error(reply, "WRONGPASS") ||
-		resp_is_error(reply, "NOPERM") || resp_is_error(reply, "DENIED") || says(reply, "invalid password") ||
+	if (resp_is_error(reply, "NOAUTH") || resp_is_error(reply, "WRONGPASS") || says(reply, "NOPERM") ||
+		resp_is_error(reply, "DENIED") || says(reply, "invalid password") ||
 		says(reply, "without any password"))
 		reason = REASON_AUTH;
 	else if (resp_is_error(reply, "LOADING") || resp_is_error(reply, "MASTERDOWN") ||
