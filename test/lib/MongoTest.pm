@@ -19,7 +19,7 @@ use Time::HiRes qw(sleep);
 use CustbackupTest;
 use PostgreSQL::Test::Utils ();
 
-our @EXPORT = qw(start_mongodb mongodb_url mongodb_backup mongodb_restore tools_directory same_documents);
+our @EXPORT = qw(start_mongodb mongodb_url mongodb_backup mongodb_restore start_mongodb_restore tool_of tools_directory same_documents);
 
 our $tool = "$ENV{UNIT_DIR}/mongodb_tool";
 my $json = JSON::PP->new->canonical;
@@ -66,12 +66,37 @@ sub mongodb_backup
     return { %$result, job => $job, done => last_event($result) };
 }
 
-sub mongodb_restore
+# A mover that restores, for run_mover().
+sub start_mongodb_restore
 {
     my ($settings, $store, $url, $backup, %option) = @_;
     my $job = restore_job($settings, $store, $url, $backup->{job}, $backup->{done}, engine => 'mongodb', type => 'mongodb', %option);
-    my $result = run_mover($settings, $job);
-    return { %$result, job => $job, done => last_event($result) };
+    my $run = start_mover($settings, $job);
+    $run->{job} = $job;
+    return $run;
+}
+
+sub mongodb_restore
+{
+    my $run = start_mongodb_restore(@_);
+    my $result = run_mover($run);
+    return { %$result, job => $run->{job}, done => last_event($result) };
+}
+
+# The pid of a running mover's mongodump or mongorestore at its work.
+sub tool_of
+{
+    my ($run, $name) = @_;
+    return wait_for(
+        sub {
+            for my $pid (processes_matching(qr/^$name .*--archive/))
+            {
+                my $stat = eval { PostgreSQL::Test::Utils::slurp_file("/proc/$pid/stat") } // '';
+                return $pid if $stat =~ /\($name\) \S+ $run->{pid} /;
+            }
+            return;
+        },
+        20, "$name runs");
 }
 
 # Two texts of everything() are equal, or the lines that differ are shown.
@@ -150,6 +175,22 @@ sub say
     return map { $json->decode($_) } grep { length } split /\n/, $out;
 }
 
+# What stands beside in a database of a restore that has not come to its end, its mark too.
+sub beside
+{
+    my ($self, $database) = @_;
+    return grep { /^custbackup_restore_/ } $self->collections($database);
+}
+
+# As if a dead restore had marked the database a minute ago.
+sub age_mark
+{
+    my ($self, $database, $seconds) = @_;
+    my $at = int((Time::HiRes::time() - ($seconds // 60)) * 1000);
+    $self->say(qq($database {"update":"custbackup_restore_","updates":[{"q":{},"u":{"\$set":{"at":{"\$date":{"\$numberLong":"$at"}}}}}]}));
+    return;
+}
+
 # The names of a database's collections, in order.
 sub collections
 {
@@ -158,22 +199,34 @@ sub collections
     return sort map { $_->{name} } @{ $answer->{cursor}{firstBatch} };
 }
 
-# One line a document and index of every collection, in canonical extended JSON: types and order of fields show.
+# The documents of a collection (its name in JSON) by _id, each as a line of extended JSON.
+sub documents
+{
+    my ($self, $database, $name) = @_;
+    my ($out, $err) = ('', '');
+    my $in = "?$database $name\n";
+    utf8::downgrade($in);
+    IPC::Run::run([ $MongoTest::tool, MongoTest::mongodb_url($self, database => '') ], '<', \$in, '>', \$out, '2>', \$err)
+      or die "mongodb: $err";
+    return split /\n/, $out;
+}
+
+# One line a document, index and collection of every collection, in canonical extended JSON: types and order of fields show.
 sub everything
 {
     my ($self, $database) = @_;
     my @lines;
-    for my $name ($self->collections($database))
+    my ($listed) = $self->say(qq($database {"listCollections":1}));
+    for my $collection (sort { $a->{name} cmp $b->{name} } @{ $listed->{cursor}{firstBatch} })
     {
-        my ($out, $err) = ('', '');
-        my $in = "?$database $name\n";
-        utf8::downgrade($in);
-        IPC::Run::run([ $MongoTest::tool, MongoTest::mongodb_url($self, database => '') ], '<', \$in, '>', \$out, '2>', \$err)
-          or die "mongodb: $err";
-        push @lines, "collection $name", map { "$name $_" } split /\n/, $out;
-        my ($answer) = $self->say(sprintf '%s {"listIndexes":%s}', $database, $json->encode($name));
-        push @lines, "index $name " . $json->encode($_)
+        my $name = $collection->{name};
+        next if $name =~ /^custbackup_restore_/;
+        my $text = $json->encode($name);
+        push @lines, "collection $text " . $json->encode($collection->{options} // {});
+        my ($answer) = $self->say(qq($database {"listIndexes":$text}));
+        push @lines, "index $text " . $json->encode($_)
           for sort { $a->{name} cmp $b->{name} } @{ $answer->{cursor}{firstBatch} };
+        push @lines, map { "$text $_" } $self->documents($database, $text);
     }
     return join "\n", @lines;
 }

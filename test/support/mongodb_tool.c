@@ -4,7 +4,8 @@
  *
  * Each line of stdin is a database, a blank, and a command in extended JSON; each
  * answer is one line of canonical extended JSON on stdout.  A database "?NAME" with
- * a collection's name instead of a command prints all its documents by _id, one a line.
+ * a collection's name as a JSON text instead of a command prints all its documents by
+ * _id, one a line.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,6 +38,35 @@ print_documents(mongoc_client_t *client, const char *database, const char *name)
 	bson_destroy(options);
 	bson_destroy(filter);
 	mongoc_collection_destroy(collection);
+	return failed;
+}
+
+/* A text of JSON; the caller's to free. */
+static char *
+unquote(const char *json)
+{
+	char		 wrapped[4096];
+	bson_error_t error;
+	bson_iter_t	 field;
+	bson_t		*document;
+	char		*text = NULL;
+
+	snprintf(wrapped, sizeof(wrapped), "{\"text\": %s}", json);
+	document = bson_new_from_json((const uint8_t *) wrapped, -1, &error);
+	if (document != NULL && bson_iter_init_find(&field, document, "text"))
+		text = bson_iter_dup_utf8(&field, NULL);
+	if (document != NULL)
+		bson_destroy(document);
+	return text;
+}
+
+static int
+print_collection(mongoc_client_t *client, const char *database, const char *json)
+{
+	char *name = unquote(json);
+	int	  failed = name == NULL || print_documents(client, database, name);
+
+	bson_free(name);
 	return failed;
 }
 
@@ -75,6 +105,7 @@ main(int argc, char **argv)
 	mongoc_client_t *client;
 
 	mongoc_init();
+	mongoc_log_set_handler(NULL, NULL);
 	client = argc == 2 ? mongoc_client_new(argv[1]) : NULL;
 	if (client == NULL)
 	{
@@ -89,7 +120,7 @@ main(int argc, char **argv)
 		if (blank == NULL)
 			continue;
 		*blank = '\0';
-		failed |= line[0] == '?' ? print_documents(client, line + 1, blank + 1)
+		failed |= line[0] == '?' ? print_collection(client, line + 1, blank + 1)
 								 : run_command(client, line, blank + 1);
 	}
 	free(line);

@@ -23,16 +23,7 @@ sub start_held
 {
     my $job = backup_job($settings, $store, mongodb_url($server), engine => 'mongodb', type => 'mongodb');
     my $run = start_mover($settings, $job);
-    my $pid = wait_for(
-        sub {
-            for my $found (processes_matching(qr/mongodump\0?.*--archive/s))
-            {
-                my $stat = eval { slurp_file("/proc/$found/stat") } // '';
-                return $found if $stat =~ /\(mongodump\) \S+ $run->{pid} /;
-            }
-            return;
-        },
-        20, 'mongodump runs');
+    my $pid = tool_of($run, 'mongodump');
     kill 'STOP', $pid;
     return ($run, $pid, $job);
 }

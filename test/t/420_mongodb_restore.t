@@ -86,18 +86,8 @@ sub interrupted
 {
     my ($what, $kill, $reason) = @_;
     my $was = damage();
-    my $job = restore_job($settings, $store, mongodb_url($server), $backup->{job}, $backup->{done}, engine => 'mongodb', type => 'mongodb');
-    my $run = start_mover($settings, $job);
-    my $pid = wait_for(
-        sub {
-            for my $found (processes_matching(qr/mongorestore/))
-            {
-                my $stat = eval { PostgreSQL::Test::Utils::slurp_file("/proc/$found/stat") } // '';
-                return $found if $stat =~ /\(mongorestore\) \S+ $run->{pid} / && PostgreSQL::Test::Utils::slurp_file("/proc/$found/cmdline") =~ /archive/;
-            }
-            return;
-        },
-        20, 'mongorestore runs');
+    my $run = start_mongodb_restore($settings, $store, mongodb_url($server), $backup);
+    my $pid = tool_of($run, 'mongorestore');
     kill 'STOP', $pid;
     unlike(PostgreSQL::Test::Utils::slurp_file("/proc/$pid/cmdline") . PostgreSQL::Test::Utils::slurp_file("/proc/$pid/environ"),
         qr/p\@ss\/w:rd|p%40ss/, "$what: no password in argv or environment");
@@ -111,11 +101,12 @@ sub interrupted
         ok(!$last->{target_modified}, '... before anything was modified');
     }
     $server->start unless $server->{pid};
-    my $live = join "\n", grep { !/custbackup_restore_/ } split /\n/, $server->everything('shop');
-    same_documents($live, $was, '... the database is as it was');
+    same_documents($server->everything('shop'), $was, '... the database is as it was');
+    $server->age_mark('shop') if $server->beside('shop');
     my $finished = mongodb_restore($settings, $store, mongodb_url($server), $backup);
     is($finished->{done}{event}, 'done', '... the next restore succeeds') or diag explain $finished->{done};
-    same_documents($server->everything('shop'), $before, '... and leaves nothing of the first');
+    same_documents($server->everything('shop'), $before, '... exactly');
+    is_deeply([ $server->beside('shop') ], [], '... and leaves nothing of the first');
     return;
 }
 

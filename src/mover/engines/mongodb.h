@@ -6,7 +6,8 @@
  * mongodb_connect.c (who answers?), mongodb_tools.c (which mongodump, and how it gets the password),
  * mongodb_dump.c; mongodb_inspector.c proves what comes, by mongodb_archive.c.
  * The way of a restore: the same, then mongodb_plan.c (what comes, what is there, which way), mongodb_mongorestore.c
- * (the tool), mongodb_collections.c (rename and drop), mongodb_restore.c (all of it, in order).
+ * (the tool), mongodb_marker.c (one restore of a database at a time), mongodb_collections.c (rename and drop),
+ * mongodb_commit.c (the end), mongodb_restore.c (all of it, in order).
  */
 #ifndef MONGODB_H
 #define MONGODB_H

@@ -18,9 +18,11 @@
 static bool
 add_to_list(void *context, const char *name, const char *type, Failure *failure)
 {
-	if (strncmp(name, "system.", strlen("system.")) == 0)
+	if (strncmp(name, "system.", strlen("system.")) == 0 && strcmp(name, MONGODB_FUNCTIONS) != 0)
 		return true;
-	return json_object_set_new(context, name, json_string(type)) == 0 || failure_no_memory(failure);
+	/* A server may name anything; these names are for comparing alone. */
+	return json_object_set_new_nocheck(context, name, json_string_nocheck(type)) == 0 ||
+		   failure_no_memory(failure);
 }
 
 json_t *
@@ -95,7 +97,21 @@ mongodb_drop_collection(MongodbSession *session, const char *database, const cha
 }
 
 bool
-mongodb_sweep(MongodbSession *session, const char *database, Failure *failure)
+mongodb_drop_database(MongodbSession *session, const char *database, Failure *failure)
+{
+	bson_t command = BSON_INITIALIZER;
+	bson_t answer;
+	bool   good;
+
+	BSON_APPEND_INT32(&command, "dropDatabase", 1);
+	good = mongodb_ask(session, database, &command, &answer, REASON_RESTORE, failure);
+	bson_destroy(&answer);
+	bson_destroy(&command);
+	return good;
+}
+
+bool
+mongodb_sweep(MongodbSession *session, const char *database, bool marker_too, Failure *failure)
 {
 	json_t	   *there = mongodb_list_collections(session, database, failure);
 	const char *name;
@@ -104,9 +120,12 @@ mongodb_sweep(MongodbSession *session, const char *database, Failure *failure)
 
 	json_object_foreach(there, name, type)
 	{
-		if (good && mongodb_is_beside(name))
+		if (good && mongodb_is_beside(name) && strcmp(name, MONGODB_BESIDE) != 0)
 			good = mongodb_drop_collection(session, database, name, failure);
 	}
+	/* The mark last: as long as anything stands beside, it says so. */
+	if (good && marker_too && json_object_get(there, MONGODB_BESIDE) != NULL)
+		good = mongodb_drop_collection(session, database, MONGODB_BESIDE, failure);
 	json_decref(there);
 	return good;
 }

@@ -19,7 +19,10 @@ typedef enum MongodbRename
 	MONGODB_RENAME_REFUSED /* the user has no right to */
 } MongodbRename;
 
-/* {name: type}, without MongoDB's own (system.*); the caller's to json_decref.  NULL: failure. */
+/* The customer's own functions: the one collection of MongoDB's own names that a dump holds. */
+#define MONGODB_FUNCTIONS "system.js"
+
+/* {name: type}, without MongoDB's own (system.*, but for the functions); the caller's to json_decref.  NULL: failure. */
 extern json_t *mongodb_list_collections(MongodbSession *session, const char *database, Failure *failure);
 
 /* Changes nothing. */
@@ -34,7 +37,9 @@ extern bool mongodb_rename_collection(MongodbSession *session, const char *datab
 extern bool mongodb_drop_collection(MongodbSession *session, const char *database, const char *name,
 									Failure *failure);
 
-/* Drops what a restore has put beside. */
-extern bool mongodb_sweep(MongodbSession *session, const char *database, Failure *failure);
+extern bool mongodb_drop_database(MongodbSession *session, const char *database, Failure *failure);
+
+/* Drops what a restore has put beside, and its marker if that is to go. */
+extern bool mongodb_sweep(MongodbSession *session, const char *database, bool marker_too, Failure *failure);
 
 #endif

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "engines/mongodb_connect.h"
+#include "engines/mongodb_marker.h"
 #include "engines/mongodb_plan.h"
 #include "engines/mongodb_server.h"
 #include "engines/mongodb_tools.h"
@@ -70,6 +71,21 @@ add_note(SourceFacts *facts, json_t *note, Failure *failure)
 	return json_array_append_new(facts->notes, note) == 0 || failure_no_memory(failure);
 }
 
+/* A backup of a half replaced database is as good as the database; whoever restores it should know. */
+static bool
+note_unfinished_restore(DumpSource *dump, SourceFacts *facts, Failure *failure)
+{
+	Failure ignored = {0};
+	bool	unfinished = false;
+
+	mongodb_marker_is_unfinished(&dump->session, dump->url.database, &unfinished, &ignored);
+	return !unfinished ||
+		   add_note(facts,
+					json_string("a restore of this database has not come to its end: some collections may be "
+								"those of its backup, others as they were before (restore it again)"),
+					failure);
+}
+
 /* mongodump makes a whole archive of a database that does not exist, and exits with 0. */
 static bool
 ask_database(DumpSource *dump, SourceFacts *facts, Failure *failure)
@@ -85,6 +101,8 @@ ask_database(DumpSource *dump, SourceFacts *facts, Failure *failure)
 			"collection), or the user may see nothing of it",
 			dump->url.database, dump->session.name);
 	facts->expected_raw_bytes = database.data_bytes;
+	if (!note_unfinished_restore(dump, facts, failure))
+		return false;
 	if (database.collections == 0)
 		return add_note(facts, json_string("the database is empty: it has no collections"), failure);
 	if (database.data_bytes == 0)

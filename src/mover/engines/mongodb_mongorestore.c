@@ -5,8 +5,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "clock.h"
+
 #define ARGUMENT_MAX 2048
-#define LOOK_SECONDS 10
+#define PATTERN_MAX	 1024
 
 typedef struct Arguments
 {
@@ -39,7 +41,7 @@ free_arguments(Arguments *arguments)
 	free(arguments->texts);
 }
 
-/* A collection's name as a pattern that means it alone. */
+/* A collection's name as a pattern that means it alone; they are not longer than MongoDB's own limit. */
 static void
 escape_pattern(const char *name, char *pattern, size_t size)
 {
@@ -77,6 +79,35 @@ add_renaming(Arguments *arguments, const MongodbPlan *plan, MongodbPass pass, Fa
 	return true;
 }
 
+/*
+ * What no pattern of the whole database meets, each by its name.  Behind the patterns:
+ * mongorestore takes the last that fits.
+ */
+static bool
+add_single(Arguments *arguments, const MongodbPlan *plan, MongodbPass pass, Failure *failure)
+{
+	for (size_t i = 0; i < mongodb_archive_count(plan->archive); i++)
+	{
+		const MongodbNamespace *namespace = mongodb_archive_namespace(plan->archive, i);
+		const MongodbPair *pair = mongodb_plan_pair(plan, namespace);
+		char			   pattern[PATTERN_MAX];
+		char			   beside[MONGODB_BESIDE_SIZE];
+		bool			   goes_beside = pass == MONGODB_PASS_BESIDE && !plan->last[i];
+
+		if (pair == NULL || !mongodb_plan_stands_alone(namespace))
+			continue;
+		escape_pattern(namespace->collection, pattern, sizeof(pattern));
+		if ((goes_beside && !mongodb_plan_beside(namespace, beside, failure)) ||
+			!add(arguments, failure, "--nsFrom=%s.%s", pair->source, pattern) ||
+			!add(arguments, failure, "--nsTo=%s.%s", pair->target, goes_beside ? beside : pattern))
+			return false;
+		if ((goes_beside || pass == MONGODB_PASS_IN_PLACE) &&
+			!add(arguments, failure, "--nsInclude=%s.%s", pair->source, pattern))
+			return false;
+	}
+	return true;
+}
+
 /* Of what comes last, each by its name: left out at first, alone let in at the end. */
 static bool
 add_last(Arguments *arguments, const MongodbPlan *plan, MongodbPass pass, Failure *failure)
@@ -86,7 +117,7 @@ add_last(Arguments *arguments, const MongodbPlan *plan, MongodbPass pass, Failur
 	for (size_t i = 0; pass != MONGODB_PASS_IN_PLACE && i < mongodb_archive_count(plan->archive); i++)
 	{
 		const MongodbNamespace *namespace = mongodb_archive_namespace(plan->archive, i);
-		char pattern[1024];
+		char pattern[PATTERN_MAX];
 
 		if (!plan->last[i] || mongodb_plan_pair(plan, namespace) == NULL)
 			continue;
@@ -97,18 +128,31 @@ add_last(Arguments *arguments, const MongodbPlan *plan, MongodbPass pass, Failur
 	return true;
 }
 
-/*
- * Once a second.  The server works at indexes while no byte flows, which is no standstill
- * as long as it answers; a mongorestore whose server is gone may wait for ever.
- */
+/* A server that is gone would be waited for by mongorestore for ever: it has to answer us, too. */
+static bool
+renew(Mongorestore *mongorestore, Failure *failure)
+{
+	Failure attempt = {0};
+
+	if (clock_milliseconds() - mongorestore->renewed < MONGODB_MARKER_EVERY * 1000)
+		return true;
+	mongorestore->renewed = clock_milliseconds();
+	/* A connection that somebody has cut meanwhile is no loss. */
+	if (mongorestore->session->client != NULL && mongorestore->renew(mongorestore->renew_context, &attempt))
+		return true;
+	if (attempt.reason != REASON_NONE && attempt.reason != REASON_UNREACHABLE)
+		return failure_set(failure, attempt.reason, "%s", attempt.detail);
+	return mongodb_reconnect(mongorestore->session, mongorestore->url, mongorestore->settings, failure) &&
+		   mongorestore->renew(mongorestore->renew_context, failure);
+}
+
+/* Once a second.  The server works at indexes while no byte flows: no standstill as long as it answers. */
 static bool
 look_at_server(void *context, Failure *failure)
 {
 	Mongorestore *mongorestore = context;
 
-	if (++mongorestore->seconds % LOOK_SECONDS != 0)
-		return true;
-	if (!mongodb_reconnect(mongorestore->session, mongorestore->url, mongorestore->settings, failure))
+	if (!renew(mongorestore, failure))
 		return false;
 	if (mongorestore->fed)
 		report_alive(mongorestore->report, "mongorestore finishes: the last documents, indexes");
@@ -126,14 +170,15 @@ mongorestore_start(Mongorestore *mongorestore, const MongodbPlan *plan, MongodbP
 	bool good = fd >= 0;
 
 	mongorestore->fed = false;
-	mongorestore->seconds = 0;
+	mongorestore->renewed = clock_milliseconds();
 	snprintf(number, sizeof(number), "%d", fd);
 	good = good && add(&arguments, failure, "mongorestore%s%s", "", "") &&
 		   add(&arguments, failure, "--config=/proc/self/fd/%s%s", number, "") &&
 		   add(&arguments, failure, "--archive%s%s", "", "") &&
 		   add(&arguments, failure, "--stopOnError%s%s", "", "") &&
 		   (pass == MONGODB_PASS_BESIDE || add(&arguments, failure, "--drop%s%s", "", "")) &&
-		   add_renaming(&arguments, plan, pass, failure) && add_last(&arguments, plan, pass, failure);
+		   add_renaming(&arguments, plan, pass, failure) && add_single(&arguments, plan, pass, failure) &&
+		   add_last(&arguments, plan, pass, failure);
 	if (good)
 	{
 		mongodb_disconnect(mongorestore->session);
@@ -182,7 +227,7 @@ mongorestore_write(Mongorestore *mongorestore, const void *bytes, size_t length,
 {
 	bool broken = false;
 
-	if (!child_write(&mongorestore->child, bytes, length, &broken, failure))
+	if (!renew(mongorestore, failure) || !child_write(&mongorestore->child, bytes, length, &broken, failure))
 		return false;
 	if (!broken)
 		return true;

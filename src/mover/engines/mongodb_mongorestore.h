@@ -29,9 +29,12 @@ typedef struct Mongorestore
 	MongodbUrl	   *url;
 	MongodbSession *session;
 	Report		   *report;
-	Child			child;
-	bool			fed;	 /* all of the archive was given */
-	int				seconds; /* since it was started */
+	/* Called every few seconds on a connected session: the restore says that it lives. */
+	bool (*renew)(void *context, Failure *failure);
+	void   *renew_context;
+	Child	child;
+	bool	fed;	 /* all of the archive was given */
+	int64_t renewed; /* milliseconds of our own clock */
 } Mongorestore;
 
 /* The session is disconnected, since a child is forked. */

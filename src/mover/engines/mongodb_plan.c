@@ -5,10 +5,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "digest.h"
 #include "engines/mongodb_collections.h"
+#include "engines/mongodb_server.h"
+#include "text.h"
 
-#define READ_SIZE	  (64 * 1024)
-#define NAMESPACE_MAX 255 /* bytes of "database.collection" */
+#define READ_SIZE (64 * 1024)
+
+/* With the longest database's name within the 120 bytes that every release takes. */
+#define PLAIN_NAME_MAX	36
+#define SHORT_NAME_SIZE 33 /* hex digits of a digest instead, and a zero */
 
 /* MongoDB's own databases: a customer's data does not stand there. */
 static const char *const internal[] = {"admin", "config", "local", ""};
@@ -28,11 +34,46 @@ mongodb_left_alone(RestoreOutcome *outcome, Failure *failure, const char *format
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
+	/* Names may be anything; into JSON goes valid text. */
+	text_make_line(text);
 	if (outcome->left_alone == NULL)
 		outcome->left_alone = json_array();
 	return (outcome->left_alone != NULL &&
 			json_array_append_new(outcome->left_alone, json_string(text)) == 0) ||
 		   failure_no_memory(failure);
+}
+
+bool
+mongodb_plan_stands_alone(const MongodbNamespace *namespace)
+{
+	const char *name = namespace->collection;
+
+	if (strchr(name, '\n') != NULL)
+		return true;
+	/* mongorestore cannot be told of a '$'; MongoDB has no such names. */
+	return strlen(name) > PLAIN_NAME_MAX && strchr(name, '$') == NULL;
+}
+
+bool
+mongodb_plan_beside(const MongodbNamespace *namespace, char name[MONGODB_BESIDE_SIZE], Failure *failure)
+{
+	char	digits[DIGEST_TEXT_SIZE];
+	Digest *digest;
+	bool	good;
+
+	if (!mongodb_plan_stands_alone(namespace))
+	{
+		snprintf(name, MONGODB_BESIDE_SIZE, "%s%s", MONGODB_BESIDE, namespace->collection);
+		return true;
+	}
+	digest = digest_open(failure);
+	good = digest != NULL &&
+		   digest_add(digest, namespace->collection, strlen(namespace->collection), failure) &&
+		   digest_finish(digest, digits, failure);
+	digest_close(digest);
+	if (good)
+		snprintf(name, MONGODB_BESIDE_SIZE, "%s%.*s", MONGODB_BESIDE, SHORT_NAME_SIZE - 1, digits);
+	return good;
 }
 
 static bool
@@ -133,7 +174,7 @@ may_be_renamed(const MongodbNamespace *namespace)
 	return namespace->kind == MONGODB_COLLECTION && strncmp(namespace->collection, "system.", 7) != 0;
 }
 
-/* Which go beside; does each name have room for it? */
+/* Which go beside? */
 static bool
 choose_ways(MongodbPlan *plan, Failure *failure)
 {
@@ -151,13 +192,18 @@ choose_ways(MongodbPlan *plan, Failure *failure)
 			continue;
 		plan->last[i] = !may_be_renamed(namespace);
 		plan->beside += !plan->last[i];
-		if (plan->last[i] && strchr(namespace->collection, '$') != NULL)
+		if (strchr(namespace->collection, '$') != NULL &&
+			(plan->last[i] || mongodb_plan_stands_alone(namespace)))
 			return failure_set(failure, REASON_NOT_RESTORABLE,
 							   "mongorestore cannot be told of \"%.80s\": there is a '$' in its name",
 							   namespace->collection);
-		if (!plan->last[i] &&
-			strlen(pair->target) + 1 + strlen(MONGODB_BESIDE) + strlen(namespace->collection) > NAMESPACE_MAX)
-			plan->why_in_place = "a collection's name leaves no room for a second one beside it";
+		if (namespace->kind == MONGODB_TIMESERIES && mongodb_plan_stands_alone(namespace) &&
+			strchr(namespace->collection, '\n') != NULL)
+			return failure_set(
+				failure, REASON_NOT_RESTORABLE,
+				"mongorestore cannot be told of the time series \"%.80s\": there is a line break "
+				"in its name",
+				namespace->collection);
 	}
 	return true;
 }
@@ -168,9 +214,11 @@ ask_about_renames(MongodbPlan *plan, MongodbSession *session, Failure *failure)
 {
 	MongodbRename answer;
 
+	if (plan->beside == 0)
+		return true;
 	if (session->is_router)
 		plan->why_in_place = "the target is a sharded cluster";
-	for (size_t i = 0; i < plan->pair_count && plan->why_in_place == NULL && plan->beside > 0; i++)
+	for (size_t i = 0; i < plan->pair_count && plan->why_in_place == NULL; i++)
 	{
 		if (!mongodb_probe_rename(session, plan->pairs[i].target, &answer, failure))
 			return false;
@@ -181,25 +229,56 @@ ask_about_renames(MongodbPlan *plan, MongodbSession *session, Failure *failure)
 	return true;
 }
 
+/* A clone's target has nothing of its own yet. */
 static bool
-look_at_target(const MongodbPlan *plan, MongodbSession *session, RestoreMode mode, Failure *failure)
+check_empty(MongodbSession *session, const char *database, Failure *failure)
 {
-	for (size_t i = 0; i < plan->pair_count; i++)
-	{
-		json_t	   *there = mongodb_list_collections(session, plan->pairs[i].target, failure);
-		const char *name;
-		json_t	   *type;
-		size_t		own = 0;
+	json_t	   *there = mongodb_list_collections(session, database, failure);
+	const char *name;
+	json_t	   *type;
+	size_t		own = 0;
 
-		if (there == NULL)
+	if (there == NULL)
+		return false;
+	json_object_foreach(there, name, type) own += !mongodb_is_beside(name);
+	json_decref(there);
+	return own == 0 || failure_set(failure, REASON_TARGET_NOT_EMPTY,
+								   "the target's database \"%s\" on MongoDB at %s has %zu collections",
+								   database, session->name, own);
+}
+
+static bool
+add_other(void *context, const char *name, const char *type, Failure *failure)
+{
+	MongodbPlan *plan = context;
+	char	   **more;
+
+	(void) type;
+	if (is_internal(name))
+		return true;
+	for (size_t i = 0; i < plan->pair_count; i++)
+		if (strcmp(plan->pairs[i].target, name) == 0)
+			return true;
+	more = reallocarray(plan->others, plan->other_count + 1, sizeof(*more));
+	if (more == NULL)
+		return failure_no_memory(failure);
+	plan->others = more;
+	plan->others[plan->other_count] = strdup(name);
+	return plan->others[plan->other_count++] != NULL || failure_no_memory(failure);
+}
+
+static bool
+look_at_target(MongodbPlan *plan, MongodbSession *session, const MongodbUrl *url, RestoreMode mode,
+			   Failure *failure)
+{
+	if (url->database == NULL && !mongodb_each_database(session, add_other, plan, REASON_RESTORE, failure))
+		return false;
+	for (size_t i = 0; mode == RESTORE_CLONE && i < plan->pair_count; i++)
+		if (!check_empty(session, plan->pairs[i].target, failure))
 			return false;
-		json_object_foreach(there, name, type) own += !mongodb_is_beside(name);
-		json_decref(there);
-		if (mode == RESTORE_CLONE && own > 0)
-			return failure_set(failure, REASON_TARGET_NOT_EMPTY,
-							   "the target's database \"%s\" on MongoDB at %s has %zu collections",
-							   plan->pairs[i].target, session->name, own);
-	}
+	for (size_t i = 0; mode == RESTORE_CLONE && i < plan->other_count; i++)
+		if (!check_empty(session, plan->others[i], failure))
+			return false;
 	return true;
 }
 
@@ -210,7 +289,7 @@ make(MongodbPlan *plan, MongodbSession *session, const MongodbUrl *url, const En
 	plan->archive = mongodb_archive_open(REASON_INTEGRITY, failure);
 	if (plan->archive == NULL || !read_prelude(plan, dump, failure) ||
 		!pair_databases(plan, url, outcome, failure) || !choose_ways(plan, failure) ||
-		!look_at_target(plan, session, context->job->mode, failure) ||
+		!look_at_target(plan, session, url, context->job->mode, failure) ||
 		!ask_about_renames(plan, session, failure))
 		return false;
 	return plan->why_in_place == NULL ||
@@ -234,6 +313,9 @@ void
 mongodb_plan_free(MongodbPlan *plan)
 {
 	mongodb_archive_close(plan->archive);
+	for (size_t i = 0; i < plan->other_count; i++)
+		free(plan->others[i]);
+	free(plan->others);
 	free(plan->pairs);
 	free(plan->last);
 	*plan = (MongodbPlan){0};

@@ -8,9 +8,12 @@
  * begin so are ours in every database: a backup leaves them out, a restore sweeps those
  * that another one has left.
  *
- * Views, time series and system.* cannot be renamed: they come last, each replaced by
- * itself.  Where nothing can be renamed (rights, a sharded cluster, too long names) all
- * are replaced so, and the row says it.
+ * Views, time series and system.js cannot be renamed: they come last, each replaced by
+ * itself.  Where nothing can be renamed (rights, a sharded cluster) all are replaced so,
+ * and the row says it.
+ *
+ * A URL without a database means all that its user sees: what the backup does not have of
+ * that is dropped, whole databases too.
  */
 #ifndef MONGODB_PLAN_H
 #define MONGODB_PLAN_H
@@ -21,15 +24,18 @@
 #include "engines/engine.h"
 #include "engines/mongodb_archive.h"
 #include "engines/mongodb_connect.h"
+#include "engines/mongodb_marker.h"
 #include "engines/mongodb_url.h"
 
-#define MONGODB_BESIDE "custbackup_restore_"
+#define MONGODB_BESIDE		"custbackup_restore_"
+#define MONGODB_BESIDE_SIZE 320 /* room for the longest name beside */
 
 /* A database of the archive and where it goes. */
 typedef struct MongodbPair
 {
-	const char *source; /* the archive's; NULL: it has none, and the target is to be emptied */
-	const char *target;
+	const char	*source; /* the archive's; NULL: it has none, and the target is to be emptied */
+	const char	*target;
+	MongodbPhase found; /* of its marker, when that became ours */
 } MongodbPair;
 
 typedef struct MongodbPlan
@@ -39,8 +45,11 @@ typedef struct MongodbPlan
 	size_t			pair_count;
 	bool		   *last;		  /* for each collection of the archive: not beside, but at the end */
 	size_t			beside;		  /* how many go beside */
-	const char	   *why_in_place; /* NULL: beside */
+	const char	   *why_in_place; /* NULL: beside; never where nothing could go there */
 	bool			knows_drop_target;
+	bool			replacing; /* nothing is as it was, from now on */
+	char		  **others;	   /* the target's databases that the backup does not have */
+	size_t			other_count;
 } MongodbPlan;
 
 /* On failure there is nothing to free. */
@@ -51,6 +60,16 @@ extern void mongodb_plan_free(MongodbPlan *plan);
 
 /* Where a collection of the archive goes; NULL: it is left out. */
 extern const MongodbPair *mongodb_plan_pair(const MongodbPlan *plan, const MongodbNamespace *namespace);
+
+/*
+ * Does mongorestore have to be told of it by name?  Its patterns match within one line
+ * alone, and the name beside has to be shorter than the collection's own would make it.
+ */
+extern bool mongodb_plan_stands_alone(const MongodbNamespace *namespace);
+
+/* The name under which it is put beside. */
+extern bool mongodb_plan_beside(const MongodbNamespace *namespace, char name[MONGODB_BESIDE_SIZE],
+								Failure *failure);
 
 /* Is it left out of backups and of what is restored?  (What an unfinished restore has left.) */
 extern bool mongodb_is_beside(const char *collection);

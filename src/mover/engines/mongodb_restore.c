@@ -2,11 +2,10 @@
  * mongodb_restore.c
  *	  The sink of a restore: beside, then rename (mongodb_plan.h).
  *
- *	  open		the archive's table is read, the target asked; what an unfinished restore
- *				has left beside is swept
+ *	  open		the archive's table is read, the target asked and marked (mongodb_marker.h);
+ *				what an unfinished restore has left beside is swept
  *	  write		mongorestore puts the collections beside: the target is as it was
- *	  commit	each takes its place, one by one (target_modified); what the backup does not
- *				have is dropped; views and time series are replaced
+ *	  commit	each takes its place, one by one (mongodb_commit.h)
  *
  * A restore that ends within its commit leaves some collections new and some old, each
  * of them whole; the next restore finishes, for it replaces all.
@@ -14,16 +13,14 @@
 #include "engines/mongodb.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "engines/mongodb_collections.h"
+#include "engines/mongodb_commit.h"
 #include "engines/mongodb_connect.h"
 #include "engines/mongodb_mongorestore.h"
 #include "engines/mongodb_plan.h"
 #include "engines/mongodb_tools.h"
 #include "engines/mongodb_url.h"
-
-#define READ_SIZE (256 * 1024)
 
 typedef struct Restore
 {
@@ -35,24 +32,36 @@ typedef struct Restore
 	MongodbSession	session;
 	MongodbPlan		plan;
 	Mongorestore	mongorestore;
-	bool			begun; /* something may stand beside */
+	MongodbCommit	commit;
+	bool			begun;	/* mongorestore was started */
+	size_t			marked; /* so many of the plan's databases bear our mark */
 } Restore;
 
 static bool
-has_last(const Restore *restore)
+sweep(Restore *restore, bool markers_too, Failure *failure)
 {
-	for (size_t i = 0; i < mongodb_archive_count(restore->plan.archive); i++)
-		if (restore->plan.last[i] &&
-			mongodb_plan_pair(&restore->plan, mongodb_archive_namespace(restore->plan.archive, i)) != NULL)
-			return true;
-	return false;
+	for (size_t i = 0; i < restore->plan.pair_count; i++)
+		if (!mongodb_sweep(&restore->session, restore->plan.pairs[i].target, markers_too, failure))
+			return false;
+	return true;
 }
 
-/* Is there anything for the pass that reads the archive as it comes? */
+/* The first pass reads the archive as it comes. */
 static bool
-has_first_pass(const Restore *restore)
+start_first_pass(Restore *restore, Failure *failure)
 {
-	return restore->plan.beside > 0 || (restore->plan.why_in_place != NULL && has_last(restore));
+	MongodbPass pass = restore->plan.why_in_place != NULL ? MONGODB_PASS_IN_PLACE : MONGODB_PASS_BESIDE;
+
+	restore->begun = true;
+	if (pass == MONGODB_PASS_IN_PLACE)
+	{
+		restore->plan.replacing = true;
+		if (!mongodb_commit_renew(&restore->commit, failure) ||
+			!mongodb_commit_drop_functions(&restore->commit, failure))
+			return false;
+		restore->outcome->target_modified = true;
+	}
+	return mongorestore_start(&restore->mongorestore, &restore->plan, pass, failure);
 }
 
 static bool
@@ -60,162 +69,97 @@ restore_write(Sink *sink, const void *bytes, size_t length, Failure *failure)
 {
 	Restore *restore = (Restore *) sink;
 
-	if (!has_first_pass(restore))
+	/* In place is chosen only where there is something to rename. */
+	if (restore->plan.beside == 0)
 		return true;
-	if (!restore->begun)
-	{
-		MongodbPass pass = restore->plan.why_in_place != NULL ? MONGODB_PASS_IN_PLACE : MONGODB_PASS_BESIDE;
-
-		restore->begun = true;
-		restore->outcome->target_modified |= pass == MONGODB_PASS_IN_PLACE;
-		if (!mongorestore_start(&restore->mongorestore, &restore->plan, pass, failure))
-			return false;
-	}
-	return mongorestore_write(&restore->mongorestore, bytes, length, failure);
-}
-
-/* ---- the end ---- */
-
-/*
- * One collection takes its place.  A server that will not rename this one has it
- * replaced at the end.
- */
-static bool
-put_in_place(Restore *restore, size_t index, const char *database, const json_t *there, Failure *failure)
-{
-	const char *name = mongodb_archive_namespace(restore->plan.archive, index)->collection;
-	const char *type = json_string_value(json_object_get(there, name));
-	bool		over = restore->plan.knows_drop_target && (type == NULL || strcmp(type, "collection") == 0);
-	char		beside[1024];
-	Failure		asked = {0};
-
-	snprintf(beside, sizeof(beside), "%s%s", MONGODB_BESIDE, name);
-	if (json_object_get(there, beside) == NULL)
-		return failure_set(failure, REASON_RESTORE,
-						   "mongorestore said that all was well, but \"%.200s\" is missing", beside);
-	report_alive(restore->context.report, "collections take their places");
-	if (!over && type != NULL && !mongodb_drop_collection(&restore->session, database, name, failure))
+	if (!restore->begun && !start_first_pass(restore, failure))
 		return false;
-	if (mongodb_rename_collection(&restore->session, database, beside, name, over, &asked))
-		return true;
-	if (restore->session.code == 0 || asked.reason != REASON_RESTORE)
-		return failure_set(failure, asked.reason, "%s", asked.detail);
-	restore->plan.last[index] = true;
-	return mongodb_left_alone(
-		restore->outcome, failure,
-		"the collection \"%.200s\" was replaced in place: the server does not rename it", name);
-}
-
-static bool
-swap_database(Restore *restore, const MongodbPair *pair, Failure *failure)
-{
-	json_t *there = mongodb_list_collections(&restore->session, pair->target, failure);
-	bool	good = there != NULL;
-
-	for (size_t i = 0; good && i < mongodb_archive_count(restore->plan.archive); i++)
-		if (mongodb_plan_pair(&restore->plan, mongodb_archive_namespace(restore->plan.archive, i)) == pair &&
-			!restore->plan.last[i])
-			good = put_in_place(restore, i, pair->target, there, failure);
-	json_decref(there);
-	return good;
-}
-
-/* What the backup does not have goes; what was put beside and has not moved, too. */
-static bool
-drop_others(Restore *restore, const MongodbPair *pair, Failure *failure)
-{
-	json_t	   *there = mongodb_list_collections(&restore->session, pair->target, failure);
-	const char *name;
-	json_t	   *type;
-	bool		good = there != NULL;
-
-	for (size_t i = 0; good && i < mongodb_archive_count(restore->plan.archive); i++)
-	{
-		const MongodbNamespace *namespace = mongodb_archive_namespace(restore->plan.archive, i);
-
-		if (mongodb_plan_pair(&restore->plan, namespace) == pair)
-			json_object_del(there, namespace->collection);
-	}
-	json_object_foreach(there, name, type)
-	{
-		if (good)
-			good = mongodb_drop_collection(&restore->session, pair->target, name, failure);
-	}
-	json_decref(there);
-	return good;
-}
-
-/* The archive a second time, for the views and time series in it. */
-static bool
-restore_last(Restore *restore, Failure *failure)
-{
-	DumpStream *stream = dump_open(&restore->dump, failure);
-	char	   *buffer = malloc(READ_SIZE);
-	size_t		length = 1;
-	bool		good = stream != NULL && (buffer != NULL || failure_no_memory(failure)) &&
-				mongorestore_start(&restore->mongorestore, &restore->plan, MONGODB_PASS_LAST, failure);
-
-	while (good && length > 0)
-	{
-		good = dump_read(stream, buffer, READ_SIZE, &length, failure) &&
-			   (length == 0 || mongorestore_write(&restore->mongorestore, buffer, length, failure));
-		report_alive(restore->context.report, "views and time series");
-	}
-	good = good && mongorestore_finish(&restore->mongorestore, failure);
-	if (stream != NULL)
-		dump_close(stream);
-	free(buffer);
-	return good;
+	return mongorestore_write(&restore->mongorestore, bytes, length, failure);
 }
 
 static bool
 restore_commit(Sink *sink, Failure *failure)
 {
 	Restore *restore = (Restore *) sink;
-	bool	 in_place = restore->plan.why_in_place != NULL;
+	Failure	 ignored = {0};
 
 	if (restore->begun && !mongorestore_finish(&restore->mongorestore, failure))
 		return false;
 	/* From here on half of it would be worse than all, whatever is signalled. */
 	restore->session.finishes = true;
-	restore->outcome->target_modified = true;
-	for (size_t i = 0; !in_place && i < restore->plan.pair_count; i++)
-		if (!swap_database(restore, &restore->plan.pairs[i], failure))
-			return false;
-	for (size_t i = 0; i < restore->plan.pair_count; i++)
-		if (!drop_others(restore, &restore->plan.pairs[i], failure))
-			return false;
-	if (!in_place && has_last(restore) && !restore_last(restore, failure))
+	if (!mongodb_commit(&restore->commit, failure))
 		return false;
-	restore->begun = false;
+	/* All is where it belongs: what the sweep cannot reach now, the next restore's will. */
+	sweep(restore, true, &ignored);
+	restore->marked = 0;
 	return true;
 }
 
-static bool
-sweep(Restore *restore, Failure *failure)
+/*
+ * Nothing stays of a restore that has not come to its end, but for the marks of databases
+ * that are half replaced.
+ */
+static void
+undo_database(Restore *restore, const MongodbPair *pair)
 {
-	for (size_t i = 0; i < restore->plan.pair_count; i++)
-		if (!mongodb_sweep(&restore->session, restore->plan.pairs[i].target, failure))
-			return false;
-	return true;
+	const char	*attempt = restore->context.job->attempt_id;
+	MongodbPhase phase =
+		restore->plan.replacing && restore->outcome->target_modified ? MONGODB_PHASE_REPLACING : pair->found;
+	Failure ignored = {0};
+
+	/* Another one may have taken over from us, who were thought dead. */
+	if (!mongodb_marker_renew(&restore->session, pair->target, attempt, phase, &ignored))
+		return;
+	mongodb_sweep(&restore->session, pair->target, phase == MONGODB_PHASE_BESIDE, &ignored);
+	if (phase == MONGODB_PHASE_REPLACING)
+		mongodb_marker_release(&restore->session, pair->target, attempt, &ignored);
+}
+
+static void
+undo(Restore *restore)
+{
+	Failure ignored = {0};
+
+	restore->session.finishes = true;
+	if (restore->marked > 0 &&
+		mongodb_reconnect(&restore->session, &restore->url, restore->context.settings, &ignored))
+		for (size_t i = 0; i < restore->marked; i++)
+			undo_database(restore, &restore->plan.pairs[i]);
 }
 
 static void
 restore_close(Sink *sink)
 {
 	Restore *restore = (Restore *) sink;
-	Failure	 ignored = {0};
 
 	mongorestore_close(&restore->mongorestore);
-	restore->session.finishes = true;
-	if (restore->begun &&
-		(restore->session.client != NULL ||
-		 mongodb_reconnect(&restore->session, &restore->url, restore->context.settings, &ignored)))
-		sweep(restore, &ignored);
+	undo(restore);
 	mongodb_disconnect(&restore->session);
 	mongodb_plan_free(&restore->plan);
 	mongodb_url_free(&restore->url);
 	free(restore);
+}
+
+static bool
+renew(void *context, Failure *failure)
+{
+	return mongodb_commit_renew(context, failure);
+}
+
+/* Each database is marked as ours, then what an unfinished restore has left there goes. */
+static bool
+mark(Restore *restore, Failure *failure)
+{
+	for (size_t i = 0; i < restore->plan.pair_count; i++)
+	{
+		MongodbPair *pair = &restore->plan.pairs[i];
+
+		if (!mongodb_marker_take(&restore->session, pair->target, restore->context.job->attempt_id,
+								 &pair->found, failure))
+			return false;
+		restore->marked++;
+	}
+	return sweep(restore, false, failure);
 }
 
 Sink *
@@ -235,13 +179,21 @@ mongodb_open_sink(const EngineContext *context, const Dump *dump, RestoreOutcome
 	restore->mongorestore = (Mongorestore){.settings = context->settings,
 										   .url = &restore->url,
 										   .session = &restore->session,
-										   .report = context->report};
+										   .report = context->report,
+										   .renew = renew,
+										   .renew_context = &restore->commit};
+	restore->commit = (MongodbCommit){.context = &restore->context,
+									  .dump = &restore->dump,
+									  .outcome = outcome,
+									  .session = &restore->session,
+									  .plan = &restore->plan,
+									  .mongorestore = &restore->mongorestore};
 	if (mongodb_url_parse(&restore->url, context->url, failure) &&
 		mongodb_tool_find(&restore->mongorestore.tool, "mongorestore", context->settings, failure) &&
 		mongodb_connect(&restore->session, &restore->url, context->settings, MONGODB_FOR_WRITING, failure) &&
 		mongodb_plan_make(&restore->plan, &restore->session, &restore->url, context, dump, outcome,
 						  failure) &&
-		sweep(restore, failure))
+		mark(restore, failure))
 		return &restore->sink;
 	restore_close(&restore->sink);
 	return NULL;

@@ -20,28 +20,29 @@ pass_over_rights(bool good, Failure *asked, Failure *failure)
 	return good || asked->reason == REASON_AUTH || failure_set(failure, asked->reason, "%s", asked->detail);
 }
 
-static bool
-is_listed(MongodbSession *session, const char *name, bool *listed, Failure *failure)
+bool
+mongodb_each_database(MongodbSession *session, MongodbSee see, void *context, FailureReason otherwise,
+					  Failure *failure)
 {
 	bson_t		command = BSON_INITIALIZER;
-	bson_t		filter;
 	bson_t		answer;
 	bson_iter_t field;
-	bson_iter_t first;
-	Failure		asked = {0};
+	bson_iter_t each;
+	bson_iter_t name;
 	bool		good;
 
 	BSON_APPEND_INT32(&command, "listDatabases", 1);
 	BSON_APPEND_BOOL(&command, "nameOnly", true);
-	BSON_APPEND_DOCUMENT_BEGIN(&command, "filter", &filter);
-	BSON_APPEND_UTF8(&filter, "name", name);
-	bson_append_document_end(&command, &filter);
-	good = mongodb_ask(session, "admin", &command, &answer, REASON_DUMP, &asked);
-	*listed = good && bson_iter_init_find(&field, &answer, "databases") && BSON_ITER_HOLDS_ARRAY(&field) &&
-			  bson_iter_recurse(&field, &first) && bson_iter_next(&first);
+	good = mongodb_ask(session, "admin", &command, &answer, otherwise, failure);
+	if (good && bson_iter_init_find(&field, &answer, "databases") && BSON_ITER_HOLDS_ARRAY(&field) &&
+		bson_iter_recurse(&field, &each))
+		while (good && bson_iter_next(&each))
+			if (BSON_ITER_HOLDS_DOCUMENT(&each) && bson_iter_recurse(&each, &name) &&
+				bson_iter_find(&name, "name") && BSON_ITER_HOLDS_UTF8(&name))
+				good = see(context, bson_iter_utf8(&name, NULL), "", failure);
 	bson_destroy(&answer);
 	bson_destroy(&command);
-	return pass_over_rights(good, &asked, failure);
+	return good;
 }
 
 bool
@@ -78,6 +79,35 @@ mongodb_each_collection(MongodbSession *session, const char *database, MongodbSe
 	bson_destroy(&options);
 	mongoc_database_destroy(handle);
 	return good;
+}
+
+/* What is_listed() looks for. */
+typedef struct Wanted
+{
+	const char *name;
+	bool		found;
+} Wanted;
+
+static bool
+compare_name(void *context, const char *name, const char *type, Failure *failure)
+{
+	Wanted *wanted = context;
+
+	(void) type;
+	(void) failure;
+	wanted->found |= strcmp(name, wanted->name) == 0;
+	return true;
+}
+
+static bool
+is_listed(MongodbSession *session, const char *name, bool *listed, Failure *failure)
+{
+	Wanted	wanted = {.name = name};
+	Failure asked = {0};
+	bool	good = mongodb_each_database(session, compare_name, &wanted, REASON_DUMP, &asked);
+
+	*listed = wanted.found;
+	return pass_over_rights(good, &asked, failure);
 }
 
 static bool

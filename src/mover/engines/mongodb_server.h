@@ -26,6 +26,10 @@ extern bool mongodb_ask_total(MongodbSession *session, int64_t *bytes, Failure *
 /* Gets a collection's name and its type: "collection", "view", "timeseries". */
 typedef bool (*MongodbSee)(void *context, const char *name, const char *type, Failure *failure);
 
+/* Those that the user may see; their type is "". */
+extern bool mongodb_each_database(MongodbSession *session, MongodbSee see, void *context,
+								  FailureReason otherwise, Failure *failure);
+
 extern bool mongodb_each_collection(MongodbSession *session, const char *database, MongodbSee see,
 									void *context, FailureReason otherwise, Failure *failure);
 

@@ -1,0 +1,167 @@
+# MongoDB: how a restore replaces collections, where it may not, and what is left wherever it ends.
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use CustbackupTest;
+use MongoProxy;
+use MongoTest;
+use PostgreSQL::Test::Utils ();
+use Test::More;
+
+my ($settings, $store) = mover_settings(tool_path => tools_directory());
+my $server = start_mongodb();
+my $proxy = MongoProxy->start_before($server, PostgreSQL::Test::Utils::tempdir());
+# What FerretDB does not know of MongoDB's renames.
+my $over = { match => '^renameCollection', over => 1 };
+my $live_drop = '^drop shop [abn]';
+my $rename = '^renameCollection admin shop.custbackup_restore_[abc](?: |$)';
+
+$server->say(
+    (map { my $name = $_; qq(shop {"insert":"$name","documents":[) . join(',', map { qq({"_id":$_,"in":"$name"}) } 1 .. 5) . ']}' } qw(a b c)),
+    'shop {"createIndexes":"a","indexes":[{"key":{"in":1},"name":"by_in"}]}',
+    'shop {"insert":"system.js","documents":[{"_id":"f","value":"function() { return 1 }"}]}');
+my $before = $server->everything('shop');
+my $backup = mongodb_backup($settings, $store, mongodb_url($server));
+is($backup->{done}{event}, 'done', 'backup') or diag explain $backup->{done}, $backup->{stderr};
+
+# Every collection is another, one is gone, one is new.
+sub damage
+{
+    $server->say('shop {"drop":"c"}') if grep { $_ eq 'c' } $server->collections('shop');
+    $server->say('shop {"drop":"a"}', 'shop {"insert":"a","documents":[{"_id":"later"}]}', 'shop {"delete":"b","deletes":[{"q":{"_id":2},"limit":1}]}',
+        'shop {"insert":"new","documents":[{"_id":1}]}', 'shop {"update":"system.js","updates":[{"q":{"_id":"f"},"u":{"$set":{"value":"other"}}}]}');
+    return $server->everything('shop');
+}
+
+sub restore
+{
+    my (@rules) = @_;
+    $proxy->rules(@rules);
+    return mongodb_restore($settings, $store, mongodb_url($proxy), $backup);
+}
+
+# ---- the ways ----
+
+sub restores
+{
+    my ($what, $left_alone, @rules) = @_;
+    damage();
+    my $run = restore(@rules);
+    is($run->{done}{event}, 'done', $what) or diag explain $run->{done}, $run->{stderr};
+    same_documents($server->everything('shop'), $before, '... exactly');
+    is_deeply([ $server->beside('shop') ], [], '... and nothing stays beside');
+    my $said = join ' ', @{ $run->{done}{left_alone} // [] };
+    $left_alone ? like($said, $left_alone, '... and the row says how') : is($said, '', '... and nothing is to be said');
+    return [ $proxy->requests ];
+}
+
+my $requests = restores('a server that renames over what is there', undef, $over);
+is(scalar(grep { /$live_drop/ } @$requests), 1, 'only what the backup has not is dropped');
+is(scalar(grep { /$rename/ } @$requests), 3, 'each collection is renamed');
+restores('a server that does not know dropTarget (238): drop, then rename', undef);
+for my $code (13, 59)
+{
+    $requests = restores("a server or role without renames ($code): in place", qr/in place.*no right to rename/, { match => '^renameCollection', error => $code });
+    is(scalar(grep { /custbackup_restore_[abc]/ } @$requests), 0, '... with nothing beside');
+}
+$requests = restores('one collection that the server will not rename', qr/"b" was replaced in place/,
+    { match => '^renameCollection .*restore_b$', error => 20 }, $over);
+
+# ---- what a failure says ----
+
+sub fails
+{
+    my ($what, $modified, @rules) = @_;
+    my $was = damage();
+    my $run = restore(@rules);
+    is($run->{done}{event}, 'failed', $what) or diag explain $run->{done};
+    is($run->{done}{target_modified} ? 1 : 0, $modified, '... target_modified ' . ($modified ? 'true' : 'false')) or diag explain $run->{done};
+    if (!$modified)
+    {
+        same_documents($server->everything('shop'), $was, '... the database is as it was');
+        is_deeply([ $server->beside('shop') ], [], '... nothing stays beside');
+        return $run->{done};
+    }
+    my $after = mongodb_backup($settings, $store, mongodb_url($server));
+    is($after->{done}{event}, 'done', '... a backup of it');
+    like("@{ $after->{done}{notes} // [] }", qr/has not come to its end/, '... says that it is half replaced');
+    my $next = mongodb_restore($settings, $store, mongodb_url($server), $backup);
+    is($next->{done}{event}, 'done', '... the next restore') or diag explain $next->{done};
+    same_documents($server->everything('shop'), $before, '... is exact');
+    is_deeply([ $server->beside('shop') ], [], '... and leaves nothing');
+    return $run->{done};
+}
+
+is(fails('no right to write', 0, { match => '^insert shop custbackup_restore_a', error => 13 })->{reason}, 'auth', 'reason auth');
+fails('an index that the server refuses', 0, { match => '^createIndexes shop custbackup_restore_', error => 86 });
+fails('the first rename is refused', 0, { match => $rename, nth => 1, error => 13 }, $over);
+fails('the answer to the first rename is lost', 1, { match => $rename, nth => 1, lose => 1 }, $over);
+fails('the second rename is refused', 1, { match => $rename, nth => 2, error => 13 }, $over);
+fails('the first drop is refused', 0, { match => "$live_drop|$rename", nth => 1, error => 13 });
+fails('no right to drop what the backup has not', 1, { match => '^drop shop new', error => 13 }, $over);
+is(fails('the mark cannot be set', 0, { match => '^update shop custbackup_restore_$', error => 13 })->{reason}, 'auth', 'reason auth');
+
+# ---- killed at any point ----
+
+sub killed
+{
+    my ($what, $modified, @rules) = @_;
+    my $was = damage();
+    $proxy->rules(@rules);
+    my $run = start_mongodb_restore($settings, $store, mongodb_url($proxy), $backup);
+    wait_for(sub { grep { /\[hold/ } $proxy->requests }, 30, "the restore comes to: $what");
+    kill 'KILL', $run->{pid};
+    run_mover($run);
+    same_documents($server->everything('shop'), $was, "killed before $what: the database is as it was") unless $modified;
+    ok(scalar($server->beside('shop')), "killed before $what: the database is marked");
+    my $after = mongodb_backup($settings, $store, mongodb_url($server));
+    is($after->{done}{event}, 'done', '... a backup of it');
+    is($after->{done}{counts}{documents}, scalar(grep { /^"/ } split /\n/, $server->everything('shop')), '... of what is the customer\'s alone');
+    is(scalar(grep { /has not come to its end/ } @{ $after->{done}{notes} // [] }), $modified, '... which knows whether it is half replaced');
+    $server->age_mark('shop');
+    my $next = mongodb_restore($settings, $store, mongodb_url($server), $backup);
+    is($next->{done}{event}, 'done', '... the next restore') or diag explain $next->{done};
+    same_documents($server->everything('shop'), $before, '... is exact');
+    is_deeply([ $server->beside('shop') ], [], '... and leaves nothing');
+    return;
+}
+
+killed('the first document', 0, { match => '^insert shop custbackup_restore_a', hold => 1 });
+killed('an index', 0, { match => '^createIndexes', hold => 1 });
+killed('the second rename', 1, { match => $rename, nth => 2, hold => 1 }, $over);
+killed('the drop of what the backup has not', 1, { match => '^drop shop new', hold => 1 }, $over);
+killed('the functions', 1, { match => '^insert shop system.js', hold => 1 }, $over);
+
+# ---- two at once ----
+
+{
+    damage();
+    $proxy->rules({ match => '^insert shop custbackup_restore_b', nth => 1, delay => 7 }, $over);
+    my $first = start_mongodb_restore($settings, $store, mongodb_url($proxy), $backup);
+    tool_of($first, 'mongorestore');
+    my $second = mongodb_restore($settings, $store, mongodb_url($server), $backup);
+    is($second->{done}{reason}, 'target_busy', 'a second restore of the same database is refused') or diag explain $second->{done};
+    ok(!$second->{done}{target_modified}, '... and changes nothing');
+    my $done = last_event(run_mover($first));
+    is($done->{event}, 'done', 'the first one goes on') or diag explain $done;
+    same_documents($server->everything('shop'), $before, '... and is exact');
+}
+{
+    # Who was thought dead finds his mark gone.
+    my $was = damage();
+    $proxy->rules({ match => '^insert shop custbackup_restore_b', nth => 1, delay => 7 });
+    my $first = start_mongodb_restore($settings, $store, mongodb_url($proxy), $backup);
+    wait_for(sub { grep { /\[delay/ } $proxy->requests }, 20, 'the first restore inserts');
+    $server->say('shop {"update":"custbackup_restore_","updates":[{"q":{},"u":{"$set":{"attempt":"another"}}}]}');
+    my $done = last_event(run_mover($first));
+    is($done->{reason}, 'target_busy', 'a restore that another has taken over from ends') or diag explain $done;
+    same_documents($server->everything('shop'), $was, '... before it has changed anything');
+    ok(scalar($server->beside('shop')), '... and leaves what is the other one\'s');
+    # The other one died 18 of its 20 seconds ago.
+    $server->age_mark('shop', 18);
+    is(mongodb_restore($settings, $store, mongodb_url($server), $backup)->{done}{event}, 'done', 'a dead one is waited for, then swept');
+    same_documents($server->everything('shop'), $before, '... and the restore is exact');
+}
+
+done_testing();
