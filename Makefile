@@ -4,6 +4,9 @@
 #
 # `make help` lists the targets.
 
+# "" in the source tree; make -f ../Makefile in another directory builds there.
+SOURCE      := $(patsubst ./,,$(dir $(firstword $(MAKEFILE_LIST))))
+
 EXTENSION   = custbackup
 MODULE_big  = custbackup
 DATA_built  = sql/custbackup--1.0.sql
@@ -18,19 +21,18 @@ ifneq ($(filter $(BOOTSTRAPPED),$(MAKECMDGOALS)),)
 
 .PHONY: $(BOOTSTRAPPED)
 $(filter-out check-%,$(BOOTSTRAPPED)):
-	@test/bin/install-missing $@
-	@test/bin/$@ $(ARGS)
+	@$(SOURCE)test/bin/install-missing $@
+	@$(SOURCE)test/bin/$@ $(ARGS)
 
 check-17 check-18:
-	@EXTRA_PACKAGES=debootstrap test/bin/install-missing
-	@test/bin/check-release $(patsubst check-%,%,$@) $(ARGS)
+	@$(SOURCE)test/bin/check-release $(patsubst check-%,%,$@) $(ARGS)
 
 else
 
 PG_CONFIG   ?= pg_config
 PGXS        := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
-SOURCE      := $(if $(vpath_srcdir),$(vpath_srcdir)/)
-with_llvm    = no
+# Nothing here is worth inlining into queries.
+override with_llvm = no
 
 .DEFAULT_GOAL := all
 
@@ -44,6 +46,13 @@ REGRESS_OPTS = --inputdir=$(SOURCE)test --outputdir=build/regress
 endif
 include $(PGXS)
 -include $(OBJS:.o=.d)
+# Of another directory only the sources are looked for: what was built there belongs to another build.
+VPATH       :=
+vpath %.c $(patsubst %/,%,$(SOURCE))
+vpath %.control $(patsubst %/,%,$(SOURCE))
+$(OBJS): | $(CURDIR)/src/extension
+$(CURDIR)/src/extension:
+	mkdir -p $@
 else
 $(if $(filter-out help clean,$(or $(MAKECMDGOALS),all)),$(error $(PG_CONFIG) or the server's development files are missing; test/bin/install-missing installs what a build needs, or name another PG_CONFIG))
 endif

@@ -18,5 +18,8 @@ export UNIT_DIR="$workspace/unit"
 # Servers that test/bin/build-tools has built.
 CUSTBACKUP_TOOLS=${CUSTBACKUP_TOOLS:-$(dirname "$("$source_dir/test/bin/build-tools" --dir)")}
 export CUSTBACKUP_TOOLS
+# And those of the other Debian.
+CUSTBACKUP_CHROOTS=$(dirname "$("$source_dir/test/bin/check-release" 17 --root)")
+export CUSTBACKUP_CHROOTS
 chown -R "$test_user" "$workspace" "$PG_TEST_PORT_DIR" 2>/dev/null || true
 cd "$workspace/run" || exit 1

@@ -3,14 +3,15 @@
 # returns non-zero when one failed.
 
 run_unit_tests() {
-    as_user prove --nocolor "$@"
+    as_user prove --nocolor --directives ${PROVE_JOBS:+-j$PROVE_JOBS} "$@"
 }
 
 # prove is content with no test at all; we are not. What a test died of stands in its own log alone.
+# --directives: skipped tests are named.
 run_perl_tests() {
     [ $# -gt 0 ] || { echo 'no test was named' >&2; return 1; }
     rm -rf "$workspace/run/tmp_check"
-    (cd "$workspace/run" && as_user prove --nocolor --timer ${PROVE_JOBS:+-j$PROVE_JOBS} $(printf "$workspace/source/%s\n" "$@")) && return 0
+    (cd "$workspace/run" && as_user prove --nocolor --timer --directives ${PROVE_JOBS:+-j$PROVE_JOBS} $(printf "$workspace/source/%s\n" "$@")) && return 0
     for log in $(grep -lE '^not ok|\.(t|pm) line [0-9]+\.?$' "$workspace"/run/tmp_check/log/regress_log_* 2>/dev/null); do
         printf -- '-- the end of %s\n' "${log##*/}"
         tail -n 25 "$log"

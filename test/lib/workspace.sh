@@ -26,8 +26,15 @@ as_user() {
     fi
 }
 
+# build [--in DIRECTORY] TARGETS...: in the source tree, or in another directory below it.
 build() {
-    make -C "$source_dir" -s -j"$(nproc)" PG_CONFIG="$PG_CONFIG" "$@" || exit 1
+    local place="-C $source_dir"
+    if [ "$1" = --in ]; then
+        mkdir -p "$source_dir/$2"
+        place="-C $source_dir/$2 -f $source_dir/Makefile"
+        shift 2
+    fi
+    make $place -s -j"$(nproc)" PG_CONFIG="$PG_CONFIG" "$@" || exit 1
 }
 
 # make_workspace NAME: sets $workspace, $pg_bin and PATH.
