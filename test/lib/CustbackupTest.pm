@@ -12,6 +12,7 @@ use strict;
 use warnings;
 
 use Exporter 'import';
+use File::Copy ();
 use IPC::Run ();
 use JSON::PP ();
 use PostgreSQL::Test::Cluster;
@@ -25,7 +26,7 @@ our @EXPORT = qw(
     make_key encrypt_url new_uuid
     run_mover start_mover backup_job restore_job mover_settings events_of last_event
     start_control add_resource wait_for wait_for_job
-    processes_matching movers_running free_port percent_encode
+    processes_matching movers_running tools_of free_port percent_encode
 );
 
 # Whatever the locale of whoever runs the tests.
@@ -281,7 +282,7 @@ sub start_control
     $node->{store_dir} = "$directory/store";
     $node->{database}  = $option{database} // 'control';
     my $preload   = ($option{preload} // 1) ? "shared_preload_libraries = 'custbackup'" : '';
-    my $bin       = $option{mover} // $mover;
+    my $bin       = $node->{mover} = $option{mover} // own_mover($directory);
     $node->append_conf('postgresql.conf', <<"CONF" . ($option{conf} // ''));
 $preload
 max_worker_processes = 16
@@ -301,6 +302,15 @@ CONF
             "INSERT INTO custbackup.stores (name, url, is_default) VALUES ('default', 'file://$node->{store_dir}', true)");
     }
     return $node;
+}
+
+# The mover by another name, so that a control plane's movers can be told from those of other tests.
+sub own_mover
+{
+    my ($directory) = @_;
+    my $name = "$directory/custbackup";
+    link $mover, $name or File::Copy::copy($mover, $name) && chmod(0755, $name) or die "$name: $!";
+    return $name;
 }
 
 # Registers a resource; returns its id.  Options: id, token, team_id, tier, type, status, ciphertext.
@@ -368,10 +378,24 @@ sub processes_matching
     return grep { $_ != $$ } @found;
 }
 
-# Pids of living processes that run this test's own mover, and of nobody else's.
+# Pids of living processes that run this control plane's mover.
 sub movers_running
 {
-    return grep { (readlink("/proc/$_/exe") // '') eq $mover } map { m{(\d+)$} } glob '/proc/[0-9]*';
+    my ($control) = @_;
+    return grep { (readlink("/proc/$_/exe") // '') eq $control->{mover} } map { m{(\d+)$} } glob '/proc/[0-9]*';
+}
+
+# Pids of the tools that movers have sent to this customer's server: other tests run some, too.
+sub tools_of
+{
+    my ($node) = @_;
+    my $place = 'PGPORT=' . $node->port;
+    return grep {
+        my $environment = "/proc/$_/environ";
+        my $text = '';
+        if (open my $fh, '<', $environment) { local $/; $text = <$fh> // '' }
+        $text =~ /(^|\0)\Q$place\E\0/ && $text =~ /(^|\0)PGAPPNAME=custbackup\0/;
+    } processes_matching(qr/^(pg_dump|pg_restore|psql) /);
 }
 
 sub free_port

@@ -215,6 +215,26 @@ sub client
     return $client;
 }
 
+# 'Redis 7.0', 'Valkey 8.1'.
+sub version
+{
+    my ($self) = @_;
+    my $info = $self->client->do('INFO', 'server');
+    return "Valkey $1" if $info =~ /^valkey_version:(\d+\.\d+)/m;
+    return $info =~ /^redis_version:(\d+\.\d+)/m ? "Redis $1" : die $info;
+}
+
+# The version of RDB that it writes: a payload's last bytes but for its checksum.
+sub rdb_version
+{
+    my ($self) = @_;
+    my $client = $self->client;
+    $client->do('SET', 'probe', 1);
+    my $payload = $client->do('DUMP', 'probe');
+    $client->do('DEL', 'probe');
+    return unpack 'v', substr $payload, -10, 2;
+}
+
 # One line a key of every database: number, key, type, encoding, expiry in ms, digest of the value.
 # Options: database (that one alone), skip (a pattern of keys to pass over).
 sub everything

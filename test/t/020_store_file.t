@@ -247,6 +247,6 @@ wait_for(sub { scalar(my @files = files_of("$store/cancelled")) }, 20, 'the uplo
 kill 'TERM', $run->{pid};
 like_failure(run_mover($run), 'cancelled', qr/./, 'a cancelled backup');
 is_deeply([ files_of("$store/cancelled") ], [], 'leaves nothing');
-is_deeply([ processes_matching(qr/pg_dump.*shop/) ], [], 'and no tool');
+is_deeply([ tools_of($customer) ], [], 'and no tool');
 
 done_testing();

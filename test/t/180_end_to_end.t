@@ -143,6 +143,6 @@ unlike($log, qr/\Q$password\E|s3cret|\Q$key\E/, 'but has no password in it, and 
 my $dump = '';
 IPC::Run::run([ 'pg_dump', '--data-only', '-h', $control->host, '-p', $control->port, $database ], '>', \$dump);
 unlike($dump, qr/s3cret/, 'no password in the control database');
-is(join(' ', movers_running()), '', 'no mover is left');
+is(join(' ', movers_running($control)), '', 'no mover is left');
 
 done_testing();

@@ -26,7 +26,7 @@ sub let_go { $locker->query_safe('ROLLBACK'); $locker->quit }
 sub movers
 {
     my $worker = worker_pid($control);
-    return grep { parent_of($_) == $worker } processes_matching(qr/\Q$mover\E run --settings-fd=3/);
+    return grep { parent_of($_) == $worker } processes_matching(qr/\Q$control->{mover}\E run --settings-fd=3/);
 }
 
 sub dumps

@@ -1,5 +1,5 @@
-# Redis 7.0, Redis 8 and Valkey, from one to the other.  The newer servers are those of a Debian 13 in
-# CUSTBACKUP_CHROOTS (where `make check-17` makes one); without it there is nothing to compare.
+# Redis 7.0, Redis 8 and Valkey, from one to the other: this machine's own, and those of a Debian 13 in
+# CUSTBACKUP_CHROOTS (test/bin/check-release makes one).
 use strict;
 use warnings;
 use FindBin;
@@ -9,7 +9,7 @@ use RedisTest;
 use Test::More;
 
 my ($settings, $store, $directory) = mover_settings();
-my $trixie = ($ENV{CUSTBACKUP_CHROOTS} // ($ENV{XDG_CACHE_HOME} // "$ENV{HOME}/.cache") . '/custbackup-chroots') . '/trixie';
+my $trixie = ($ENV{CUSTBACKUP_CHROOTS} // '/var/cache/custbackup-chroots') . '/trixie';
 
 # A program of the other Debian, by its own loader and libraries.
 sub foreign
@@ -33,15 +33,21 @@ sub append_to_file
     close $fh or die $!;
 }
 
-my %binary = (redis7 => undef, redis8 => scalar foreign('redis-server'), valkey => scalar foreign('valkey-server'));
-plan skip_all => "no Redis 8 or Valkey in $trixie" if !grep { defined } values %binary;
-
-my %server;
-for my $name (sort keys %binary)
+# 'Redis 8.0' => program; undef: the one that start_redis() finds.
+my %binary;
+for my $program (undef, (grep { -x } '/usr/bin/valkey-server'), foreign('redis-server'), foreign('valkey-server'))
 {
-    next if $name ne 'redis7' && !$binary{$name};
-    $server{$name} = start_redis($binary{$name} ? (binary => $binary{$name}) : ());
+    my $server = start_redis($program ? (binary => $program) : ());
+    my $name = $server->version;
+    $binary{$name} //= { program => $program, server => $server, rdb => $server->rdb_version };
 }
+plan skip_all => "one Redis alone, and no other in $trixie" if keys %binary < 2;
+
+sub start_one { my ($name) = @_; return start_redis($binary{$name}{program} ? (binary => $binary{$name}{program}) : ()) }
+
+my %server = map { $_ => $binary{$_}{server} } keys %binary;
+my %rdb = map { $_ => $binary{$_}{rdb} } keys %binary;
+note(explain(\%rdb));
 
 # Type and encoding may differ from one to the other; what is in a key may not.
 sub contents
@@ -52,7 +58,6 @@ sub contents
       $server->everything;
 }
 
-my %rdb = (redis7 => 10, redis8 => 12, valkey => 11);
 for my $from (sort keys %server)
 {
     $server{$from}->client->do('FLUSHALL');
@@ -61,12 +66,12 @@ for my $from (sort keys %server)
     my $backup = redis_backup($settings, $store, redis_url($server{$from}));
     is($backup->{done}{event}, 'done', "$from: backup") or diag explain $backup->{done};
     is($backup->{done}{counts}{rdb_version}, $rdb{$from}, "$from: RDB version");
-    like($backup->{done}{server}, $from eq 'valkey' ? qr/^Valkey \d/ : qr/^Redis \d/, "$from: named");
+    like($backup->{done}{server}, qr/^\Q$from\E\./, "$from: named");
     my $scanned = redis_backup($settings, $store, redis_url($server{$from}, database => 0));
     is($scanned->{done}{consistency}, 'per key', "$from: database 0 key by key");
     for my $to (sort keys %server)
     {
-        my $target = start_redis($binary{$to} ? (binary => $binary{$to}) : ());
+        my $target = start_one($to);
         for my $way ($backup, $scanned)
         {
             my $url = redis_url($target, $way == $scanned ? (database => 0) : ());
