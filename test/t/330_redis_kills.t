@@ -177,12 +177,15 @@ sub proxy
         {
             my $server = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $target->{port}) or last;
             my $select = IO::Select->new($client, $server);
+            my $swaps = 0;
             CONNECTION: while (1)
             {
                 for my $from ($select->can_read)
                 {
                     sysread $from, my $bytes, 65536 or last CONNECTION;
-                    if ($from == $client && $bytes =~ /\$4\r\nEXEC\r\n/)
+                    # The preflight's EXEC is of an empty transaction, its SWAPDB of one that is dropped.
+                    $swaps += () = $bytes =~ /\$6\r\nSWAPDB\r\n/g if $from == $client;
+                    if ($from == $client && $swaps > 1 && $bytes =~ /\$4\r\nEXEC\r\n/)
                     {
                         syswrite $server, $bytes if $mode ne 'not sent';
                         sleep 0.3;
