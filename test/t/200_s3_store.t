@@ -3,6 +3,7 @@
 use strict;
 use warnings;
 
+use MemoryTest;
 use PostgreSQL::Test::Utils;
 use S3Test;
 use Test::More;
@@ -135,7 +136,7 @@ for my $server (@servers)
         my $key = new_key();
         my $put = store({ stdin => $files{ 26 * MIB + 17 }, settings => $settings }, 'put', $url, $key);
         is($put->{bytes}, 26 * MIB + 17, "$name: parts beyond the memory budget");
-        cmp_ok($put->{max_rss_kib}, '<', (16 + 32) * 1024, "  stay within budget plus 32 MiB ($put->{max_rss_kib} KiB)");
+        memory_is_below($put->{max_rss_kib}, (16 + 32) * 1024, '  stay within budget plus 32 MiB');
         is(store({}, 'get', $url, $key)->{sha256}, file_sha256($files{ 26 * MIB + 17 }), '  and arrive');
     }
 

@@ -4,6 +4,7 @@ use warnings;
 
 use FaultProxy;
 use IO::Socket::INET;
+use MemoryTest;
 use PostgreSQL::Test::Utils;
 use S3Test;
 use Test::More;
@@ -135,7 +136,7 @@ for my $what (sort keys %strange)
         like($result->{reason}, qr/^(store|upload)$/, "$what: $operation fails") or diag explain $result;
         like($result->{detail}, $sentence, "$what: $operation says why") if $sentence;
         cmp_ok(time - $begun, '<', 20, "$what: $operation ends in time");
-        cmp_ok($result->{max_rss_kib}, '<', 64 * 1024, "$what: $operation stays small");
+        memory_is_below($result->{max_rss_kib}, 64 * 1024, "$what: $operation stays small");
     }
     kill 'KILL', $pid;
 }

@@ -2,6 +2,7 @@
 use strict;
 use warnings;
 
+use MemoryTest;
 use PostgreSQL::Test::Utils;
 use S3Test;
 use Test::More;
@@ -24,10 +25,10 @@ for my $server (start_s3_servers())
     my $put = store({ stdin => $sparse }, 'put', $url, $key);
     is($put->{bytes}, 3 * GIB + 1, "$server->{name}: 3 GiB and a byte are stored") or diag explain $put;
     is($put->{sha256}, $sha256, '  all of them were sent');
-    cmp_ok($put->{max_rss_kib}, '<', (64 + 32) * 1024, "  within the budget plus 32 MiB ($put->{max_rss_kib} KiB)");
+    memory_is_below($put->{max_rss_kib}, (64 + 32) * 1024, '  within the budget plus 32 MiB');
     my $get = store({}, 'get', $url, $key);
     is($get->{sha256}, $sha256, '  and come back');
-    cmp_ok($get->{max_rss_kib}, '<', 48 * 1024, "  in little memory ($get->{max_rss_kib} KiB)");
+    memory_is_below($get->{max_rss_kib}, 48 * 1024, '  in little memory');
     is(store({}, 'remove', $url, $key)->{reason}, undef, '  and are removed');
 }
 
