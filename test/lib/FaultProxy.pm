@@ -26,6 +26,7 @@ use strict;
 use warnings;
 
 use Fcntl qw(:flock SEEK_SET);
+use IO::Select;
 use IO::Socket::INET;
 use JSON::PP ();
 use POSIX ();
@@ -38,34 +39,60 @@ sub start
     my $listener = IO::Socket::INET->new(Listen => 64, LocalAddr => '127.0.0.1', ReuseAddr => 1) or die "listen: $@";
     my $self = bless {
         upstream => $upstream, port => $listener->sockport, log => "$directory/proxy.log",
-        counters => "$directory/proxy.counters", connections => "$directory/proxy.connections"
+        counters => "$directory/proxy.counters", renewed => "$directory/proxy.renewed"
     }, $class;
+    $self->{listener} = $listener;
     $self->rules(@rules);
+    # Before there is anybody whom the signal could meet unprepared.
+    local $SIG{USR1} = sub { $self->{renew} = 1 };
     my $pid = fork // die "fork: $!";
     if ($pid == 0)
     {
         POSIX::setpgid(0, 0);
-        $SIG{CHLD} = 'IGNORE';
-        $SIG{PIPE} = 'IGNORE';
-        $SIG{TERM} = 'DEFAULT';
-        while (1)
+        $self->accept_connections;
+        POSIX::_exit(0);
+    }
+    POSIX::setpgid($pid, $pid);
+    close $listener;
+    delete $self->{listener};
+    $self->{pid} = $pid;
+    return $self;
+}
+
+# The proxy's first process.  At a SIGUSR1 everybody of before goes, those too whom nobody has taken yet.
+sub accept_connections
+{
+    my ($self) = @_;
+    my $listener = $self->{listener};
+    my %children;
+    $SIG{PIPE} = 'IGNORE';
+    $SIG{TERM} = 'DEFAULT';
+    $listener->blocking(0);
+    while (1)
+    {
+        IO::Select->new($listener)->can_read(0.02) unless $self->{renew};
+        my $client = $listener->accept;
+        if ($client && !$self->{renew})
         {
-            my $client = $listener->accept or next;
+            $client->blocking(1);
             my $child = fork // next;
             if ($child == 0)
             {
                 close $listener;
-                if (open my $fh, '>>', $self->{connections}) { print $fh "$$\n"; close $fh }
+                $SIG{USR1} = 'DEFAULT';
                 eval { $self->serve($client) };
                 POSIX::_exit(0);
             }
-            close $client;
+            $children{$child} = 1;
         }
+        while ((my $ended = waitpid -1, POSIX::WNOHANG()) > 0) { delete $children{$ended} }
+        next if !$self->{renew} || $client;
+        kill 'KILL', keys %children;
+        waitpid $_, 0 for keys %children;
+        %children = ();
+        $self->{renew} = 0;
+        _write($self->{renewed}, 'yes');
     }
-    POSIX::setpgid($pid, $pid);
-    close $listener;
-    $self->{pid} = $pid;
-    return $self;
 }
 
 sub endpoint { return "http://127.0.0.1:$_[0]{port}" }
@@ -75,11 +102,12 @@ sub rules
 {
     my ($self, @rules) = @_;
     # What is still under way for somebody who has gone would count as a request of the next.
-    if (open my $fh, '<', $self->{connections})
+    if ($self->{pid})
     {
-        kill 'KILL', map { $_ + 0 } <$fh>;
+        unlink $self->{renewed};
+        kill 'USR1', $self->{pid};
+        sleep 0.002 until -s $self->{renewed} || waitpid($self->{pid}, POSIX::WNOHANG()) != 0;
     }
-    _write($self->{connections}, '');
     _write($self->{log}, '');
     _write($self->{counters}, JSON::PP::encode_json({ rules => \@rules, seen => [ (0) x @rules ] }));
     return;
@@ -132,7 +160,7 @@ sub choose
     for my $i (0 .. $#{ $state->{rules} })
     {
         my $rule = $state->{rules}[$i];
-        next if $line !~ /$rule->{match}/ && defined $rule->{match};
+        next if defined $rule->{match} && $line !~ /$rule->{match}/;
         $state->{seen}[$i]++;
         $chosen //= $rule if !defined $rule->{nth} || $rule->{nth} == $state->{seen}[$i];
     }

@@ -279,6 +279,13 @@ set_request_options(HttpExchange *exchange)
 	/* Only the word that is sent; what libcurl does was set above. */
 	if (strcmp(request->method, "HEAD") != 0)
 		curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
+	/*
+	 * Where a connection that was used before breaks without an answer, libcurl sends
+	 * the request once more by itself.  What must not be done twice unnoticed goes by
+	 * a new connection.
+	 */
+	if (strcmp(request->method, "POST") == 0)
+		curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
 }
 
 HttpExchange *
