@@ -38,6 +38,7 @@ txn_pin_settings(void)
 		const char *name;
 		const char *value;
 	} pinned[] = {
+		{"role", "none"},
 		{"search_path", "pg_catalog, pg_temp"},
 		{"lock_timeout", LOCK_LIMIT},
 		{"statement_timeout", "0"},

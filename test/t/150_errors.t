@@ -123,6 +123,7 @@ SQL
 # ---- settings of role and database cannot get in the way
 {
     $node->safe_psql($db, <<"SQL");
+ALTER DATABASE $db SET role = 'platform';
 ALTER DATABASE $db SET search_path = 'nowhere';
 ALTER DATABASE $db SET default_transaction_read_only = on;
 ALTER DATABASE $db SET default_transaction_isolation = 'serializable';
@@ -132,7 +133,7 @@ SQL
     $node->safe_psql('postgres', "SELECT pg_terminate_backend($worker)");
     wait_for(sub { my $pid = worker_pid($node); $pid && $pid ne $worker }, 15, 'worker');
     # The test's own sessions override them.
-    local $ENV{PGOPTIONS} = '-c statement_timeout=0 -c default_transaction_read_only=off';
+    local $ENV{PGOPTIONS} = '-c role=none -c statement_timeout=0 -c default_transaction_read_only=off';
     my $job = $node->safe_psql($db, "SELECT custbackup.request_backup(id) FROM custbackup.resources WHERE token LIKE 'ok.%' LIMIT 1");
     ok(await($node, $job, 'ok', 15), 'the worker pins its own settings');
 }
