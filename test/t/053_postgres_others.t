@@ -12,7 +12,7 @@ use Test::More;
 
 # Whatever the databases set, the test's own sessions work.
 $ENV{PGOPTIONS} = '-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 -c default_transaction_read_only=off -c search_path=public';
-my $node = start_customer(conf => "wal_level = logical\nmax_prepared_transactions = 5\n");
+my $node = start_customer(conf => "wal_level = logical\nmax_prepared_transactions = 5\nallow_in_place_tablespaces = on\n");
 my ($settings, $store, $directory) = mover_settings();
 my $databases = 0;
 
@@ -111,7 +111,7 @@ rewinds(
     name => 'schemas of ours that others live in',
     before => [
         app => q{CREATE SCHEMA "a house" CREATE TABLE t (i int); COMMENT ON SCHEMA "a house" IS 'as it was; once'; GRANT USAGE ON SCHEMA "a house" TO reader;
-            CREATE SCHEMA bare CREATE TABLE t (i int)},
+            CREATE SCHEMA bare CREATE TABLE t (i int, n int GENERATED ALWAYS AS IDENTITY)},
         postgres => q{CREATE TABLE "a house".theirs (i int); GRANT SELECT ON "a house".theirs TO app; INSERT INTO "a house".theirs VALUES (1);
             ALTER DEFAULT PRIVILEGES FOR ROLE other IN SCHEMA bare GRANT SELECT ON TABLES TO reader} ],
     after => [ app => q{REVOKE USAGE ON SCHEMA "a house" FROM reader; GRANT ALL ON SCHEMA "a house" TO someone; COMMENT ON SCHEMA "a house" IS NULL;
@@ -125,6 +125,11 @@ rewinds(
     name => 'a superuser with event triggers', as => { role => 'almighty', password => 'almighty-one' },
     before => [ almighty => q{CREATE TABLE t (i int); CREATE FUNCTION fire() RETURNS event_trigger LANGUAGE plpgsql AS $$BEGIN END$$;
         CREATE EVENT TRIGGER firing ON ddl_command_end EXECUTE FUNCTION fire(); CREATE PUBLICATION everything FOR ALL TABLES;
+        CREATE SCHEMA s; CREATE TEXT SEARCH PARSER s.p (START = prsd_start, GETTOKEN = prsd_nexttoken, END = prsd_end, LEXTYPES = prsd_lextype);
+        CREATE ACCESS METHOD am TYPE INDEX HANDLER bthandler; CREATE TYPE s.b;
+        CREATE FUNCTION s.b_in(cstring) RETURNS s.b LANGUAGE internal STRICT IMMUTABLE AS 'int4in';
+        CREATE FUNCTION s.b_out(s.b) RETURNS cstring LANGUAGE internal STRICT IMMUTABLE AS 'int4out';
+        CREATE TYPE s.b (INPUT = s.b_in, OUTPUT = s.b_out, LIKE = int);
         CREATE TABLE other_table (i int); ALTER TABLE other_table OWNER TO other} ],
     after => [ almighty => q{DROP EVENT TRIGGER firing; DROP FUNCTION fire(); DROP TABLE t; DROP TABLE other_table;
         CREATE FUNCTION forbid() RETURNS event_trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'nothing is dropped here'; END$$;
@@ -134,6 +139,34 @@ rewinds(
     before => [ postgres => q{ALTER DATABASE DATABASE_NAME OWNER TO team; ALTER ROLE member IN DATABASE DATABASE_NAME SET role = 'team';
             SET ROLE team; CREATE TABLE t (i int); CREATE SCHEMA s CREATE TABLE u (i int); GRANT SELECT ON t TO reader} ],
     after => [ postgres => 'SET ROLE team; DROP SCHEMA s CASCADE; INSERT INTO t VALUES (1); CREATE TABLE later (i int)' ]);
+
+rewinds(
+    name => 'a schema public of one\'s own',
+    before => [ postgres => 'ALTER SCHEMA public OWNER TO app', app => 'CREATE TABLE t (i int); GRANT USAGE ON SCHEMA public TO reader' ],
+    after => [ app => 'DROP SCHEMA public CASCADE' ]);
+rewinds(
+    name => 'a schema public that changed hands',
+    before => [ app => 'CREATE TABLE t (i int)' ],
+    after => [ app => 'ALTER SCHEMA public OWNER TO app; INSERT INTO t VALUES (1)' ]);
+
+# ---- a tablespace that is closed to the customer: the rows come back, elsewhere
+
+{
+    admin(q{CREATE TABLESPACE fast LOCATION ''});
+    my $made = prepare(name => 'a tablespace', before => [ app => 'CREATE TABLE t AS SELECT 1 AS i', postgres => 'ALTER TABLE t SET TABLESPACE fast' ],
+        after => [ app => 'DELETE FROM t' ]);
+    my $event = last_event(run_mover($settings, $made->{job}));
+    is($event->{event}, 'done', 'a tablespace in which the role may not create: the rewind') or diag(explain($event));
+    is_deeply($event->{left_alone}, [ 'tablespaces of the backup are not used: fast is not there, or role "app" may not create in it' ], 'it is told');
+    is(admin('SELECT i FROM t', $made->{database}), '1', 'and the rows are back');
+}
+
+# ---- names that mean something to psql
+
+rewinds(
+    name => 'columns that are called as variables of psql',
+    before => [ app => q{DO $$BEGIN CREATE TABLE t (a int[], "USER" int, "PORT" int, CHECK (a[1:"USER"] IS NOT NULL AND a[1:"PORT"] IS NOT NULL)); END$$} ],
+    after => [ app => q{INSERT INTO t VALUES ('{1}', 1, 1)} ]);
 
 # ---- encodings
 

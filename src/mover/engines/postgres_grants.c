@@ -153,17 +153,26 @@ object_statement(const TocEntry *entry, const char *before, const char *after)
 	return asprintf(&statement, "%s%.*s%s", before, (int) length, drop, after) < 0 ? NULL : statement;
 }
 
+/* Returns malloc'ed ' OWNER TO "role"'; NULL: no memory. */
+static char *
+owner_clause(const char *name)
+{
+	char *role = quote_role(name);
+	char *clause = NULL;
+
+	if (role != NULL && asprintf(&clause, " OWNER TO %s", role) < 0)
+		clause = NULL;
+	free(role);
+	return clause;
+}
+
 static bool
 add_owner(PostgresGrants *grants, const TocEntry *entry, Failure *failure)
 {
-	char *role = quote_role(entry->owner);
-	char *to_role = NULL;
+	char *to_role = owner_clause(entry->owner);
 	char *statement = NULL;
 	bool  good;
 
-	if (role == NULL || asprintf(&to_role, " OWNER TO %s", role) < 0)
-		to_role = NULL;
-	free(role);
 	if (to_role == NULL)
 		return failure_no_memory(failure);
 	if (entry->class == TOC_BLOB_METADATA)
@@ -313,17 +322,33 @@ add_comment(PostgresGrants *grants, const PostgresPlan *plan, const TocEntry *sc
 	return add_definition(grants, instead, failure);
 }
 
+/* public has no drop statement that would name it. */
+static bool
+add_public_owner(PostgresGrants *grants, const char *owner, Failure *failure)
+{
+	char *to_owner = owner_clause(owner);
+	char *statement = NULL;
+
+	if (to_owner != NULL && asprintf(&statement, "ALTER SCHEMA public%s", to_owner) < 0)
+		statement = NULL;
+	free(to_owner);
+	return add_statement(grants, statement, failure);
+}
+
 static bool
 collect_public(PostgresGrants *grants, PostgresPlan *plan, Failure *failure)
 {
-	/* As initdb leaves it since 15; an older server has no such role, and says so. */
+	const char *owner = postgres_plan_public_owner(plan->backup);
+	const char *present =
+		plan->creates_public ? plan->target->role : postgres_plan_public_owner(plan->present);
+
+	/* As initdb leaves it since 15 */
 	if (plan->creates_public &&
-		!add_definition(
-			grants, "GRANT USAGE ON SCHEMA public TO PUBLIC; ALTER SCHEMA public OWNER TO pg_database_owner",
-			failure))
+		!add_definition(grants, "GRANT USAGE ON SCHEMA public TO PUBLIC", failure))
 		return false;
-	/* initdb's own comment pg_dump leaves out. */
+	/* What was the old owner's becomes the new one's, grants included.  initdb's own comment pg_dump leaves out. */
 	return add_resets(grants, plan->target, "public", failure) &&
+		   (same_text(owner, present) || add_public_owner(grants, owner, failure)) &&
 		   add_comment(grants, plan, NULL, "COMMENT ON SCHEMA public IS 'standard public schema'", failure);
 }
 

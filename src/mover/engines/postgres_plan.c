@@ -82,6 +82,9 @@ drops_entry(const PostgresPlan *plan, const TocEntry *entry)
 		case TOC_EXTENSION:
 			return drops_extension(plan, entry);
 		case TOC_EVENT_TRIGGER:
+		case TOC_ACCESS_METHOD: /* these three have no owner */
+		case TOC_TEXT_SEARCH_PARSER:
+		case TOC_TEXT_SEARCH_TEMPLATE:
 			return plan->target->superuser;
 		case TOC_SUBSCRIPTION:
 		case TOC_BLOB:
@@ -370,27 +373,36 @@ public_attribute(const PostgresArchive *archive, TocClass class)
 	return "";
 }
 
-/* pg_dump writes no CREATE for a schema public that is as initdb made it. */
+/* pg_dump writes nothing for a schema public that is as initdb made it, and never its CREATE. */
 static bool
 uses_new_public(const PostgresPlan *plan)
 {
-	bool uses = false;
-
 	for (size_t i = 0; i < plan->backup->entry_count; i++)
 	{
 		const TocEntry *entry = &plan->backup->entries[i];
 
-		if (postgres_entry_is_public(entry))
-			return false;
-		uses = uses || (plan->chosen[i] && same_text(entry->namespace, "public"));
+		if (postgres_entry_is_public(entry) || (plan->chosen[i] && same_text(entry->namespace, "public")))
+			return true;
 	}
-	return uses;
+	return false;
+}
+
+const char *
+postgres_plan_public_owner(const PostgresArchive *archive)
+{
+	for (size_t i = 0; i < archive->entry_count; i++)
+	{
+		if (postgres_entry_is_public(&archive->entries[i]))
+			return text_or_empty(archive->entries[i].owner);
+	}
+	return "pg_database_owner";
 }
 
 static bool
 compare_public(PostgresPlan *plan, Failure *failure)
 {
 	plan->public_differs =
+		!same_text(postgres_plan_public_owner(plan->present), postgres_plan_public_owner(plan->backup)) ||
 		!same_text(public_attribute(plan->present, TOC_ACL), public_attribute(plan->backup, TOC_ACL)) ||
 		!same_text(public_attribute(plan->present, TOC_COMMENT), public_attribute(plan->backup, TOC_COMMENT));
 	if (!plan->target->has_public)
@@ -399,7 +411,31 @@ compare_public(PostgresPlan *plan, Failure *failure)
 		return true;
 	plan->public_differs = false;
 	return postgres_plan_note(plan, failure,
-							  "grants and comment of schema public stay: it is another role's");
+							  "owner, grants and comment of schema public stay: it is another role's");
+}
+
+/* pg_restore knows them all or none: better all in one place than no restore. */
+static bool
+judge_tablespaces(PostgresPlan *plan, Failure *failure)
+{
+	if (plan->mode == RESTORE_CLONE)
+	{
+		plan->ignores_tablespaces = true;
+		return true;
+	}
+	for (size_t i = 0; i < plan->backup->entry_count; i++)
+	{
+		const char *name = text_or_empty(plan->backup->entries[i].tablespace);
+
+		if (!plan->chosen[i] || name[0] == '\0' || postgres_target_may_fill(plan->target, name))
+			continue;
+		plan->ignores_tablespaces = true;
+		return postgres_plan_note(plan, failure,
+								  "tablespaces of the backup are not used: %s is not there, or role \"%s\" "
+								  "may not create in it",
+								  name, plan->target->role);
+	}
+	return true;
 }
 
 bool
@@ -414,7 +450,8 @@ postgres_plan_make(PostgresPlan *plan, PostgresSession *session, Failure *failur
 		plan->reset == NULL)
 		return failure_no_memory(failure);
 	return plan_drops(plan, failure) && plan_choices(plan, failure) &&
-		   postgres_preflight(plan, session, failure) && compare_public(plan, failure);
+		   postgres_preflight(plan, session, failure) && compare_public(plan, failure) &&
+		   judge_tablespaces(plan, failure);
 }
 
 void

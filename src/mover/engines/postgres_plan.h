@@ -39,7 +39,8 @@ typedef struct PostgresPlan
 	bool				  *chosen;		   /* [i]: pg_restore puts the backup's entry i back */
 	bool				  *reset;		   /* [i]: the backup's entry i is a schema of ours that stays */
 	bool				   creates_public; /* schema public is gone, and the backup has objects in it */
-	bool				   public_differs; /* grants or comment of schema public are to be set anew */
+	bool				   public_differs; /* owner, grants or comment of schema public are to be set anew */
+	bool				   ignores_tablespaces;
 	json_t				  *left_alone;	   /* array of sentences; the plan's */
 	size_t				   notes_left_out; /* for which it had no room */
 } PostgresPlan;
@@ -51,6 +52,9 @@ extern void postgres_plan_free(PostgresPlan *plan);
 /* One sentence for left_alone; made valid UTF-8 and one line. */
 extern bool postgres_plan_note(PostgresPlan *plan, Failure *failure, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* Whose schema public is in this archive; as initdb made it, it is no entry. */
+extern const char *postgres_plan_public_owner(const PostgresArchive *archive);
 
 /* A schema that is there and goes with all that is in it. */
 extern bool postgres_plan_drops_schema(const PostgresPlan *plan, const char *name);

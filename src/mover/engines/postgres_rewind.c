@@ -206,7 +206,7 @@ start_pg_restore(PostgresRewind *rewind, Failure *failure)
 	ChildSpec spec;
 
 	snprintf(list, sizeof(list), "/proc/self/fd/%d", rewind->list_fd);
-	if (rewind->context.job->mode == RESTORE_CLONE)
+	if (rewind->plan.ignores_tablespaces)
 		argv[7] = "--no-tablespaces";
 	postgres_fill_spec(rewind, &spec, argv, path, sizeof(path));
 	spec.stdin_pipe = true;

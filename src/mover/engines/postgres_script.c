@@ -56,6 +56,18 @@ write_settings(FILE *script, const PostgresPlan *plan, int server_version)
 			postgres_script_encoding(plan->present->encoding));
 }
 
+/* A base type takes its functions along: the one CASCADE that pg_dump writes. */
+static void
+write_drop(FILE *script, const TocEntry *entry)
+{
+	static const char function[] = "DROP FUNCTION ";
+
+	if (strncmp(entry->drop_statement, function, strlen(function)) == 0)
+		fprintf(script, "%sIF EXISTS %s\n", function, entry->drop_statement + strlen(function));
+	else
+		fprintf(script, "%s\n", entry->drop_statement);
+}
+
 /*
  * Large objects are no part of a schema's dump.  Default privileges have no drop
  * statement, and would be given to what is created anew.
@@ -68,7 +80,7 @@ write_drops(FILE *script, const PostgresPlan *plan)
 	for (size_t i = plan->present->entry_count; i > 0; i--)
 	{
 		if (plan->drops[i - 1])
-			fprintf(script, "%s\n", plan->present->entries[i - 1].drop_statement);
+			write_drop(script, &plan->present->entries[i - 1]);
 	}
 	fputs("SELECT pg_catalog.count(pg_catalog.lo_unlink(oid)) FROM pg_catalog.pg_largeobject_metadata"
 		  " WHERE pg_catalog.pg_has_role(lomowner, 'USAGE');\n",
@@ -97,7 +109,10 @@ static const char *const remaining_sql = "(SELECT pg_catalog.count(*) FROM pg_ca
 void
 postgres_script_drop(FILE *script, const PostgresPlan *plan, int server_version, const char *key)
 {
-	fputs("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;\n", script);
+	/* pg_dump writes a slice as [1:"USER"]; that is psql's spelling for the value of a variable, too. */
+	fputs("\\unset DBNAME\n\\unset HOST\n\\unset PORT\n\\unset USER\n\\unset VERSION\n"
+		  "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;\n",
+		  script);
 	write_settings(script, plan, server_version);
 	fprintf(script,
 			"SELECT '" POSTGRES_SAYS_BEGUN

@@ -49,6 +49,11 @@ static const char *const closed_schemas_sql =
 	"SELECT nspname FROM pg_catalog.pg_namespace WHERE NOT pg_catalog.has_schema_privilege(oid, 'CREATE')"
 	" ORDER BY nspname";
 
+static const char *const tablespaces_sql =
+	"SELECT spcname FROM pg_catalog.pg_tablespace WHERE pg_catalog.has_tablespace_privilege(oid, 'CREATE')"
+	" OR oid = (SELECT dattablespace FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"
+	" ORDER BY spcname";
+
 static const char *const unowned_sql =
 	"SELECT 'pg_catalog.pg_cast'::pg_catalog.regclass::pg_catalog.oid, c.oid FROM pg_catalog.pg_cast c"
 	" JOIN pg_catalog.pg_type s ON s.oid = c.castsource JOIN pg_catalog.pg_type t ON t.oid = c.casttarget"
@@ -146,6 +151,7 @@ postgres_target_ask(PostgresTarget *target, PostgresSession *session, Failure *f
 		{extensions_sql, &target->extensions},
 		{configuration_sql, &target->configuration},
 		{closed_schemas_sql, &target->closed_schemas},
+		{tablespaces_sql, &target->tablespaces},
 		{unowned_sql, &target->unowned},
 		{inherited_sql, &target->inherited},
 		{large_objects_sql, &target->kept_large_objects},
@@ -175,6 +181,7 @@ postgres_target_free(PostgresTarget *target)
 	PQclear(target->extensions);
 	PQclear(target->configuration);
 	PQclear(target->closed_schemas);
+	PQclear(target->tablespaces);
 	PQclear(target->unowned);
 	PQclear(target->inherited);
 	PQclear(target->kept_large_objects);
@@ -237,6 +244,12 @@ bool
 postgres_target_is_closed(const PostgresTarget *target, const char *schema)
 {
 	return find_sorted(target->closed_schemas, schema) >= 0;
+}
+
+bool
+postgres_target_may_fill(const PostgresTarget *target, const char *tablespace)
+{
+	return find_sorted(target->tablespaces, tablespace) >= 0;
 }
 
 bool

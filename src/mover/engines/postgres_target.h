@@ -32,6 +32,7 @@ typedef struct PostgresTarget
 	PGresult *extensions;		  /* name (sorted), schema, ours, has configuration tables */
 	PGresult *configuration;	  /* schema, table, extension */
 	PGresult *closed_schemas;	  /* names (sorted) of schemas in which we may not create */
+	PGresult *tablespaces;		  /* names (sorted) of those in which we may create */
 	PGresult *unowned;			  /* catalogue, oid of casts and transforms that are ours */
 	PGresult *inherited;		  /* oids of constraints that only their parent's drop can drop, ascending */
 	PGresult *kept_large_objects; /* oids of other owners' */
@@ -58,6 +59,9 @@ extern bool postgres_target_owns_object(const PostgresTarget *target, uint32_t c
 
 /* A schema that is there, and in which we may not create. */
 extern bool postgres_target_is_closed(const PostgresTarget *target, const char *schema);
+
+/* A tablespace that is there, and in which we may create. */
+extern bool postgres_target_may_fill(const PostgresTarget *target, const char *tablespace);
 
 /* A partition's part of a constraint: the server refuses to drop it for itself. */
 extern bool postgres_target_inherits_constraint(const PostgresTarget *target, uint32_t oid);
