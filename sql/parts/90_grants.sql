@@ -68,7 +68,28 @@ $$;
 COMMENT ON FUNCTION custbackup.grant_worker(regrole) IS
 	'For the role of the background worker (custbackup.role): a runner that also schedules and watches the leases of others';
 
-REVOKE ALL ON ALL TABLES IN SCHEMA custbackup FROM PUBLIC;
-REVOKE ALL ON ALL SEQUENCES IN SCHEMA custbackup FROM PUBLIC;
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA custbackup FROM PUBLIC;
-REVOKE ALL ON TYPE custbackup.reason, custbackup.policy FROM PUBLIC;
+-- Nobody but the owner has anything yet: neither PUBLIC, nor whom the database's ALTER DEFAULT PRIVILEGES favours.
+DO $$
+DECLARE
+	given record;
+BEGIN
+	FOR given IN
+		WITH made (kind, name, owner, acl) AS (
+			SELECT 'SCHEMA', n.oid::regnamespace::text, n.nspowner, coalesce(n.nspacl, acldefault('n', n.nspowner))
+			  FROM pg_namespace n WHERE n.oid = 'custbackup'::regnamespace
+			UNION ALL
+			SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::regclass::text, c.relowner, c.relacl
+			  FROM pg_class c WHERE c.relnamespace = 'custbackup'::regnamespace AND c.relkind IN ('r', 'v', 'S')
+			UNION ALL
+			SELECT 'FUNCTION', p.oid::regprocedure::text, p.proowner, coalesce(p.proacl, acldefault('f', p.proowner))
+			  FROM pg_proc p WHERE p.pronamespace = 'custbackup'::regnamespace
+			UNION ALL
+			SELECT 'TYPE', t.oid::regtype::text, t.typowner, coalesce(t.typacl, acldefault('T', t.typowner))
+			  FROM pg_type t WHERE t.typnamespace = 'custbackup'::regnamespace AND t.typelem = 0)
+		SELECT DISTINCT m.kind, m.name, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS grantee
+		  FROM made m CROSS JOIN LATERAL aclexplode(m.acl) a
+		 WHERE a.grantee <> m.owner
+	LOOP
+		EXECUTE format('REVOKE ALL ON %s %s FROM %s', given.kind, given.name, given.grantee);
+	END LOOP;
+END $$;

@@ -38,7 +38,7 @@ SELECT is(has_schema_privilege('tap_nobody', 'custbackup', 'USAGE'), false, 'PUB
 SELECT is(pg_temp.may_call('tap_nobody'), '{}', 'PUBLIC calls nothing');
 SELECT is(pg_temp.may_read('tap_nobody') || pg_temp.may_write('tap_nobody'), '{}', 'PUBLIC reads and writes nothing');
 SELECT is(count(*), 0::bigint, 'PUBLIC uses no type') FROM pg_type t
-	WHERE t.typnamespace = 'custbackup'::regnamespace AND (t.typtype = 'e' OR t.typname = 'policy') AND has_type_privilege('tap_nobody', t.oid, 'USAGE');
+	WHERE t.typnamespace = 'custbackup'::regnamespace AND has_type_privilege('tap_nobody', t.oid, 'USAGE');
 SELECT is(pg_temp.may_call('tap_api'), ARRAY['cancel', 'expire', 'reason_text', 'request_backup', 'request_restore', 'schedule_at', 'status_at', 'token_is_safe'], 'the API calls these');
 SELECT is(pg_temp.may_read('tap_api'), ARRAY['backups', 'progress', 'resources', 'restores', 'schedule', 'status'], 'and reads these');
 SELECT is(pg_temp.may_write('tap_api'), ARRAY['resources'], 'and writes resources');

@@ -88,6 +88,7 @@ fails('a list with this host in it', $url =~ s/\@/\@192.0.2.1,/r, 'bad_url', qr/
     settings => { allow_local_targets => JSON::PP::false });
 fails('a socket', 'postgresql://app@%2Ftmp/shop', 'bad_url', qr/Unix socket/);
 fails('options', "$url?options=-cx", 'bad_url', qr/"options"/);
+fails('an sslmode that is none', "$url?sslmode=required", 'bad_url', qr/invalid sslmode value: "required"/);
 
 # ---- TLS: the tools trust what we trust, and nothing of the operating system's user ------------------------
 

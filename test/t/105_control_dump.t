@@ -18,7 +18,19 @@ $node->safe_psql('postgres', 'CREATE ROLE api LOGIN');
 my $sql = sub { $node->safe_psql('control', 'SET client_min_messages = error; ' . shift) };
 
 $sql->(<<'SQL');
+CREATE ROLE "Everybody's reader";
+ALTER DEFAULT PRIVILEGES GRANT USAGE ON SCHEMAS TO "Everybody's reader";
+ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO "Everybody's reader";
+ALTER DEFAULT PRIVILEGES GRANT SELECT ON SEQUENCES TO "Everybody's reader";
+ALTER DEFAULT PRIVILEGES GRANT EXECUTE ON FUNCTIONS TO "Everybody's reader";
 CREATE EXTENSION custbackup;
+SQL
+is($sql->(q{SELECT count(*) FROM pg_class c CROSS JOIN LATERAL aclexplode(c.relacl) a WHERE c.relnamespace = 'custbackup'::regnamespace
+        AND a.grantee = '"Everybody''s reader"'::regrole;
+    SELECT has_schema_privilege('Everybody''s reader', 'custbackup', 'USAGE'), has_function_privilege('Everybody''s reader', 'custbackup.policies(uuid)', 'EXECUTE')}),
+    "0\nf|f", 'default privileges of the database give nobody anything of ours');
+$sql->(<<'SQL');
+DROP OWNED BY "Everybody's reader";
 SELECT custbackup.grant_api('api');
 INSERT INTO custbackup.stores (name, url, is_default) VALUES ('old', 's3://old', false), ('default', 'file:///var/backups', true);
 INSERT INTO custbackup.resources (id, token, team_id, tier, resource_type, connection_url)

@@ -155,6 +155,10 @@ explain_failure(const PostgresSession *session, const PostgresUrl *url, ConnStat
 		return failure_set(failure, REASON_AUTH,
 						   "%s asks for a password, and the URL of role \"%s\" has none", session->host,
 						   url->user);
+	/* It did not even begin to connect. */
+	if (reached == CONNECTION_BAD && strncmp(message, "invalid ", 8) == 0)
+		return failure_set(failure, REASON_BAD_URL,
+						   "a parameter of the URL has a value that libpq refuses: %s", message);
 	if (reached == CONNECTION_STARTED)
 		return failure_set(failure, REASON_UNREACHABLE, "could not reach %s (%s), port %s: %s", session->host,
 						   session->hostaddr, session->port, message);

@@ -343,8 +343,7 @@ collect_public(PostgresGrants *grants, PostgresPlan *plan, Failure *failure)
 		plan->creates_public ? plan->target->role : postgres_plan_public_owner(plan->present);
 
 	/* As initdb leaves it since 15 */
-	if (plan->creates_public &&
-		!add_definition(grants, "GRANT USAGE ON SCHEMA public TO PUBLIC", failure))
+	if (plan->creates_public && !add_definition(grants, "GRANT USAGE ON SCHEMA public TO PUBLIC", failure))
 		return false;
 	/* What was the old owner's becomes the new one's, grants included.  initdb's own comment pg_dump leaves out. */
 	return add_resets(grants, plan->target, "public", failure) &&

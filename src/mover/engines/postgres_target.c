@@ -51,7 +51,8 @@ static const char *const closed_schemas_sql =
 
 static const char *const tablespaces_sql =
 	"SELECT spcname FROM pg_catalog.pg_tablespace WHERE pg_catalog.has_tablespace_privilege(oid, 'CREATE')"
-	" OR oid = (SELECT dattablespace FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"
+	" OR oid = (SELECT dattablespace FROM pg_catalog.pg_database WHERE datname = "
+	"pg_catalog.current_database())"
 	" ORDER BY spcname";
 
 static const char *const unowned_sql =
