@@ -69,7 +69,23 @@ sub unchanged
     return;
 }
 
-unchanged('psql killed', 'restore', sub { kill 'KILL', child_of($_[0], 'psql') }, qr/psql killed by signal 9/);
+# Of every process that we may look at, while psql and pg_restore run.
+sub no_password_about
+{
+    my $seen = 0;
+    for my $file (glob '/proc/[0-9]*/{cmdline,environ}')
+    {
+        open my $fh, '<', $file or next;
+        local $/;
+        my $text = <$fh> // '';
+        $seen++;
+        fail("a password in $file") if $text =~ /s3cret/;
+    }
+    cmp_ok($seen, '>', 10, 'arguments and environments were looked at');
+    return;
+}
+
+unchanged('psql killed', 'restore', sub { no_password_about(); kill 'KILL', child_of($_[0], 'psql') }, qr/psql killed by signal 9/);
 unchanged('backend terminated', 'unreachable', sub { admin("SELECT pg_terminate_backend($_[1])", 'postgres') }, qr/57P01/);
 unchanged('cancelled', 'cancelled', sub { kill 'TERM', $_[0] }, qr/./);
 unchanged('server stopped', 'unreachable', sub { $node->stop('immediate'); $node->start }, qr/./);

@@ -152,6 +152,20 @@ ok(wait_for(sub { open_pipes(worker_pid($node)) == $pipes }, 5, 'descriptors'), 
 }
 
 # ---- a mover that cannot be started
+for my $case ([ nproc => 0, qr/Resource temporarily unavailable; lower custbackup\.max_jobs$/ ],
+    [ nofile => 20, qr/Too many open files; lower custbackup\.max_jobs or raise max_files_per_process$/ ])
+{
+    my ($limit, $value, $detail) = @$case;
+    my $worker = worker_pid($node);
+    my ($soft) = `prlimit --pid $worker --$limit --raw --noheadings -o SOFT` =~ /(\w+)/;
+    system("prlimit --pid $worker --$limit=$value:") == 0 or die;
+    my $job = submit($node, 'ok');
+    ok(await($node, $job, 'failed', 10), "no $limit left: the job fails");
+    like(detail_of($job), $detail, 'and says what lacks');
+    system("prlimit --pid $worker --$limit=$soft:") == 0 or die;
+    ok(await($node, submit($node, 'ok'), 'ok', 10), 'the next one succeeds');
+    is(worker_pid($node), $worker, 'by the same worker');
+}
 {
     reconfigure("custbackup.mover = '/nonexistent/custbackup'");
     my $job = submit($node, 'ok');
