@@ -17,6 +17,16 @@ BEGIN
 		RETURN 0;
 	END IF;
 
+	INSERT INTO custbackup.home (host, data_directory)
+	SELECT w.host, w.data_directory FROM custbackup.whereabouts() w ON CONFLICT DO NOTHING;
+	IF NOT custbackup.is_home() AND NOT EXISTS (SELECT FROM custbackup.scheduler s
+		WHERE date_trunc('hour', s.last_pass) = date_trunc('hour', as_of))
+	THEN
+		RAISE WARNING 'custbackup: nothing is removed from the stores, because this control database came from another server'
+			USING DETAIL = (SELECT format('It was at home in %s on host "%s".', h.data_directory, h.host) FROM custbackup.home h),
+				HINT = 'If it has moved here for good, and is not a copy of one that lives on: SELECT custbackup.adopt().';
+	END IF;
+
 	-- Nothing is ever put off further than the horizon, unless by a clock that was ahead for a time.
 	UPDATE custbackup.jobs j SET not_before = as_of WHERE j.status = 'pending' AND j.not_before > as_of + horizon;
 
@@ -83,6 +93,7 @@ BEGIN ATOMIC
 		(SELECT j.not_before
 		   FROM custbackup.jobs j
 		  WHERE j.status = 'pending'
+		    AND (j.kind IN ('backup', 'restore') OR custbackup.is_home())
 		    AND NOT EXISTS (SELECT FROM custbackup.jobs r WHERE r.resource_id = j.resource_id AND r.status = 'running')
 		    AND (j.safety_backup_id IS NULL
 		         OR EXISTS (SELECT FROM custbackup.jobs s WHERE s.id = j.safety_backup_id AND s.status = 'ok'))

@@ -202,10 +202,12 @@ CREATE FUNCTION custbackup.claim(runner text, slots integer, holding uuid[] DEFA
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	at_home CONSTANT boolean := custbackup.is_home();
 	-- A cursor, so that no more rows are locked than are looked at: the others are for other runners.
 	queue CURSOR FOR
 		SELECT j.* FROM custbackup.jobs j
 		 WHERE j.status = 'pending' AND j.not_before <= as_of
+		   AND (at_home OR j.kind IN ('backup', 'restore'))
 		   AND NOT EXISTS (SELECT FROM custbackup.jobs r WHERE r.resource_id = j.resource_id AND r.status = 'running')
 		   AND (j.safety_backup_id IS NULL
 		        OR EXISTS (SELECT FROM custbackup.jobs s WHERE s.id = j.safety_backup_id AND s.status = 'ok'))
@@ -245,6 +247,10 @@ BEGIN
 		attempt_id := claimed.attempt_id;
 		kind := claimed.kind;
 		job := custbackup.job_text(claimed, resource);
+		IF kind = 'backup' AND NOT at_home THEN
+			-- An earlier attempt may still be at work, in the original of this copy: nothing of it is cleared away.
+			job := (job::jsonb || '{"previous": []}')::text;
+		END IF;
 		RETURN NEXT;
 		free := free - 1;
 	END LOOP;

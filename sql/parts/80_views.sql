@@ -104,7 +104,7 @@ CREATE FUNCTION custbackup.status_at(as_of timestamptz DEFAULT now())
 	RETURNS TABLE (version text, default_store text, resources bigint, scheduled_resources bigint, not_active bigint,
 		tier_without_backups bigint, unknown_tier bigint, unknown_tiers text[], without_engine bigint, pending bigint, due bigint,
 		oldest_due_at timestamptz, running bigint, ok_last_day bigint, failed_last_day bigint, skipped_last_day bigint,
-		last_ok_at timestamptz, last_pass_at timestamptz, next_slot timestamptz)
+		last_ok_at timestamptz, last_pass_at timestamptz, next_slot timestamptz, removals_paused boolean)
 	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
 	WITH fleet AS (
@@ -134,7 +134,8 @@ BEGIN ATOMIC
 		f.resources, f.scheduled_resources, f.not_active, f.tier_without_backups, f.unknown_tier, f.unknown_tiers, f.without_engine,
 		q.pending, q.due, q.oldest_due_at, q.running, r.ok_last_day, r.failed_last_day, r.skipped_last_day,
 		(SELECT max(j.finished_at) FROM custbackup.jobs j WHERE j.kind = 'backup' AND j.status = 'ok'),
-		(SELECT c.last_pass FROM custbackup.scheduler c), (SELECT c.next_slot FROM custbackup.scheduler c)
+		(SELECT c.last_pass FROM custbackup.scheduler c), (SELECT c.next_slot FROM custbackup.scheduler c),
+		NOT custbackup.is_home()
 	  FROM fleet f CROSS JOIN queue q CROSS JOIN results r;
 END;
 COMMENT ON FUNCTION custbackup.status_at(timestamptz) IS 'What the view status shows, as of another time';
@@ -144,3 +145,5 @@ COMMENT ON VIEW custbackup.status IS 'One row: what the operator looks at first'
 COMMENT ON COLUMN custbackup.status.unknown_tiers IS 'Tiers of resources that custbackup.tiers does not list: never backed up';
 COMMENT ON COLUMN custbackup.status.due IS 'Pending jobs whose time has come';
 COMMENT ON COLUMN custbackup.status.last_pass_at IS 'When schedule() last ran; more than a minute or two ago: no worker is at work';
+COMMENT ON COLUMN custbackup.status.removals_paused IS
+	'This control database came from another server: it takes backups, but removes none until adopt() is called';

@@ -72,7 +72,7 @@ BEGIN
 END $$;
 SQL
 
-my @tables = qw(resources stores tiers engines objects jobs attempts idempotency_keys events counters scheduler);
+my @tables = qw(resources stores tiers engines objects jobs attempts idempotency_keys events counters scheduler home);
 my $contents = sub {
     my ($database) = @_;
     return join "\n", map { $node->safe_psql($database, "SELECT '$_ ' || t::text FROM custbackup.$_ t ORDER BY t::text COLLATE \"C\"") } @tables;
@@ -122,6 +122,8 @@ for my $way ([ 'custom format', '-Fc' ], [ 'plain, rows as INSERT', '--inserts' 
     $new->start;
     is(join("\n", map { $new->safe_psql('control', "SELECT '$_ ' || t::text FROM custbackup.$_ t ORDER BY t::text COLLATE \"C\"") } @tables), $before,
         'pg_upgrade: every row is as it was');
+    is($new->safe_psql('control', q{SELECT removals_paused FROM custbackup.status; SET client_min_messages = error; SELECT custbackup.adopt();
+        SELECT removals_paused FROM custbackup.status}), "t\n\nf", 'pg_upgrade: in another data directory nothing is removed until it is adopted');
     is($new->safe_psql('control', q{SET client_min_messages = error; SET ROLE api;
         SELECT custbackup.request_backup('11111111-1111-4111-8111-111111111111', 'ben') IS NOT NULL}), 't', 'pg_upgrade: the queue goes on, with its grants');
     $new->stop;
