@@ -22,6 +22,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -48,17 +49,17 @@ static const SourceColumn source_columns[] = {
 static Oid
 source_relation(void)
 {
-	List *names = textToQualifiedNameList(cstring_to_text(setting_resource_source));
+	List *names;
 	Oid	  relation;
 
-	if (list_length(names) != 2)
+	if (!SplitIdentifierString(pstrdup(setting_resource_source), '.', &names) || list_length(names) != 2)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_NAME),
 				 errmsg("custbackup.resource_source is \"%s\", which is not of the form schema.relation",
 						setting_resource_source)));
 
 	/* Locked, so that what is judged, whose rights are taken, and what is read are one relation. */
-	relation = RangeVarGetRelid(makeRangeVarFromNameList(names), AccessShareLock, true);
+	relation = RangeVarGetRelid(makeRangeVar(linitial(names), lsecond(names), -1), AccessShareLock, true);
 	if (!OidIsValid(relation))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),

@@ -58,7 +58,7 @@ SQL
     my ($status, $out, $err);
     my $as = sub { ($status, $out, $err) = $node->psql($db, "SET custbackup.resource_source = '$_[0]'; SELECT * FROM custbackup.source_resources()"); $err };
     like($as->('public.missing'), qr/custbackup\.resource_source names "public\.missing", which does not exist/, 'a missing relation is named');
-    like($as->('resources'), qr/not of the form schema\.relation/, 'a name without schema is refused');
+    like($as->($_), qr/not of the form schema\.relation/, "\"$_\" is refused") for 'resources', '', 'a..b', 'a.b.c';
     like($as->('custbackup.jobs_pending'), qr/neither a table nor a view/, 'an index is refused');
     $node->safe_psql($db, "CREATE VIEW public.partly AS SELECT id, token, team_id FROM custbackup.resources");
     like($as->('public.partly'), qr/has no column "tier".*resource_type, connection_url/s, 'a lacking column is named');
