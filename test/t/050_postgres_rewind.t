@@ -255,6 +255,17 @@ refused('old tools', 'config', qr/CVE-2025-8714.*15\.14/,
     tools_with('old', pg_dump => "${pass}[ \"\$1\" = --version ] && echo 'pg_dump (PostgreSQL) 15.13' || exec $tool{pg_dump} \"\$@\"\n"))
   if $node->pg_version->major == 15;
 
+# Between our look at the schema and our locks the application makes something that hangs on what is to be dropped.
+{
+    my $view = 'CREATE VIEW meanwhile AS SELECT id FROM first_house.customer';
+    my $once = "${pass}$tool{pg_dump} \"\$@\" || exit\ncase \"\$*\" in *schema-only*) [ -e $directory/once ] || { touch $directory/once;"
+      . " env -i $tool{psql} -X -q -h " . $node->host . ' -p ' . $node->port . " -d shop -c 'SET SESSION AUTHORIZATION app; $view' >&2; } ;; esac\n";
+    my ($said, $ran) = restore($job, $event, $url, tools_with('meanwhile', pg_dump => $once));
+    is($said->{event}, 'done', 'a view that was made while the restore began: looked at anew') or diag($ran->{stdout});
+    ok(-e "$directory/once", 'it was made');
+    is(schema_dump($node) . checksum_database($node), $schema . $rows, 'and all is as it was');
+}
+
 # The answer to COMMIT is lost: the server is asked what happened.
 {
     my $lost = <<"PERL";

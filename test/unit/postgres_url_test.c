@@ -184,7 +184,7 @@ judge(const char *said, int status, FailureReason reason, const char *expected)
 	psql.status = status;
 	psql.stderr_length = strlen(said);
 	memcpy(psql.stderr_tail, said, psql.stderr_length + 1);
-	postgres_judge_psql(&psql, &failure);
+	postgres_judge_psql(&psql, false, &failure);
 	ok(failure.reason == reason && strstr(failure.detail, expected), "%s: %s", failure_reason_name(reason),
 	   failure.detail);
 }

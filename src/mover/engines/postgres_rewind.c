@@ -97,7 +97,7 @@ psql_failed(PostgresRewind *rewind, Failure *failure)
 {
 	if (failure->reason == REASON_NONE && postgres_pump_psql_ended(&rewind->pump) &&
 		child_wait(&rewind->pump.psql, failure))
-		postgres_judge_psql(&rewind->pump.psql, failure);
+		postgres_judge_psql(&rewind->pump.psql, !rewind->dropped, failure);
 	return false;
 }
 

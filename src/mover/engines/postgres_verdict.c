@@ -55,10 +55,30 @@ find_error(const char *said, ServerError *error)
 	return false;
 }
 
+/* What a DROP meets that we know to be there and to be free: something depends on it, or it is gone. */
 static bool
-judge_error(const ServerError *error, Failure *failure)
+tells_of_change(const char *state)
+{
+	static const char *const states[] = {"2BP01", "42P01", "42704", "42883", "3F000"};
+
+	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
+	{
+		if (strcmp(state, states[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool
+judge_error(const ServerError *error, bool dropping, Failure *failure)
 {
 	const char *state = error->sqlstate;
+
+	if (dropping && tells_of_change(state))
+		return failure_set(
+			failure, REASON_TARGET_BUSY,
+			"the application changed the target while the restore began: %s (%s): stop it, then restore",
+			error->message, state);
 
 	if (strcmp(state, "55P03") == 0 || strcmp(state, "40P01") == 0)
 		return failure_set(failure, REASON_TARGET_BUSY, "the application holds locks in the target (%s)",
@@ -78,13 +98,13 @@ judge_error(const ServerError *error, Failure *failure)
 }
 
 bool
-postgres_judge_psql(Child *psql, Failure *failure)
+postgres_judge_psql(Child *psql, bool dropping, Failure *failure)
 {
 	ServerError error = {0};
 	const char *said = child_stderr(psql);
 
 	if (find_error(said, &error))
-		return judge_error(&error, failure);
+		return judge_error(&error, dropping, failure);
 	/* psql's own status for a connection that was lost. */
 	if (WIFEXITED(psql->status) && WEXITSTATUS(psql->status) == 2)
 		return failure_set(failure, REASON_UNREACHABLE, "the connection to the target was lost: %s", said);

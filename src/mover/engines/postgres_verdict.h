@@ -14,7 +14,10 @@
 #include "failure.h"
 #include "process.h"
 
-/* Sets the failure; psql has been waited for.  Always false. */
-extern bool postgres_judge_psql(Child *psql, Failure *failure);
+/*
+ * Sets the failure; psql has been waited for.  dropping: it was at the drops, which a
+ * change of the target after we looked at it upsets.  Always false.
+ */
+extern bool postgres_judge_psql(Child *psql, bool dropping, Failure *failure);
 
 #endif
