@@ -30,6 +30,33 @@ customer(q{UPDATE few SET i = i WHERE i < 2; DELETE FROM big WHERE i % 2 = 0; CR
 my $messed = state_of();
 isnt($messed, $wanted, 'the database was changed');
 
+# ---- a server that is lost with its answer to COMMIT, and for good: it takes a minute to give up, and the others go on meanwhile
+
+my $lost = start_customer(name => 'lost');
+my $lost_url = customer_url($lost);
+$lost->safe_psql('shop', 'SET SESSION AUTHORIZATION app; CREATE TABLE t AS SELECT 1 AS i');
+my $lost_job = backup_job($settings, $store, $lost_url);
+my $lost_event = last_event(run_mover($settings, $lost_job));
+$lost->safe_psql('shop', 'SET SESSION AUTHORIZATION app; DELETE FROM t');
+my ($tools) = grep { -x "$_/pg_restore" } split /:/, $ENV{PATH};
+mkdir "$directory/lost" or die $!;
+symlink "$tools/$_", "$directory/lost/$_" or die $! for qw(pg_dump pg_restore);
+append_to_file("$directory/lost/psql", <<"PERL");
+#!/usr/bin/perl
+my \$pid = open(my \$psql, '-|', '$tools/psql', \@ARGV) or die;
+\$| = 1;
+while (my \$line = <\$psql>)
+{
+    if (\$line =~ /^custbackup-committed/) { mkdir '$directory/committed'; sleep 1 while -d '$directory/committed'; kill 'KILL', \$pid, \$\$ }
+    print \$line;
+}
+PERL
+chmod 0755, "$directory/lost/psql" or die $!;
+my $lost_restore = start_mover({ %$settings, tool_path => "$directory/lost" }, restore_job($settings, $store, $lost_url, $lost_job, $lost_event));
+wait_for(sub { $lost_restore->{harness}->pump_nb; -d "$directory/committed" }, 20, 'it has committed');
+$lost->stop('immediate');
+rmdir "$directory/committed" or die $!;
+
 my $building = q{SELECT pid FROM pg_stat_activity WHERE application_name = 'custbackup' AND query LIKE 'CREATE INDEX%' AND state = 'active'};
 
 # Starts a restore, waits until the index is being built, does what is to be done, and returns the last word.
@@ -141,10 +168,9 @@ unchanged('server stopped', 'unreachable', sub { $node->stop('immediate'); $node
 # ---- pg_restore dies with most of the archive still to come: the target is not kept waiting for the rest ---------
 
 {
-    my ($bin) = grep { -x "$_/pg_restore" } split /:/, $ENV{PATH};
-    my $real = "$bin/pg_restore";
+    my $real = "$tools/pg_restore";
     mkdir "$directory/tools" or die $!;
-    symlink "$bin/$_", "$directory/tools/$_" or die $! for qw(pg_dump psql);
+    symlink "$tools/$_", "$directory/tools/$_" or die $! for qw(pg_dump psql);
     append_to_file("$directory/tools/pg_restore", qq{#!/bin/sh
 case "\$*" in *--single-transaction*) $real "\$@" | head -c 100000; kill -9 \$\$ ;; esac
 exec $real "\$@"
@@ -156,5 +182,14 @@ exec $real "\$@"
     ok(!last_event($result)->{target_modified}, 'nothing was changed');
     is(state_of(), $wanted, 'indeed');
     cmp_ok($result->{seconds}, '<', 25, sprintf 'and the target is free at once (%.1f s)', $result->{seconds});
+}
+
+{
+    my $said = last_event(run_mover($lost_restore));
+    is($said->{reason}, 'lost_commit', 'a server lost at COMMIT that nobody can ask any more: lost_commit');
+    like($said->{detail}, qr/cannot tell what became of transaction \d+/, 'says of which transaction');
+    ok($said->{target_modified}, 'target_modified true, as it may be');
+    $lost->start;
+    is($lost->safe_psql('shop', 'SELECT count(*) FROM t'), '1', 'and is');
 }
 done_testing();
