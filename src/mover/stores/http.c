@@ -361,14 +361,27 @@ resume_paused(HttpClient *client, int milliseconds)
 	return milliseconds;
 }
 
+static int
+count_exchanges(const HttpClient *client)
+{
+	int count = 0;
+
+	for (const HttpExchange *exchange = client->exchanges; exchange; exchange = exchange->next)
+		count++;
+	return count;
+}
+
 bool
 http_drive(HttpClient *client, int milliseconds, bool watch_cancel, Failure *failure)
 {
 	struct curl_waitfd cancel = {.fd = watch_cancel ? cancel_fd() : -1, .events = CURL_WAIT_POLLIN};
-	int				   running;
+	int				   running = 0;
 	CURLMcode		   code = curl_multi_perform(client->multi, &running);
 
 	milliseconds = resume_paused(client, milliseconds);
+	/* What is finished already makes no socket ready any more. */
+	if (running < count_exchanges(client))
+		milliseconds = 0;
 	if (code == CURLM_OK && milliseconds > 0)
 		code = curl_multi_poll(client->multi, &cancel, cancel.fd >= 0, milliseconds, NULL);
 	if (code == CURLM_OK)
