@@ -10,6 +10,7 @@ CREATE TYPE custbackup.reason AS ENUM (
 	'too_small',
 	'upload',
 	'store',
+	'locked',
 	'download',
 	'integrity',
 	'restore',
@@ -42,6 +43,7 @@ BEGIN ATOMIC
 		WHEN 'too_small' THEN 'The dump was smaller than an empty database gives, so it was not kept.'
 		WHEN 'upload' THEN 'The backup could not be transferred to the store.'
 		WHEN 'store' THEN 'The store refused the operation; its operators have to act.'
+		WHEN 'locked' THEN 'The backup is protected from deletion for a time, and was kept.'
 		WHEN 'download' THEN 'The backup could not be fetched from the store. Nothing was changed.'
 		WHEN 'integrity' THEN 'The fetched backup is not what was stored, so it was not used. Nothing was changed.'
 		WHEN 'restore' THEN 'The database refused something that the backup holds.'

@@ -21,12 +21,16 @@ CREATE TABLE custbackup.objects (
 	tool text,
 	started_at timestamptz NOT NULL,
 	stored_at timestamptz NOT NULL,
-	state text NOT NULL DEFAULT 'stored' CONSTRAINT objects_state_is_known CHECK (state IN ('stored', 'expiring', 'expired')),
+	locked_until timestamptz,
+	state text NOT NULL DEFAULT 'stored'
+		CONSTRAINT objects_state_is_known CHECK (state IN ('stored', 'expiring', 'locked', 'expired')),
 	expired_at timestamptz,
 	UNIQUE (store, key),
-	CONSTRAINT objects_expired_at_when_expired CHECK ((expired_at IS NOT NULL) = (state = 'expired'))
+	CONSTRAINT objects_expired_at_when_expired CHECK ((expired_at IS NOT NULL) = (state = 'expired')),
+	CONSTRAINT objects_locked_until_when_locked CHECK (state <> 'locked' OR locked_until IS NOT NULL)
 );
 CREATE INDEX objects_of_resource ON custbackup.objects (resource_id, stored_at);
+CREATE INDEX objects_to_remove ON custbackup.objects (locked_until) WHERE state IN ('expiring', 'locked');
 COMMENT ON TABLE custbackup.objects IS
 	'The catalogue: one row a backup that was stored whole. It outlives its job and can be rebuilt from the manifests';
 COMMENT ON COLUMN custbackup.objects.backup_id IS 'The id of the job that made it';
@@ -36,13 +40,16 @@ COMMENT ON COLUMN custbackup.objects.key IS 'Of the object, relative to the stor
 COMMENT ON COLUMN custbackup.objects.version IS 'The store''s version id; NULL where it has none';
 COMMENT ON COLUMN custbackup.objects.sha256 IS 'Of the stored bytes';
 COMMENT ON COLUMN custbackup.objects.consistency IS 'snapshot, per collection or per key';
+COMMENT ON COLUMN custbackup.objects.locked_until IS
+	'Until then object lock keeps it, as the store says; infinity: a legal hold; NULL: nothing does';
 COMMENT ON COLUMN custbackup.objects.state IS
-	'stored; expiring: its removal was asked for, no restore any more; expired: it is gone from the store';
+	'stored; expiring: its removal was asked for, no restore any more; locked: it was asked for, the lock keeps it until locked_until; expired: it is gone from the store';
+COMMENT ON INDEX custbackup.objects_to_remove IS 'What sweep() looks at';
 COMMENT ON INDEX custbackup.objects_of_resource IS 'A resource''s backups, newest last';
 
 CREATE TABLE custbackup.jobs (
 	id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
-	kind text NOT NULL CONSTRAINT jobs_kind_is_known CHECK (kind IN ('backup', 'restore', 'expire')),
+	kind text NOT NULL CONSTRAINT jobs_kind_is_known CHECK (kind IN ('backup', 'restore', 'expire', 'sweep')),
 	resource_id uuid NOT NULL,
 	status text NOT NULL DEFAULT 'pending'
 		CONSTRAINT jobs_status_is_known CHECK (status IN ('pending', 'running', 'ok', 'failed', 'cancelled', 'skipped')),
@@ -71,6 +78,8 @@ CREATE TABLE custbackup.jobs (
 	is_safety boolean NOT NULL DEFAULT false,
 	-- a restore's; the first also an expiry's
 	backup_id uuid REFERENCES custbackup.objects,
+	-- a sweep's
+	swept_job_id uuid,
 	mode text CONSTRAINT jobs_mode_is_known CHECK (mode IN ('rewind', 'clone')),
 	safety_backup_id uuid,
 	target_modified boolean NOT NULL DEFAULT false,
@@ -89,7 +98,9 @@ CREATE TABLE custbackup.jobs (
 	CONSTRAINT jobs_no_attempt_while_pending CHECK (status <> 'pending'
 		OR (attempt_id IS NULL AND runner IS NULL AND started_at IS NULL AND phase IS NULL)),
 	CONSTRAINT jobs_ok_was_attempted CHECK (status <> 'ok' OR attempt_id IS NOT NULL),
-	CONSTRAINT jobs_restore_has_backup CHECK ((kind = 'backup') = (backup_id IS NULL) AND (kind = 'restore') = (mode IS NOT NULL)),
+	CONSTRAINT jobs_restore_has_backup CHECK ((kind IN ('restore', 'expire')) = (backup_id IS NOT NULL)
+		AND (kind = 'restore') = (mode IS NOT NULL)),
+	CONSTRAINT jobs_only_sweeps_sweep CHECK ((kind = 'sweep') = (swept_job_id IS NOT NULL)),
 	CONSTRAINT jobs_only_rewinds_wait CHECK (safety_backup_id IS NULL OR mode IS NOT DISTINCT FROM 'rewind'),
 	CONSTRAINT jobs_only_backups_are_safety CHECK (kind = 'backup' OR NOT is_safety),
 	CONSTRAINT jobs_only_restores_modify CHECK (kind = 'restore' OR NOT target_modified)
@@ -99,8 +110,10 @@ CREATE UNIQUE INDEX jobs_one_running ON custbackup.jobs (resource_id) WHERE stat
 -- the whole queue in order, by times (neither finished nor started) for one resource's. With one way for both, a planner
 -- whose statistics are from before the rush hour would look for one resource's job in the whole queue.
 CREATE UNIQUE INDEX jobs_one_waiting ON custbackup.jobs (resource_id, kind)
-	WHERE finished_at IS NULL AND attempt = 0 AND kind <> 'expire';
+	WHERE finished_at IS NULL AND attempt = 0 AND kind IN ('backup', 'restore');
 CREATE UNIQUE INDEX jobs_one_expiry ON custbackup.jobs (backup_id) WHERE kind = 'expire' AND status IN ('pending', 'running');
+CREATE UNIQUE INDEX jobs_one_sweep ON custbackup.jobs (swept_job_id) WHERE kind = 'sweep' AND status IN ('pending', 'running');
+CREATE INDEX jobs_sweeps ON custbackup.jobs (swept_job_id, finished_at) WHERE kind = 'sweep';
 CREATE INDEX jobs_pending ON custbackup.jobs (not_before, requested_at, id) WHERE status = 'pending';
 CREATE INDEX jobs_awaiting ON custbackup.jobs (safety_backup_id) WHERE finished_at IS NULL AND safety_backup_id IS NOT NULL;
 CREATE INDEX jobs_of_backup ON custbackup.jobs (backup_id) WHERE backup_id IS NOT NULL;
@@ -118,6 +131,7 @@ COMMENT ON COLUMN custbackup.jobs.attempt_id IS 'The fence: who reports under an
 COMMENT ON COLUMN custbackup.jobs.cancel_requested_at IS 'When cancel() was called while it ran; renew() passes it on';
 COMMENT ON COLUMN custbackup.jobs.detail IS 'For the operator: may name hosts and roles, never a secret';
 COMMENT ON COLUMN custbackup.jobs.is_safety IS 'A rewind waits for it: taken whatever the tier says';
+COMMENT ON COLUMN custbackup.jobs.swept_job_id IS 'The backup whose attempts left something in the store';
 COMMENT ON COLUMN custbackup.jobs.mode IS 'rewind: into its own resource; clone: into another, empty one';
 COMMENT ON COLUMN custbackup.jobs.safety_backup_id IS 'The restore runs when this job is ok, and fails when it ends otherwise';
 COMMENT ON COLUMN custbackup.jobs.target_modified IS 'Something in the target is, or may be, no longer as it was';
@@ -125,6 +139,8 @@ COMMENT ON COLUMN custbackup.jobs.left_alone IS 'What the restore did not touch 
 COMMENT ON INDEX custbackup.jobs_one_running IS 'A backup never dumps half a rewind';
 COMMENT ON INDEX custbackup.jobs_one_waiting IS 'While one runs, one more may wait';
 COMMENT ON INDEX custbackup.jobs_one_expiry IS 'A backup is removed once';
+COMMENT ON INDEX custbackup.jobs_one_sweep IS 'Nothing is swept twice at once';
+COMMENT ON INDEX custbackup.jobs_sweeps IS 'When something was swept last';
 COMMENT ON INDEX custbackup.jobs_pending IS 'What claim() and next_wake() read, in the order of claims';
 COMMENT ON INDEX custbackup.jobs_awaiting IS 'The rewinds that wait for a safety backup';
 COMMENT ON INDEX custbackup.jobs_of_backup IS 'What restores from a backup, or removes it';
@@ -154,10 +170,15 @@ CREATE TABLE custbackup.attempts (
 	outcome text CONSTRAINT attempts_outcome_is_known CHECK (outcome IN ('ok', 'failed', 'cancelled', 'lost')),
 	reason custbackup.reason,
 	detail text,
+	-- what it left in the store
+	locked_until timestamptz,
+	swept_at timestamptz,
 	UNIQUE (job_id, attempt),
 	CONSTRAINT attempts_outcome_when_finished CHECK ((finished_at IS NULL) = (outcome IS NULL)),
 	CONSTRAINT attempts_reason_when_not_ok CHECK ((reason IS NOT NULL) = (outcome IS NOT NULL AND outcome <> 'ok'))
 );
+CREATE INDEX attempts_left ON custbackup.attempts (job_id) WHERE outcome <> 'ok' AND key IS NOT NULL AND swept_at IS NULL;
+COMMENT ON INDEX custbackup.attempts_left IS 'What may have left something in a store';
 COMMENT ON TABLE custbackup.attempts IS
 	'One row a claim: its lease, what its mover said, how it ended. A retry forgets neither what was uploaded nor why';
 COMMENT ON COLUMN custbackup.attempts.renewals IS
@@ -167,6 +188,10 @@ COMMENT ON COLUMN custbackup.attempts.heard_at IS 'When the mover''s last event 
 COMMENT ON COLUMN custbackup.attempts.key IS 'The object, from the moment that anything may be stored under it';
 COMMENT ON COLUMN custbackup.attempts.alive IS 'What goes on although no bytes flow';
 COMMENT ON COLUMN custbackup.attempts.outcome IS 'ok, failed, cancelled, or lost with its mover or runner';
+COMMENT ON COLUMN custbackup.attempts.locked_until IS
+	'Of one that was not ok: until then object lock keeps what it left; NULL: no lock is known of';
+COMMENT ON COLUMN custbackup.attempts.swept_at IS
+	'Of one that was not ok: when a mover saw that nothing of it is left in the store';
 
 -- A key is bound for ever, also where its request joined a job that waited already.
 CREATE TABLE custbackup.idempotency_keys (
@@ -201,7 +226,7 @@ COMMENT ON COLUMN custbackup.events.detail IS 'For the operator';
 COMMENT ON INDEX custbackup.events_of_job IS 'A job''s story';
 
 CREATE TABLE custbackup.counters (
-	kind text NOT NULL CONSTRAINT counters_kind_is_known CHECK (kind IN ('backup', 'restore', 'expire')),
+	kind text NOT NULL CONSTRAINT counters_kind_is_known CHECK (kind IN ('backup', 'restore', 'expire', 'sweep')),
 	resource_type text NOT NULL,
 	result text NOT NULL CONSTRAINT counters_result_is_known CHECK (result IN ('ok', 'failed', 'cancelled', 'skipped')),
 	value bigint NOT NULL DEFAULT 0 CONSTRAINT counters_value_in_range CHECK (value >= 0),
@@ -217,7 +242,7 @@ AS $$
 BEGIN
 	INSERT INTO custbackup.counters (kind, resource_type, result)
 	SELECT k.kind, NEW.resource_type, r.result
-	  FROM unnest(ARRAY['backup', 'restore', 'expire']) AS k (kind)
+	  FROM unnest(ARRAY['backup', 'restore', 'expire', 'sweep']) AS k (kind)
 	 CROSS JOIN unnest(ARRAY['ok', 'failed', 'cancelled', 'skipped']) AS r (result)
 	    ON CONFLICT DO NOTHING;
 	RETURN NULL;
@@ -228,7 +253,7 @@ COMMENT ON FUNCTION custbackup.prime_counters() IS 'Trigger: a type that gets an
 INSERT INTO custbackup.counters (kind, resource_type, result)
 SELECT k.kind, e.resource_type, r.result
   FROM custbackup.engines e
- CROSS JOIN unnest(ARRAY['backup', 'restore', 'expire']) AS k (kind)
+ CROSS JOIN unnest(ARRAY['backup', 'restore', 'expire', 'sweep']) AS k (kind)
  CROSS JOIN unnest(ARRAY['ok', 'failed', 'cancelled', 'skipped']) AS r (result);
 
 CREATE TRIGGER engines_prime_counters AFTER INSERT OR UPDATE OF resource_type ON custbackup.engines

@@ -30,6 +30,8 @@ BEGIN
 	-- Nothing is ever put off further than the horizon, unless by a clock that was ahead for a time.
 	UPDATE custbackup.jobs j SET not_before = as_of WHERE j.status = 'pending' AND j.not_before > as_of + horizon;
 
+	PERFORM custbackup.sweep(as_of);
+
 	-- Nobody can tell the planner how many resources there are, so nothing here is a join that a wrong guess could make
 	-- quadratic: whatever is asked of the queue is asked by subquery, from an index, resource by resource.
 	WITH eligible AS MATERIALIZED (

@@ -109,7 +109,8 @@ BEGIN
 	-- Shared: while somebody restores from it nobody lets it expire.
 	SELECT * INTO object FROM custbackup.objects o WHERE o.backup_id = require_backup.backup_id FOR SHARE;
 	IF FOUND THEN
-		IF object.state = 'stored' THEN
+		-- What is locked is there still, whole.
+		IF object.state IN ('stored', 'locked') THEN
 			RETURN object;
 		END IF;
 		RAISE EXCEPTION 'custbackup: backup % is %', backup_id, object.state
@@ -241,6 +242,7 @@ AS $$
 DECLARE
 	object custbackup.objects;
 	job custbackup.jobs;
+	new_id uuid;
 BEGIN
 	SELECT * INTO object FROM custbackup.objects o WHERE o.backup_id = expire.backup_id FOR UPDATE;
 	IF NOT FOUND THEN
@@ -260,16 +262,10 @@ BEGIN
 			USING ERRCODE = 'object_in_use', HINT = 'Let the restore end, or cancel it first.';
 	END IF;
 
-	UPDATE custbackup.objects o SET state = 'expiring' WHERE o.backup_id = object.backup_id;
-	INSERT INTO custbackup.jobs AS j (kind, resource_id, resource_type, token, team_id, tier, store, backup_id)
-	VALUES ('expire', object.resource_id, object.resource_type, object.token, object.team_id, object.tier_at_backup, object.store,
-		object.backup_id)
-	RETURNING * INTO job;
-	INSERT INTO custbackup.events (event, job_id, kind, resource_id, attempt)
-	VALUES ('requested', job.id, job.kind, job.resource_id, 0);
+	new_id := custbackup.enqueue_expiry(object, now(), 'requested');
 	PERFORM custbackup.wake();
-	RETURN job.id;
+	RETURN new_id;
 END;
 $$;
 COMMENT ON FUNCTION custbackup.expire(uuid) IS
-	'Has a backup removed from its store: the object first, then its row is expired. Returns the id of the job that does it';
+	'Has a backup removed from its store: the object first, then its row is expired; what object lock keeps is locked until then, and removed after it. Returns the id of the job that does it';

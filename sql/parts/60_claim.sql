@@ -78,6 +78,27 @@ $$;
 COMMENT ON FUNCTION custbackup.lose_attempt(custbackup.jobs, text, timestamptz, boolean) IS
 	'The running attempt is lost: tried again where that is safe';
 
+-- By the clock of the queue, in whole seconds: retention will be judged by it too.
+CREATE FUNCTION custbackup.retain_until(job custbackup.jobs) RETURNS text
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+	SELECT to_char((job.started_at AT TIME ZONE 'UTC') + make_interval(days => least(t.retention_days, 36500)),
+			'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+	  FROM custbackup.tiers t
+	 WHERE t.tier = custbackup.base_tier(job.tier) AND t.retention_days > 0;
+END;
+COMMENT ON FUNCTION custbackup.retain_until(custbackup.jobs) IS
+	'When the retention of the job''s tier ends, for object lock; NULL: the tier has none';
+
+CREATE FUNCTION custbackup.previous_attempts(job custbackup.jobs) RETURNS jsonb
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+	SELECT coalesce(jsonb_agg(jsonb_build_object('attempt_id', a.attempt_id, 'key', a.key, 'upload_id', a.upload_id)
+			ORDER BY a.attempt), '[]')
+	  FROM custbackup.attempts_to_settle(job) AS a;
+END;
+COMMENT ON FUNCTION custbackup.previous_attempts(custbackup.jobs) IS 'The field "previous" of a job: attempts_to_settle() as JSON';
+
 -- The job as the mover reads it (docs/protocol.md); the row is running already.
 CREATE FUNCTION custbackup.job_text(job custbackup.jobs, resource custbackup.policy) RETURNS text
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -85,7 +106,7 @@ BEGIN ATOMIC
 	SELECT (jsonb_build_object('version', 1, 'kind', job.kind, 'job_id', job.id, 'attempt_id', job.attempt_id,
 			'attempt', job.attempt,
 			'store', (SELECT jsonb_build_object('name', s.name, 'url', s.url) FROM custbackup.stores s WHERE s.name = job.store))
-		|| CASE WHEN job.kind <> 'expire' THEN jsonb_build_object(
+		|| CASE WHEN job.kind IN ('backup', 'restore') THEN jsonb_build_object(
 			'engine', job.engine,
 			'resource', jsonb_build_object('id', resource.id, 'token', resource.token, 'team_id', resource.team_id,
 				'tier', job.tier, 'type', resource.resource_type, 'connection_url', resource.connection_url))
@@ -94,20 +115,20 @@ BEGIN ATOMIC
 			WHEN 'backup' THEN jsonb_build_object(
 				'object', jsonb_build_object('key', custbackup.object_key(job.token, job.id, job.attempt),
 					'expected_bytes', (SELECT o.stored_bytes FROM custbackup.objects o WHERE o.resource_id = job.resource_id
-										ORDER BY o.stored_at DESC LIMIT 1)),
-				'previous', coalesce((SELECT jsonb_agg(jsonb_build_object('attempt_id', a.attempt_id, 'key', a.key,
-											'upload_id', a.upload_id) ORDER BY a.attempt)
-										FROM custbackup.attempts a
-										WHERE a.job_id = job.id AND a.attempt < job.attempt AND a.key IS NOT NULL), '[]'))
+										ORDER BY o.stored_at DESC LIMIT 1),
+					'retain_until', custbackup.retain_until(job)),
+				'previous', custbackup.previous_attempts(job))
 			WHEN 'restore' THEN jsonb_build_object('mode', job.mode)
 				|| (SELECT jsonb_build_object(
 						'object', jsonb_build_object('backup_id', o.backup_id, 'key', o.key, 'version', o.version,
 							'sha256', o.sha256, 'raw_bytes', o.raw_bytes, 'stored_bytes', o.stored_bytes,
 							'resource_id', o.resource_id, 'token', o.token))
 					  FROM custbackup.objects o WHERE o.backup_id = job.backup_id)
-			ELSE (SELECT jsonb_build_object(
+			WHEN 'expire' THEN (SELECT jsonb_build_object(
 						'object', jsonb_build_object('backup_id', o.backup_id, 'key', o.key, 'version', o.version))
 					FROM custbackup.objects o WHERE o.backup_id = job.backup_id)
+			ELSE jsonb_build_object('object', jsonb_build_object('backup_id', job.swept_job_id, 'token', job.token),
+				'previous', custbackup.previous_attempts(job))
 		END)::text;
 END;
 COMMENT ON FUNCTION custbackup.job_text(custbackup.jobs, custbackup.policy) IS 'The JSON object that a mover gets on its stdin';
@@ -123,7 +144,7 @@ BEGIN
 	IF job.kind = 'restore' THEN
 		SELECT * INTO object FROM custbackup.objects o WHERE o.backup_id = job.backup_id;
 	END IF;
-	IF job.kind <> 'expire' THEN
+	IF job.kind IN ('backup', 'restore') THEN
 		detail := CASE
 			WHEN resource.id IS NULL THEN format('resource %s is no longer there', job.resource_id)
 			WHEN resource.status_obstacle IS NOT NULL THEN resource.status_obstacle
@@ -173,7 +194,7 @@ BEGIN
 		 WHERE j.id = job.id AND j.status = 'pending';
 		RETURN NULL;
 	END IF;
-	IF job.kind <> 'expire' THEN
+	IF job.kind IN ('backup', 'restore') THEN
 		job.resource_type := resource.resource_type;
 		job.token := resource.token;
 		job.team_id := resource.team_id;

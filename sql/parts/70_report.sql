@@ -8,9 +8,9 @@ CREATE FUNCTION custbackup.event_fields()
 BEGIN ATOMIC
 	SELECT v.event, string_to_array(v.kinds, ' '), v.field, v.type, v.required
 	  FROM (VALUES
-		('started', 'backup restore expire', 'attempt_id', 'uuid', true),
-		('started', 'backup restore expire', 'tool', 'text or null', true),
-		('started', 'backup restore expire', 'server', 'text or null', true),
+		('started', 'backup restore expire sweep', 'attempt_id', 'uuid', true),
+		('started', 'backup restore expire sweep', 'tool', 'text or null', true),
+		('started', 'backup restore expire sweep', 'server', 'text or null', true),
 		('progress', 'backup restore', 'phase', 'phase', true),
 		('progress', 'backup restore', 'bytes_read', 'bytes', true),
 		('progress', 'backup restore', 'bytes_stored', 'bytes', true),
@@ -28,12 +28,17 @@ BEGIN ATOMIC
 		('done', 'backup', 'counts', 'object', true),
 		('done', 'backup', 'notes', 'array', true),
 		('done', 'backup', 'adopted', 'boolean', true),
+		('done', 'backup', 'locked_until', 'time', false),
+		('done', 'backup', 'left', 'leftovers', false),
 		('done', 'restore', 'target_modified', 'boolean', true),
 		('done', 'restore', 'left_alone', 'array', true),
 		('done', 'restore', 'counts', 'object', true),
 		('done', 'expire', NULL, NULL, NULL),
-		('failed', 'backup restore expire', 'reason', 'reason', true),
-		('failed', 'backup restore expire', 'detail', 'text', true),
+		('done', 'sweep', 'left', 'leftovers', true),
+		('failed', 'backup restore expire sweep', 'reason', 'reason', true),
+		('failed', 'backup restore expire sweep', 'detail', 'text', true),
+		('failed', 'backup', 'left', 'leftovers', false),
+		('failed', 'expire', 'locked_until', 'time', false),
 		('failed', 'restore', 'target_modified', 'boolean', false),
 		('failed', 'restore', 'left_alone', 'array', false)
 	  ) AS v (event, kinds, field, type, required);
@@ -51,6 +56,37 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION custbackup.phase_number(text, text) IS 'Place of a phase in a job of this kind; NULL: it has no such phase';
 
+CREATE FUNCTION custbackup.event_time(value text) RETURNS timestamptz
+	LANGUAGE plpgsql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF value !~ '^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ|infinity)$' THEN
+		RETURN NULL;
+	END IF;
+	RETURN value::timestamptz;
+EXCEPTION
+	WHEN OTHERS THEN
+		RETURN NULL;
+END;
+$$;
+COMMENT ON FUNCTION custbackup.event_time(text) IS 'A time as movers write it, 2026-11-23T14:07:31Z or infinity; NULL where it is none';
+
+CREATE FUNCTION custbackup.leftovers_fit(value jsonb) RETURNS boolean
+	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN CASE WHEN jsonb_typeof(value) <> 'array' THEN false
+		ELSE NOT EXISTS (SELECT FROM jsonb_array_elements(value) AS e (entry)
+			WHERE CASE WHEN jsonb_typeof(e.entry) <> 'object' THEN true
+				ELSE e.entry - '{attempt_id,locked_until}'::text[] <> '{}'
+					OR custbackup.event_value_fits(e.entry -> 'attempt_id', 'uuid', NULL) IS NOT TRUE
+					OR (jsonb_typeof(e.entry -> 'locked_until') <> 'null'
+						AND custbackup.event_value_fits(e.entry -> 'locked_until', 'time', NULL) IS NOT TRUE)
+					OR NOT e.entry ? 'locked_until' END) END;
+END;
+$$;
+COMMENT ON FUNCTION custbackup.leftovers_fit(jsonb) IS 'Is this a list of what attempts left in a store?';
+
 CREATE FUNCTION custbackup.event_value_fits(value jsonb, type text, kind text) RETURNS boolean
 	LANGUAGE sql IMMUTABLE
 BEGIN ATOMIC
@@ -62,6 +98,8 @@ BEGIN ATOMIC
 		WHEN 'uuid' THEN jsonb_typeof(value) = 'string'
 			AND value #>> '{}' ~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'
 		WHEN 'sha256' THEN jsonb_typeof(value) = 'string' AND value #>> '{}' ~ '^[0-9a-f]{64}$'
+		WHEN 'time' THEN jsonb_typeof(value) = 'string' AND custbackup.event_time(value #>> '{}') IS NOT NULL
+		WHEN 'leftovers' THEN custbackup.leftovers_fit(value)
 		WHEN 'phase' THEN jsonb_typeof(value) = 'string' AND custbackup.phase_number(kind, value #>> '{}') IS NOT NULL
 		-- These two are said by SQL alone.
 		WHEN 'reason' THEN jsonb_typeof(value) = 'string' AND value #>> '{}' NOT IN ('safety_backup', 'not_eligible')
@@ -188,17 +226,38 @@ END;
 $$;
 COMMENT ON FUNCTION custbackup.hear(jsonb, custbackup.jobs, timestamptz) IS 'Records an event that is not the last';
 
+-- The mover has looked after the attempts that the job named to it, and after itself: what it does not name is gone.
+CREATE FUNCTION custbackup.hear_left(parsed jsonb, job custbackup.jobs, as_of timestamptz) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF NOT parsed ? 'left' THEN
+		RETURN;
+	END IF;
+	UPDATE custbackup.attempts a
+	   SET locked_until = custbackup.event_time(e.entry ->> 'locked_until'), swept_at = CASE WHEN e.entry IS NULL THEN as_of END
+	  FROM (SELECT s.attempt_id FROM custbackup.attempts_to_settle(job) AS s
+			UNION SELECT job.attempt_id WHERE job.kind = 'backup' AND parsed ->> 'event' = 'failed') AS settled
+	  LEFT JOIN jsonb_array_elements(parsed -> 'left') AS e (entry) ON e.entry ->> 'attempt_id' = settled.attempt_id::text
+	 WHERE a.attempt_id = settled.attempt_id AND a.key IS NOT NULL AND a.key IS DISTINCT FROM parsed ->> 'key';
+END;
+$$;
+COMMENT ON FUNCTION custbackup.hear_left(jsonb, custbackup.jobs, timestamptz) IS
+	'Records what of the attempts that a mover looked after is left in the store, and until when it is locked';
+
 CREATE FUNCTION custbackup.hear_done(parsed jsonb, job custbackup.jobs, as_of timestamptz) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	PERFORM custbackup.hear_left(parsed, job, as_of);
 	IF job.kind = 'backup' THEN
 		INSERT INTO custbackup.objects (backup_id, resource_id, token, team_id, resource_type, engine, tier_at_backup, store, key,
-			version, raw_bytes, stored_bytes, sha256, counts, notes, consistency, server, tool, started_at, stored_at)
+			version, raw_bytes, stored_bytes, sha256, counts, notes, consistency, server, tool, started_at, stored_at, locked_until)
 		VALUES (job.id, job.resource_id, job.token, job.team_id, job.resource_type, job.engine, job.tier, job.store,
 			parsed ->> 'key', parsed ->> 'version', (parsed ->> 'raw_bytes')::numeric::bigint,
 			(parsed ->> 'stored_bytes')::numeric::bigint, parsed ->> 'sha256', parsed -> 'counts', parsed -> 'notes',
-			parsed ->> 'consistency', parsed ->> 'server', parsed ->> 'tool', job.started_at, as_of);
+			parsed ->> 'consistency', parsed ->> 'server', parsed ->> 'tool', job.started_at, as_of,
+			custbackup.event_time(parsed ->> 'locked_until'));
 	END IF;
 	PERFORM custbackup.end_attempt(job, 'ok', 'ok', NULL, NULL, as_of,
 		coalesce((parsed ->> 'target_modified')::boolean, false), parsed -> 'left_alone',
@@ -214,6 +273,12 @@ DECLARE
 	why CONSTANT custbackup.reason := parsed ->> 'reason';
 	said_modified CONSTANT boolean := parsed ->> 'target_modified';
 BEGIN
+	PERFORM custbackup.hear_left(parsed, job, as_of);
+	IF job.kind = 'expire' AND why = 'locked' THEN
+		UPDATE custbackup.objects o
+		   SET state = 'locked', locked_until = custbackup.event_time(parsed ->> 'locked_until')
+		 WHERE o.backup_id = job.backup_id AND parsed ? 'locked_until';
+	END IF;
 	-- A mover that was told to end though nobody cancelled the job was told so by a runner that goes away.
 	IF why = 'mover_lost' OR (why = 'cancelled' AND job.cancel_requested_at IS NULL) THEN
 		PERFORM custbackup.lose_attempt(job, parsed ->> 'detail', as_of, said_modified);

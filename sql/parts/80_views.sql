@@ -19,11 +19,14 @@ SELECT coalesce(j.id, o.backup_id) AS id,
 	custbackup.reason_text(j.reason) AS message,
 	CASE WHEN has_table_privilege('custbackup.jobs', 'SELECT') THEN j.detail END AS detail,
 	coalesce(o.store, j.store) AS store,
-	o.key, o.version, o.raw_bytes, o.stored_bytes, o.sha256, o.counts, o.notes, o.consistency, o.server, o.tool, o.expired_at
+	o.key, o.version, o.raw_bytes, o.stored_bytes, o.sha256, o.counts, o.notes, o.consistency, o.server, o.tool, o.expired_at,
+	o.locked_until
   FROM (SELECT * FROM custbackup.jobs WHERE kind = 'backup') AS j
   FULL JOIN custbackup.objects o ON o.backup_id = j.id;
 COMMENT ON VIEW custbackup.backups IS 'Everything about a backup in one row: its job and what is stored of it';
-COMMENT ON COLUMN custbackup.backups.object_state IS 'stored, expiring or expired; NULL: nothing was stored';
+COMMENT ON COLUMN custbackup.backups.object_state IS 'stored, expiring, locked or expired; NULL: nothing was stored';
+COMMENT ON COLUMN custbackup.backups.locked_until IS
+	'Until then object lock keeps what is stored; infinity: a legal hold; NULL: nothing does';
 COMMENT ON COLUMN custbackup.backups.message IS 'For customers: the fixed sentence of the reason';
 COMMENT ON COLUMN custbackup.backups.detail IS 'For operators: NULL for a role that may not read custbackup.jobs';
 
@@ -42,6 +45,17 @@ COMMENT ON COLUMN custbackup.restores.safety_backup_id IS 'The restore waits unt
 COMMENT ON COLUMN custbackup.restores.message IS 'For customers: the fixed sentence of the reason';
 COMMENT ON COLUMN custbackup.restores.detail IS 'For operators: NULL for a role that may not read custbackup.jobs';
 
+CREATE VIEW custbackup.leftovers AS
+SELECT j.id AS backup_id, a.attempt_id, a.attempt, j.resource_id, j.token, j.resource_type, j.store, a.key, a.upload_id, a.outcome,
+	a.finished_at, a.locked_until
+  FROM custbackup.attempts a
+  JOIN custbackup.jobs j ON j.id = a.job_id
+ WHERE a.outcome <> 'ok' AND a.key IS NOT NULL AND a.swept_at IS NULL
+   -- What a later attempt adopted is the backup itself.
+   AND NOT EXISTS (SELECT FROM custbackup.objects o WHERE o.store = j.store AND o.key = a.key);
+COMMENT ON VIEW custbackup.leftovers IS 'What attempts that failed left in a store, or may have left: until a sweep has seen that nothing is there';
+COMMENT ON COLUMN custbackup.leftovers.locked_until IS 'Until then object lock keeps it; NULL: no lock is known of, and the next sweep removes it';
+
 CREATE VIEW custbackup.progress AS
 SELECT j.id, j.kind, j.status, j.resource_id, j.token, j.resource_type, j.not_before, j.attempt, j.runner, a.phase, a.alive, a.bytes_read, a.bytes_stored,
 	e.expected_bytes,
@@ -56,7 +70,7 @@ SELECT j.id, j.kind, j.status, j.resource_id, j.token, j.resource_type, j.not_be
 	SELECT o.raw_bytes AS expected_bytes
 	  FROM custbackup.objects o
 	 WHERE CASE j.kind WHEN 'restore' THEN o.backup_id = j.backup_id ELSE o.resource_id = j.resource_id END
-	 ORDER BY o.stored_at DESC LIMIT 1) AS e ON j.status = 'running' AND j.kind <> 'expire'
+	 ORDER BY o.stored_at DESC LIMIT 1) AS e ON j.status = 'running' AND j.kind IN ('backup', 'restore')
  WHERE j.status IN ('pending', 'running');
 COMMENT ON VIEW custbackup.progress IS 'What waits and what runs now, and how far it is';
 COMMENT ON COLUMN custbackup.progress.bytes_read IS 'Raw bytes read from the resource, or given to it';

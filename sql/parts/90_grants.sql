@@ -21,7 +21,7 @@ BEGIN
 	-- Every column but connection_url may be read; all may be written.
 	EXECUTE format('GRANT SELECT (id, token, team_id, tier, resource_type, status, created_at), INSERT, UPDATE, DELETE
 		ON custbackup.resources TO %s', role);
-	EXECUTE format('GRANT SELECT ON custbackup.backups, custbackup.restores, custbackup.progress, custbackup.schedule,
+	EXECUTE format('GRANT SELECT ON custbackup.backups, custbackup.restores, custbackup.leftovers, custbackup.progress, custbackup.schedule,
 		custbackup.status TO %s', role);
 	EXECUTE format('GRANT EXECUTE ON FUNCTION custbackup.request_backup(uuid, text, text),
 		custbackup.request_restore(uuid, uuid, text, boolean), custbackup.cancel(uuid), custbackup.expire(uuid),
@@ -38,7 +38,8 @@ AS $$
 BEGIN
 	PERFORM custbackup.require_role(role);
 	EXECUTE format('GRANT USAGE ON SCHEMA custbackup TO %s', role);
-	EXECUTE format('GRANT SELECT ON custbackup.counters, custbackup.progress, custbackup.schedule, custbackup.status TO %s', role);
+	EXECUTE format('GRANT SELECT ON custbackup.counters, custbackup.leftovers, custbackup.progress, custbackup.schedule,
+		custbackup.status TO %s', role);
 	EXECUTE format('GRANT EXECUTE ON FUNCTION custbackup.schedule_at(timestamptz), custbackup.status_at(timestamptz) TO %s', role);
 END;
 $$;

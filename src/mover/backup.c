@@ -13,6 +13,7 @@
 #include "digest.h"
 #include "engines/engine.h"
 #include "gzip.h"
+#include "leftovers.h"
 #include "manifest.h"
 #include "object_key.h"
 #include "stores/store.h"
@@ -31,6 +32,7 @@ typedef struct Backup
 	const Engine *engine;
 	Store		 *store;
 	AdoptedBackup adopted;
+	json_t		 *left; /* what this attempt and earlier ones leave in the store; NULL: nobody has looked */
 
 	Source	   *source;
 	SourceFacts facts;
@@ -46,6 +48,7 @@ typedef struct Backup
 	int64_t		stored_bytes;
 	ObjectStat	object;
 	char		manifest_key[OBJECT_KEY_SIZE];
+	Failure		kept; /* why something of this attempt stays in the store */
 	bool		object_is_stored;
 	bool		manifest_is_begun;
 	int64_t		started_at;
@@ -63,7 +66,10 @@ open_store(Backup *backup, Failure *failure)
 	if (!backup->engine)
 		return false;
 	backup->store = store_open(job->store_name, job->store_url, backup->settings, failure);
-	return backup->store != NULL;
+	if (!backup->store)
+		return false;
+	backup->left = json_array();
+	return backup->left || failure_no_memory(failure);
 }
 
 /* The dump tool is forked here: no thread is alive before begin_upload(). */
@@ -129,6 +135,7 @@ begin_upload(Backup *backup, Failure *failure)
 					   .backup_id = job->job_id,
 					   .resource_type = job->resource.type,
 					   .expected_bytes = expected_stored_bytes(backup),
+					   .retain_until = job->retain_until,
 					   .announce = announce_upload,
 					   .announce_context = backup};
 
@@ -208,6 +215,7 @@ result_of(const Backup *backup)
 						  .version = backup->object.version,
 						  .raw_bytes = backup->raw_bytes,
 						  .stored_bytes = backup->stored_bytes,
+						  .locked_until = backup->object.locked_until,
 						  .sha256 = backup->sha256,
 						  .consistency = backup->facts.consistency,
 						  .server_version = backup->facts.server_version,
@@ -227,7 +235,8 @@ store_manifest(Backup *backup, Failure *failure)
 						 .attempt_id = backup->job->attempt_id,
 						 .backup_id = backup->job->job_id,
 						 .resource_type = backup->job->resource.type,
-						 .expected_bytes = text ? (int64_t) strlen(text) : -1};
+						 .expected_bytes = text ? (int64_t) strlen(text) : -1,
+						 .retain_until = backup->job->retain_until};
 	ObjectStat	 stored = {0};
 	Upload		*upload;
 	bool		 good;
@@ -239,25 +248,27 @@ store_manifest(Backup *backup, Failure *failure)
 	good = upload && upload->write(upload, text, strlen(text), failure) &&
 		   upload->finish(upload, &stored, failure);
 	if (upload && !good)
-		upload->abort(upload);
+		upload->abort(upload, &backup->kept);
 	object_stat_free(&stored);
 	free(text);
 	return good;
 }
 
-/* Nothing of a failed attempt stays; what cannot be removed now, the next attempt's sweep removes. */
+/* Nothing of a failed attempt stays; what cannot be removed now is told, and swept later. */
 static void
 undo(Backup *backup)
 {
-	Failure ignored = {0};
+	const Job *job = backup->job;
 
 	if (backup->upload)
-		backup->upload->abort(backup->upload);
+		backup->upload->abort(backup->upload, &backup->kept);
 	backup->upload = NULL;
 	if (backup->manifest_is_begun)
-		backup->store->remove(backup->store, backup->manifest_key, NULL, &ignored);
+		backup->store->remove(backup->store, backup->manifest_key, NULL, &backup->kept);
 	if (backup->object_is_stored)
-		backup->store->remove(backup->store, backup->job->object_key, backup->object.version, &ignored);
+		backup->store->remove(backup->store, job->object_key, backup->object.version, &backup->kept);
+	if (backup->kept.reason != REASON_NONE && backup->left)
+		leftovers_add(backup->store, job->attempt_id, job->object_key, &backup->kept, backup->left);
 }
 
 static void
@@ -275,6 +286,7 @@ say_done(const Backup *backup)
 								.version = backup->adopted.object.version,
 								.raw_bytes = manifest->raw_bytes,
 								.stored_bytes = manifest->stored_bytes,
+								.locked_until = backup->adopted.object.locked_until,
 								.sha256 = manifest->sha256,
 								.consistency = manifest->consistency,
 								.server_version = manifest->server_version,
@@ -297,6 +309,7 @@ close_all(Backup *backup)
 	digest_close(backup->digest);
 	free(backup->buffer);
 	json_decref(backup->counts);
+	json_decref(backup->left);
 	json_decref(backup->facts.notes);
 	object_stat_free(&backup->object);
 	adopted_backup_free(&backup->adopted);
@@ -308,18 +321,22 @@ bool
 backup_run(const Job *job, const Settings *settings, const Secret *url, Report *report, Failure *failure)
 {
 	Backup backup = {.job = job, .settings = settings, .url = url, .report = report};
+	bool   settled;
 	bool   good;
 
-	good =
-		open_store(&backup, failure) && previous_attempts_settle(job, backup.store, &backup.adopted, failure);
+	good = open_store(&backup, failure) &&
+		   previous_attempts_settle(job, backup.store, &backup.adopted, backup.left, failure);
+	settled = good;
 	if (good && !backup.adopted.found)
 		good = open_source(&backup, failure) && begin_upload(&backup, failure) &&
 			   pump_dump(&backup, failure) && prove_whole(&backup, failure) &&
 			   finish_object(&backup, failure) && store_manifest(&backup, failure);
+	if (!good)
+		undo(&backup);
+	if (settled)
+		report_left(report, backup.left);
 	if (good)
 		say_done(&backup);
-	else
-		undo(&backup);
 	close_all(&backup);
 	return good;
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "leftovers.h"
 #include "object_key.h"
 
 /* Nothing but '<token>/<this backup's id>...' is ever looked at, let alone removed. */
@@ -51,25 +52,8 @@ try_to_adopt(const Job *job, Store *store, const char *key, const char *manifest
 	return answer != STORE_FAILED;
 }
 
-/* What stays (object lock, a store that is away) does not keep this attempt, under its own key, from going on. */
-static void
-sweep(Store *store, const PreviousAttempt *attempt, const char *manifest_key)
-{
-	Failure left = {0};
-
-	if (attempt->upload_id)
-		store->abort_left(store, attempt->key, attempt->upload_id, &left);
-	/* Also what was begun and never named to us. */
-	store->abort_left(store, attempt->key, NULL, &left);
-	store->abort_left(store, manifest_key, NULL, &left);
-	store->remove(store, manifest_key, NULL, &left);
-	store->remove(store, attempt->key, NULL, &left);
-	if (left.reason != REASON_NONE)
-		fprintf(stderr, "left behind of an earlier attempt: %s\n", left.detail);
-}
-
 bool
-previous_attempts_settle(const Job *job, Store *store, AdoptedBackup *adopted, Failure *failure)
+previous_attempts_settle(const Job *job, Store *store, AdoptedBackup *adopted, json_t *left, Failure *failure)
 {
 	for (int i = 0; i < job->previous_count && !adopted->found; i++)
 	{
@@ -83,7 +67,7 @@ previous_attempts_settle(const Job *job, Store *store, AdoptedBackup *adopted, F
 		if (!try_to_adopt(job, store, attempt->key, manifest_key, adopted, failure))
 			return false;
 		if (!adopted->found)
-			sweep(store, attempt, manifest_key);
+			leftovers_remove(store, attempt, left);
 	}
 	return true;
 }

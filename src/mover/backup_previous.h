@@ -24,7 +24,9 @@ typedef struct AdoptedBackup
 	ObjectStat object;
 } AdoptedBackup;
 
-extern bool previous_attempts_settle(const Job *job, Store *store, AdoptedBackup *adopted, Failure *failure);
+/* left: what could not be removed (leftovers.h). */
+extern bool previous_attempts_settle(const Job *job, Store *store, AdoptedBackup *adopted, json_t *left,
+									 Failure *failure);
 extern void adopted_backup_free(AdoptedBackup *adopted);
 
 #endif

@@ -1,9 +1,10 @@
 /*
  * expire.h
- *	  The end of a backup: its object is removed from the store, then its manifest.
+ *	  What is removed from a store: a backup at its end, and what failed attempts left.
  *
- * In this order, because a manifest without an object is seen by every listing,
- * and because a second attempt, which finds less, ends as well as the first.
+ * Of a backup the object goes first, then its manifest: a manifest without an object
+ * is seen by every listing, and a second attempt, which finds less, ends as well as
+ * the first.  What object lock keeps is not touched at all (REASON_LOCKED).
  */
 #ifndef EXPIRE_H
 #define EXPIRE_H
@@ -15,7 +16,10 @@
 #include "report.h"
 #include "settings.h"
 
-/* Says `started` and, once both are gone, `done`.  False: the failure is set and `failed` is for the caller to say. */
+/* Both say `started` and, when all went well, `done`.  False: the failure is set and `failed` is for the caller to say. */
 extern bool expire_run(const Job *job, const Settings *settings, Report *report, Failure *failure);
+
+/* Removes what the job's attempts left; what stays is told in `done`. */
+extern bool sweep_run(const Job *job, const Settings *settings, Report *report, Failure *failure);
 
 #endif

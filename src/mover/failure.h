@@ -31,6 +31,7 @@
 	X(REASON_TOO_SMALL, "too_small")			   /* fewer bytes than the format itself needs */            \
 	X(REASON_UPLOAD, "upload")					   /* bytes could not be stored */                           \
 	X(REASON_STORE, "store")					   /* the store refuses: rights, bucket, region, space */    \
+	X(REASON_LOCKED, "locked")					   /* object lock keeps it for a time */                     \
 	X(REASON_DOWNLOAD, "download")				   /* bytes could not be fetched */                          \
 	X(REASON_INTEGRITY, "integrity")			   /* what was fetched is not what was stored */             \
 	X(REASON_RESTORE, "restore")				   /* the target refused what the backup holds */            \

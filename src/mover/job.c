@@ -18,6 +18,7 @@
 #include "cancel.h"
 #include "object_key.h"
 #include "text.h"
+#include "utc.h"
 
 #define JOB_VERSION	   1
 #define TEXT_MAX_BYTES 8192
@@ -37,6 +38,7 @@ typedef enum FieldType
 	FIELD_SHA256,		 /* char * */
 	FIELD_BYTES,		 /* int64_t */
 	FIELD_BYTES_OR_NULL, /* int64_t, -1 for null */
+	FIELD_TIME_OR_NULL,	 /* int64_t, seconds since 1970, 0 for null */
 	FIELD_COUNT,		 /* int, from 1 */
 	FIELD_OBJECT,		 /* json_t *, borrowed */
 	FIELD_ARRAY_OR_NULL	 /* json_t *, borrowed */
@@ -132,6 +134,11 @@ take_field(const char *path, const Field *field, json_t *value, Failure *failure
 			if (absent)
 				return true;
 			break;
+		case FIELD_TIME_OR_NULL:
+			*(int64_t *) field->target = 0;
+			if (absent)
+				return true;
+			break;
 		case FIELD_BYTES_OR_NULL:
 			*(int64_t *) field->target = -1;
 			if (absent)
@@ -148,6 +155,11 @@ take_field(const char *path, const Field *field, json_t *value, Failure *failure
 		case FIELD_BYTES_OR_NULL:
 		case FIELD_COUNT:
 			return take_number(path, field, value, failure);
+		case FIELD_TIME_OR_NULL:
+			return (json_is_string(value) && utc_parse(json_string_value(value), field->target)) ||
+				   failure_set(failure, REASON_CONFIG,
+							   "the job's field \"%s%s\" must be a time such as 2026-11-23T14:07:31Z", path,
+							   field->name);
 		case FIELD_OBJECT:
 		case FIELD_ARRAY_OR_NULL:
 			if (field->type == FIELD_OBJECT ? !json_is_object(value) : !json_is_array(value))
@@ -223,7 +235,7 @@ take_store(Job *job, json_t *object, Failure *failure)
 }
 
 static bool
-take_previous(Job *job, const json_t *array, Failure *failure)
+take_previous(Job *job, const json_t *array, const char *token, const char *backup_id, Failure *failure)
 {
 	size_t count = json_array_size(array);
 
@@ -249,7 +261,7 @@ take_previous(Job *job, const json_t *array, Failure *failure)
 		if (!json_is_object(entry))
 			return failure_set(failure, REASON_CONFIG, "the job's field \"previous\" must hold objects");
 		if (!take_fields(entry, "previous.", FIELDS(fields), failure) ||
-			!check_key("previous.key", previous->key, job->resource.token, job->job_id, failure))
+			!check_key("previous.key", previous->key, token, backup_id, failure))
 			return false;
 	}
 	return true;
@@ -261,11 +273,12 @@ take_backup(Job *job, json_t *object, const json_t *previous, Failure *failure)
 	const Field fields[] = {
 		{"key", FIELD_KEY, &job->object_key},
 		{"expected_bytes", FIELD_BYTES_OR_NULL, &job->expected_bytes},
+		{"retain_until", FIELD_TIME_OR_NULL, &job->retain_until},
 	};
 
 	return take_fields(object, "object.", FIELDS(fields), failure) &&
 		   check_key("object.key", job->object_key, job->resource.token, job->job_id, failure) &&
-		   take_previous(job, previous, failure);
+		   take_previous(job, previous, job->resource.token, job->job_id, failure);
 }
 
 static bool
@@ -337,28 +350,47 @@ take_kind(Job *job, json_t *root, Failure *failure)
 		job->kind = JOB_RESTORE;
 	else if (kind != NULL && strcmp(kind, "expire") == 0)
 		job->kind = JOB_EXPIRE;
+	else if (kind != NULL && strcmp(kind, "sweep") == 0)
+		job->kind = JOB_SWEEP;
 	else
 		return failure_set(failure, REASON_CONFIG,
-						   "the job's field \"kind\" must be backup, restore or expire");
+						   "the job's field \"kind\" must be backup, restore, expire or sweep");
 	return true;
+}
+
+static bool
+take_sweep(Job *job, json_t *object, const json_t *previous, Failure *failure)
+{
+	const Field fields[] = {
+		{"backup_id", FIELD_UUID, &job->backup_id},
+		{"token", FIELD_TOKEN, &job->source_token},
+	};
+
+	job->expected_bytes = -1;
+	return take_fields(object, "object.", FIELDS(fields), failure) &&
+		   take_previous(job, previous, job->source_token, job->backup_id, failure);
 }
 
 /* What a job has that touches the store alone.  *kind is the caller's to free. */
 static bool
-take_all_of_expiry(Job *job, json_t *root, char **kind, Failure *failure)
+take_all_of_store_job(Job *job, json_t *root, char **kind, Failure *failure)
 {
+	bool		is_sweep = job->kind == JOB_SWEEP;
 	int			version;
 	json_t	   *store = NULL;
 	json_t	   *object = NULL;
+	json_t	   *previous = NULL;
 	const Field fields[] = {
 		{"version", FIELD_COUNT, &version},		 {"kind", FIELD_NAME, kind},
 		{"job_id", FIELD_UUID, &job->job_id},	 {"attempt_id", FIELD_UUID, &job->attempt_id},
 		{"attempt", FIELD_COUNT, &job->attempt}, {"store", FIELD_OBJECT, &store},
-		{"object", FIELD_OBJECT, &object},
+		{"object", FIELD_OBJECT, &object},		 {"previous", FIELD_ARRAY_OR_NULL, &previous},
 	};
+	size_t count = sizeof(fields) / sizeof(fields[0]) - (is_sweep ? 0 : 1);
 
-	return take_fields(root, "", FIELDS(fields), failure) && take_store(job, store, failure) &&
-		   take_expiry(job, object, failure);
+	if (!take_fields(root, "", fields, count, failure) || !take_store(job, store, failure))
+		return false;
+	return is_sweep ? take_sweep(job, object, previous, failure) : take_expiry(job, object, failure);
 }
 
 /* *kind and *mode are the caller's to free. */
@@ -380,8 +412,8 @@ take_all(Job *job, json_t *root, char **kind, char **mode, Failure *failure)
 
 	if (!take_kind(job, root, failure))
 		return false;
-	if (job->kind == JOB_EXPIRE)
-		return take_all_of_expiry(job, root, kind, failure);
+	if (job->kind == JOB_EXPIRE || job->kind == JOB_SWEEP)
+		return take_all_of_store_job(job, root, kind, failure);
 	if (job->kind == JOB_RESTORE)
 		fields[sizeof(fields) / sizeof(fields[0]) - 1] = (Field){"mode", FIELD_NAME, mode};
 	if (!take_fields(root, "", FIELDS(fields), failure) || !take_resource(job, resource, failure) ||

@@ -20,7 +20,8 @@ typedef enum JobKind
 {
 	JOB_BACKUP,
 	JOB_RESTORE,
-	JOB_EXPIRE /* has neither engine nor resource: nothing but the store is touched */
+	JOB_EXPIRE, /* these two have neither engine nor resource: nothing but the store is touched */
+	JOB_SWEEP	/* removes what attempts of a backup left */
 } JobKind;
 
 /* A rewind puts a resource back; a clone fills another, empty one. */
@@ -40,7 +41,7 @@ typedef struct JobResource
 	char *connection_url; /* ciphertext; see secret.h */
 } JobResource;
 
-/* An earlier attempt of the same backup, which may have left an object or an upload. */
+/* An attempt of a backup, which may have left an object or an upload. */
 typedef struct PreviousAttempt
 {
 	char *attempt_id;
@@ -62,7 +63,8 @@ typedef struct Job
 	/* backup */
 	char			*object_key;	 /* '<token>/<backup-id>.dump.gz', '-2' from the second attempt */
 	int64_t			 expected_bytes; /* stored size of the last backup; -1: unknown */
-	PreviousAttempt *previous;
+	int64_t			 retain_until;	 /* when the tier's retention ends, seconds since 1970; 0: it has none */
+	PreviousAttempt *previous;		 /* also a sweep's, whose backup_id and source_token say whose they are */
 	int				 previous_count;
 
 	/* restore: what the catalogue says about the object */

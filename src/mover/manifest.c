@@ -9,47 +9,35 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "object_key.h"
 #include "text.h"
-
-#define TIME_TEXT_SIZE 32
-
-static const char *
-time_text(int64_t seconds, char buffer[TIME_TEXT_SIZE])
-{
-	time_t	  when = (time_t) seconds;
-	struct tm parts;
-
-	if (gmtime_r(&when, &parts) == NULL ||
-		strftime(buffer, TIME_TEXT_SIZE, "%Y-%m-%dT%H:%M:%SZ", &parts) == 0)
-		buffer[0] = '\0';
-	return buffer;
-}
+#include "utc.h"
 
 char *
 manifest_write(const Job *job, const BackupResult *result, int64_t started_at, int64_t finished_at,
 			   Failure *failure)
 {
-	char	started[TIME_TEXT_SIZE];
-	char	finished[TIME_TEXT_SIZE];
+	char	started[UTC_TEXT_SIZE];
+	char	finished[UTC_TEXT_SIZE];
+	char	locked[UTC_TEXT_SIZE];
 	json_t *object;
 	char   *text = NULL;
 	char   *line = NULL;
 
-	object = json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s?, s:s, s:s, s:s, s:s?, s:s?, s:s?, s:s, s:I, s:I, "
-					   "s:s, s:s, s:s, s:o, s:o}",
-					   "format", MANIFEST_FORMAT, "backup_id", job->job_id, "attempt_id", job->attempt_id,
-					   "key", result->key, "resource_id", job->resource.id, "token", job->resource.token,
-					   "team_id", job->resource.team_id, "tier", job->resource.tier, "type",
-					   job->resource.type, "engine", job->engine, "server_version", result->server_version,
-					   "tool_version", result->tool_version, "consistency", result->consistency, "sha256",
-					   result->sha256, "raw_bytes", (json_int_t) result->raw_bytes, "stored_bytes",
-					   (json_int_t) result->stored_bytes, "encryption", "none", "started_at",
-					   time_text(started_at, started), "finished_at", time_text(finished_at, finished),
-					   "counts", result->counts ? json_incref(result->counts) : json_object(), "notes",
-					   result->notes ? json_incref(result->notes) : json_array());
+	object = json_pack(
+		"{s:i, s:s, s:s, s:s, s:s, s:s, s:s?, s:s, s:s, s:s, s:s?, s:s?, s:s?, s:s, s:I, s:I, "
+		"s:s, s:s, s:s, s:s?, s:o, s:o}",
+		"format", MANIFEST_FORMAT, "backup_id", job->job_id, "attempt_id", job->attempt_id, "key",
+		result->key, "resource_id", job->resource.id, "token", job->resource.token, "team_id",
+		job->resource.team_id, "tier", job->resource.tier, "type", job->resource.type, "engine", job->engine,
+		"server_version", result->server_version, "tool_version", result->tool_version, "consistency",
+		result->consistency, "sha256", result->sha256, "raw_bytes", (json_int_t) result->raw_bytes,
+		"stored_bytes", (json_int_t) result->stored_bytes, "encryption", "none", "started_at",
+		utc_text(started_at, started), "finished_at", utc_text(finished_at, finished), "locked_until",
+		result->locked_until > 0 ? utc_text(result->locked_until, locked) : NULL, "counts",
+		result->counts ? json_incref(result->counts) : json_object(), "notes",
+		result->notes ? json_incref(result->notes) : json_array());
 	if (object != NULL)
 		text = json_dumps(object, JSON_INDENT(2));
 	if (text != NULL && (line = malloc(strlen(text) + 2)) != NULL)
@@ -67,7 +55,8 @@ typedef enum FieldRule
 	FIELD_SHA256,
 	FIELD_TIME,
 	FIELD_TEXT,
-	FIELD_TEXT_OR_NULL
+	FIELD_TEXT_OR_NULL,
+	FIELD_LOCK /* younger than the format: may be absent */
 } FieldRule;
 
 /* 2026-01-02T03:04:05Z: as we write it. */
@@ -87,6 +76,8 @@ is_time(const char *text)
 static bool
 field_is_good(const char *text, FieldRule rule)
 {
+	int64_t until;
+
 	switch (rule)
 	{
 		case FIELD_UUID:
@@ -95,6 +86,8 @@ field_is_good(const char *text, FieldRule rule)
 			return strlen(text) == 64 && text_is_hex(text, 64);
 		case FIELD_TIME:
 			return is_time(text);
+		case FIELD_LOCK:
+			return utc_parse(text, &until);
 		case FIELD_TEXT:
 		case FIELD_TEXT_OR_NULL:
 			return *text != '\0';
@@ -107,7 +100,8 @@ take_text(json_t *object, const char *name, FieldRule rule, char **target, Failu
 {
 	json_t *value = json_object_get(object, name);
 
-	if (json_is_null(value) && rule == FIELD_TEXT_OR_NULL)
+	if ((json_is_null(value) && (rule == FIELD_TEXT_OR_NULL || rule == FIELD_LOCK)) ||
+		(value == NULL && rule == FIELD_LOCK))
 		return true;
 	if (!json_is_string(value) || !field_is_good(json_string_value(value), rule))
 		return failure_set(failure, REASON_INTEGRITY, "the manifest's \"%s\" is missing or malformed", name);
@@ -150,6 +144,7 @@ take_fields(Manifest *manifest, json_t *object, Failure *failure)
 		{"sha256", FIELD_SHA256, &manifest->sha256},
 		{"started_at", FIELD_TIME, &manifest->started_at},
 		{"finished_at", FIELD_TIME, &manifest->finished_at},
+		{"locked_until", FIELD_LOCK, &manifest->locked_until},
 	};
 
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
@@ -241,7 +236,8 @@ manifest_free(Manifest *manifest)
 					 manifest->resource_id, manifest->token,		  manifest->team_id,
 					 manifest->tier,		manifest->type,			  manifest->engine,
 					 manifest->sha256,		manifest->server_version, manifest->tool_version,
-					 manifest->consistency, manifest->started_at,	  manifest->finished_at};
+					 manifest->consistency, manifest->started_at,	  manifest->finished_at,
+					 manifest->locked_until};
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
 		free(texts[i]);

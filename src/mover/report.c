@@ -18,6 +18,7 @@
 #include "report_terminal.h"
 #include "secret.h"
 #include "text.h"
+#include "utc.h"
 
 #define EVENT_MAX_BYTES		 (64 * 1024)
 #define PROGRESS_INTERVAL_MS 1000
@@ -40,6 +41,8 @@ struct Report
 	int64_t		 bytes_read;
 	int64_t		 bytes_stored;
 	int64_t		 told_at; /* of the last progress line, monotonic ms */
+	json_t		*left;	  /* NULL: not known */
+	int64_t		 locked_until;
 };
 
 static const char *const phase_names[] = {
@@ -78,6 +81,8 @@ report_to_terminal(int fd)
 void
 report_free(Report *report)
 {
+	if (report)
+		json_decref(report->left);
 	free(report);
 }
 
@@ -286,20 +291,51 @@ end_with(Report *report, json_t *event, bool done)
 }
 
 void
+report_left(Report *report, json_t *left)
+{
+	json_decref(report->left);
+	report->left = json_incref(left);
+}
+
+void
+report_locked_until(Report *report, int64_t until)
+{
+	report->locked_until = until;
+}
+
+static void
+add_locked_until(json_t *event, int64_t until)
+{
+	char text[UTC_TEXT_SIZE];
+
+	if (event != NULL && until > 0)
+		json_object_set_new(event, "locked_until", json_string(utc_text(until, text)));
+}
+
+static void
+add_left(const Report *report, json_t *event)
+{
+	if (event != NULL && report->left != NULL)
+		json_object_set(event, "left", report->left);
+}
+
+void
 report_backup_done(Report *report, const BackupResult *result)
 {
+	json_t *event;
+
 	if (out_of_order(report, "done", report->started && (report->upload_told || result->adopted)))
 		return;
-	end_with(report,
-			 json_pack("{s:s, s:s, s:s?, s:I, s:I, s:s, s:s?, s:o, s:o, s:o, s:o, s:b}", "event", "done",
-					   "key", result->key, "version", result->version, "raw_bytes",
-					   (json_int_t) result->raw_bytes, "stored_bytes", (json_int_t) result->stored_bytes,
-					   "sha256", result->sha256, "consistency", result->consistency, "server",
-					   clean_text(result->server_version, VERSION_MAX_TEXT), "tool",
-					   clean_text(result->tool_version, VERSION_MAX_TEXT), "counts",
-					   counts_or_empty(result->counts), "notes", clean_list(result->notes), "adopted",
-					   (int) result->adopted),
-			 true);
+	event = json_pack(
+		"{s:s, s:s, s:s?, s:I, s:I, s:s, s:s?, s:o, s:o, s:o, s:o, s:b}", "event", "done", "key", result->key,
+		"version", result->version, "raw_bytes", (json_int_t) result->raw_bytes, "stored_bytes",
+		(json_int_t) result->stored_bytes, "sha256", result->sha256, "consistency", result->consistency,
+		"server", clean_text(result->server_version, VERSION_MAX_TEXT), "tool",
+		clean_text(result->tool_version, VERSION_MAX_TEXT), "counts", counts_or_empty(result->counts),
+		"notes", clean_list(result->notes), "adopted", (int) result->adopted);
+	add_locked_until(event, result->locked_until);
+	add_left(report, event);
+	end_with(report, event, true);
 }
 
 void
@@ -323,6 +359,18 @@ report_expire_done(Report *report)
 }
 
 void
+report_sweep_done(Report *report)
+{
+	json_t *event;
+
+	if (out_of_order(report, "done", report->started))
+		return;
+	event = json_pack("{s:s}", "event", "done");
+	add_left(report, event);
+	end_with(report, event, true);
+}
+
+void
 report_failed(Report *report, const Failure *failure, const RestoreOutcome *outcome)
 {
 	FailureReason reason = failure->reason != REASON_NONE ? failure->reason : REASON_INTERNAL;
@@ -337,5 +385,7 @@ report_failed(Report *report, const Failure *failure, const RestoreOutcome *outc
 		json_object_set_new(event, "target_modified", json_boolean(outcome->target_modified));
 		json_object_set_new(event, "left_alone", clean_list(outcome->left_alone));
 	}
+	add_locked_until(event, report->locked_until);
+	add_left(report, event);
 	end_with(report, event, false);
 }

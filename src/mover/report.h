@@ -39,6 +39,7 @@ typedef struct BackupResult
 	const char *version; /* NULL: none */
 	int64_t		raw_bytes;
 	int64_t		stored_bytes;
+	int64_t		locked_until; /* as the store says; 0: it is not locked; UTC_FOR_EVER */
 	const char *sha256;
 	const char *consistency; /* "snapshot", "per collection", "per key" */
 	const char *server_version;
@@ -74,9 +75,19 @@ extern void report_alive(Report *report, const char *what);
 /* Before the first byte is stored.  upload_id: NULL where the store has none. */
 extern void report_upload(Report *report, const char *key, const char *upload_id);
 
+/*
+ * What earlier attempts of a backup, or this one, leave in the store: json of leftovers.h,
+ * told with the last word; borrowed.  Not called: nobody looked.
+ */
+extern void report_left(Report *report, json_t *left);
+
+/* What an expiry found locked; told with `failed`. */
+extern void report_locked_until(Report *report, int64_t until);
+
 extern void report_backup_done(Report *report, const BackupResult *result);
 extern void report_restore_done(Report *report, const RestoreOutcome *outcome);
 extern void report_expire_done(Report *report);
+extern void report_sweep_done(Report *report);
 extern void report_failed(Report *report, const Failure *failure, const RestoreOutcome *outcome);
 
 /* Was `done` said? The exit status is 0 exactly then. */

@@ -93,9 +93,9 @@ SELECT lives_ok($$UPDATE custbackup.stores SET name = 'renamed' WHERE name = 'de
 -- One event and one counter a transition.
 SELECT is(count(*), 8::bigint + 1, 'an event each') FROM custbackup.events;
 SELECT is(sum(value), 7::numeric, 'a count for each end') FROM custbackup.counters WHERE resource_type = 'postgres';
-SELECT is(count(*), 4::bigint * 3 * 4, 'every series exists from the start') FROM custbackup.counters;
+SELECT is(count(*), 4::bigint * 4 * 4, 'every series exists from the start') FROM custbackup.counters;
 INSERT INTO custbackup.engines (resource_type, engine) VALUES ('mysql', 'mysql');
-SELECT is(count(*), 12::bigint, 'also of a type that is added later') FROM custbackup.counters WHERE resource_type = 'mysql' AND value = 0;
+SELECT is(count(*), 16::bigint, 'also of a type that is added later') FROM custbackup.counters WHERE resource_type = 'mysql' AND value = 0;
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -1,7 +1,7 @@
 -- The state machine that events drive: what is legal where, and every way of being illegal.
 BEGIN;
 \ir include/fleet.psql
-SELECT plan(187);
+SELECT plan(188);
 
 SELECT pg_temp.resource('acme') AS acme \gset
 -- A new running attempt of a backup.

@@ -26,7 +26,7 @@ SELECT is(job::jsonb, jsonb_build_object('version', 1, 'kind', 'backup', 'job_id
 	'resource', jsonb_build_object('id', '00000005-0000-4000-8000-000000000001', 'token', 'r5', 'team_id', 'aaaaaaaa-0000-4000-8000-000000000001', 'tier', 'pro',
 		'type', 'postgres', 'connection_url', 'ciphertext-of-r5'),
 	'store', '{"name": "default", "url": "file:///var/backups/custbackup"}'::jsonb,
-	'object', jsonb_build_object('key', 'r5/' || job_id || '.dump.gz', 'expected_bytes', NULL), 'previous', '[]'::jsonb), 'a backup''s job')
+	'object', jsonb_build_object('key', 'r5/' || job_id || '.dump.gz', 'expected_bytes', NULL, 'retain_until', to_char(now() AT TIME ZONE 'UTC' + interval '30 days', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')), 'previous', '[]'::jsonb), 'a backup''s job')
   FROM first WHERE job LIKE '%"r5"%';
 
 -- A runner that starts anew has lost what it does not hold.

@@ -40,10 +40,10 @@ SELECT is(pg_temp.may_read('tap_nobody') || pg_temp.may_write('tap_nobody'), '{}
 SELECT is(count(*), 0::bigint, 'PUBLIC uses no type') FROM pg_type t
 	WHERE t.typnamespace = 'custbackup'::regnamespace AND has_type_privilege('tap_nobody', t.oid, 'USAGE');
 SELECT is(pg_temp.may_call('tap_api'), ARRAY['cancel', 'expire', 'reason_text', 'request_backup', 'request_restore', 'schedule_at', 'status_at', 'token_is_safe'], 'the API calls these');
-SELECT is(pg_temp.may_read('tap_api'), ARRAY['backups', 'progress', 'resources', 'restores', 'schedule', 'status'], 'and reads these');
+SELECT is(pg_temp.may_read('tap_api'), ARRAY['backups', 'leftovers', 'progress', 'resources', 'restores', 'schedule', 'status'], 'and reads these');
 SELECT is(pg_temp.may_write('tap_api'), ARRAY['resources'], 'and writes resources');
 SELECT is(pg_temp.may_call('tap_monitor'), ARRAY['schedule_at', 'status_at'], 'an exporter calls these');
-SELECT is(pg_temp.may_read('tap_monitor'), ARRAY['counters', 'progress', 'schedule', 'status'], 'and reads these');
+SELECT is(pg_temp.may_read('tap_monitor'), ARRAY['counters', 'leftovers', 'progress', 'schedule', 'status'], 'and reads these');
 SELECT is(pg_temp.may_write('tap_monitor'), '{}', 'and writes nothing');
 SELECT is(pg_temp.may_call('tap_runner'), ARRAY['claim', 'renew', 'report'], 'a runner calls three functions');
 SELECT is(pg_temp.may_read('tap_runner') || pg_temp.may_write('tap_runner'), '{}', 'and no more');

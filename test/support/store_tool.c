@@ -11,7 +11,7 @@
  *	  store_tool request URL METHOD [KEY [QUERY [HEADER:VALUE ...]]]   anything else, stdin as body
  *
  * Settings: the JSON file that CUSTBACKUP_SETTINGS names.  ATTEMPT_ID may name the
- * attempt.  A failure goes to stdout too, as {"reason", "detail"}, with status 1.
+ * attempt, RETAIN_UNTIL the end of its retention in seconds since 1970.  A failure goes to stdout too, as {"reason", "detail"}, with status 1.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -48,6 +48,7 @@ say_stat(const ObjectStat *stat)
 	json_object_set_new(result, "version", text_or_null(stat->version));
 	json_object_set_new(result, "etag", text_or_null(stat->etag));
 	json_object_set_new(result, "attempt_id", text_or_null(stat->attempt_id));
+	json_object_set_new(result, "locked_until", json_integer(stat->locked_until));
 }
 
 static bool
@@ -76,12 +77,14 @@ put(Store *store, const char *key, const char *expected, Failure *failure)
 						.backup_id = "backup-of-a-test",
 						.resource_type = "postgres",
 						.expected_bytes = expected ? strtoll(expected, NULL, 10) : -1,
+						.retain_until = getenv("RETAIN_UNTIL") ? strtoll(getenv("RETAIN_UNTIL"), NULL, 10) : 0,
 						.announce = announce};
 	Upload	   *upload = store->begin(store, &info, failure);
 	Digest	   *digest = digest_open(failure);
 	char		sha256[DIGEST_TEXT_SIZE];
 	static char buffer[READ_BYTES];
 	ObjectStat	stat = {0};
+	Failure		left = {0};
 	ssize_t		got;
 	bool		good = upload != NULL;
 
@@ -94,7 +97,9 @@ put(Store *store, const char *key, const char *expected, Failure *failure)
 	}
 	good = good && digest_finish(digest, sha256, failure) && upload->finish(upload, &stat, failure);
 	if (upload && !good)
-		upload->abort(upload);
+		upload->abort(upload, &left);
+	if (left.reason != REASON_NONE)
+		json_object_set_new(result, "left", json_string(left.detail));
 	if (good)
 	{
 		say_stat(&stat);

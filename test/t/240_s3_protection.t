@@ -30,6 +30,15 @@ sub check_store
     return ($? >> 8, $out, $err);
 }
 
+sub check_lock
+{
+    my ($server, $bucket, $mode) = @_;
+    my ($out, $err) = ('', '');
+    local @ENV{qw(AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_EC2_METADATA_DISABLED)} = ($access_key, $secret_key, 'true');
+    IPC::Run::run([ $ENV{CUSTBACKUP_BIN}, 'check-store', store_url($server, $bucket, 'check', "lock=$mode", 'tries=2') ], '>', \$out, '2>', \$err);
+    return ($? >> 8, $out, $err);
+}
+
 for my $server (start_s3_servers())
 {
     my $name = $server->{name};
@@ -68,10 +77,10 @@ for my $server (start_s3_servers())
         my $put = store({ stdin => $content }, 'put', $locked, $key);
         ok($put->{version}, "$name, $kind: a locked object is stored") or diag explain $put;
         my $remove = store({}, 'remove', $locked, $key, $put->{version});
-        is($remove->{reason}, 'store', '  is not removed');
+        is($remove->{reason}, 'locked', '  is not removed');
         like($remove->{detail}, qr/is locked until \d{4}-\d\d-\d\dT/, '  and says until when');
         my $without = store({}, 'remove', $locked, $key);
-        is($without->{reason}, 'store', '  not without its version either') or diag explain $without;
+        is($without->{reason}, 'locked', '  not without its version either') or diag explain $without;
         is(store({}, 'get', $locked, $key, $put->{version})->{sha256}, file_sha256($content), '  and can be read');
     }
     my $no_lock = store({ stdin => $file }, 'put', store_url($server, 'plain', 'p', 'lock=GOVERNANCE', 'lock_days=1', 'tries=2'), new_key());
@@ -84,6 +93,15 @@ for my $server (start_s3_servers())
     like($out, qr/^good  object lock  is on/m, '  object lock is on');
     like($out, qr/^Backups can be kept there\.$/m, '  the verdict');
     unlike($out . $err, qr/\Q$secret_key\E/, '  no secret');
+    unlike($out, qr/^\S+ +lock /m, '  nothing is locked unasked');
+    ($status, $out) = check_lock($server, 'locked', 'GOVERNANCE');
+    is($status, 0, "$name: check-store with a lock") or diag $out;
+    like($out, qr/^good  lock +an object was locked, and could not be deleted while it was$/m, '  tries it');
+    is_deeply(store({}, 'list', store_url($server, 'locked', 'check'))->{list}, [], '  and waits until it can remove its object');
+    unlike(store({}, 'request', store_url($server, 'locked', ''), 'GET', '', 'versions')->{body}, qr/custbackup-check/, '  whose version is gone too');
+    ($status, $out) = check_lock($server, 'plain', 'GOVERNANCE');
+    is($status, 1, "$name: check-store with a lock that the bucket does not have");
+    like($out, qr/^bad   lock +an object cannot be locked: .*$/m, '  says so');
     ($status, $out) = check_store($server, 'plain', '--json');
     my $json = eval { JSON::PP::decode_json($out) };
     ok($json && $json->{good} && @{ $json->{checks} } > 10, "$name: check-store --json");

@@ -66,6 +66,7 @@ test_backup(void)
 	is_string(job.store_url, "file:///backups", "its URL");
 	is_string(job.object_key, "acme-main/" JOB_ID "-2.dump.gz", "the object");
 	is_int(job.expected_bytes, 1234, "the size to expect");
+	is_int(job.retain_until, 0, "no retention");
 	is_int(job.previous_count, 1, "one earlier attempt");
 	is_string(job.previous[0].attempt_id, OTHER_ID, "its id");
 	is_string(job.previous[0].key, "acme-main/" JOB_ID ".dump.gz", "its object");
@@ -145,6 +146,44 @@ refuses(const char *text, const char *path, const char *value, const char *expec
 	snprintf(what, sizeof(what), "%s %.60s", path, value ? value : "removed");
 	refuses_text(changed, strlen(changed), expected, what);
 	free(changed);
+}
+
+/* What touches the store alone. */
+static void
+test_sweep(void)
+{
+	static const char text[] = "{\"version\": 1, \"kind\": \"sweep\", " IDS ", \"attempt\": 1, "
+							   "\"store\": {\"name\": \"default\", \"url\": \"file:///backups\"}, "
+							   "\"object\": {\"backup_id\": \"" OTHER_ID "\", \"token\": \"acme\"}, "
+							   "\"previous\": [{\"attempt_id\": \"" ATTEMPT_ID "\", \"key\": \"acme/" OTHER_ID
+							   "-3.dump.gz\", \"upload_id\": null}]}";
+	Failure failure;
+	Job		job;
+
+	ok(parse(&job, text, &failure), "a sweep (%s)", failure.detail);
+	is_int(job.kind, JOB_SWEEP, "its kind");
+	is_string(job.backup_id, OTHER_ID, "the backup");
+	is_int(job.previous_count, 1, "one attempt");
+	is_string(job.previous[0].key, "acme/" OTHER_ID "-3.dump.gz", "its object");
+	job_free(&job);
+	refuses(text, "object.token", "\"other\"", "another backup's");
+	refuses(text, "object.backup_id", "\"" JOB_ID "\"", "another backup's");
+	refuses(text, "object.key", "\"x\"", "unknown");
+}
+
+static void
+test_retention(void)
+{
+	Failure failure;
+	Job		job;
+	char   *text = with(backup_text, "object.retain_until", "\"2026-11-23T14:07:31Z\"");
+
+	ok(parse(&job, text, &failure), "a backup with a retention (%s)", failure.detail);
+	is_int(job.retain_until, 1795442851, "its end");
+	job_free(&job);
+	free(text);
+	refuses(backup_text, "object.retain_until", "\"tomorrow\"", "must be a time");
+	refuses(backup_text, "object.retain_until", "30", "must be a time");
 }
 
 static void
@@ -362,6 +401,8 @@ int
 main(void)
 {
 	test_backup();
+	test_sweep();
+	test_retention();
 	test_restore();
 	test_fields();
 	test_backup_fields();

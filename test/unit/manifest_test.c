@@ -66,6 +66,7 @@ test_round_trip(void)
 	is_int(manifest.stored_bytes, 300, "stored_bytes");
 	is_string(manifest.started_at, "2023-11-14T22:13:20Z", "started_at, UTC");
 	is_string(manifest.finished_at, "2023-11-14T22:14:21Z", "finished_at");
+	is_string(manifest.locked_until, NULL, "not locked");
 	is_int(json_integer_value(json_object_get(manifest.counts, "tables")), 3, "counts");
 	is_int((long long) json_array_size(manifest.notes), 1, "notes");
 	manifest_free(&manifest);

@@ -9,6 +9,7 @@
 
 #include "secret.h"
 #include "tap.h"
+#include "utc.h"
 
 #define ATTEMPT "11111111-2222-4333-8444-555555555555"
 #define KEY		"t/0189f7c2-6d7e-7b3a-8c55-0123456789ab.dump.gz"
@@ -91,6 +92,47 @@ test_backup(void)
 			  "done");
 	ok(report_said_done(report) && report_is_heard(report), "was said and heard");
 	report_free(report);
+}
+
+/* What object lock keeps, and what attempts left, is told with the last word. */
+static void
+test_locks(void)
+{
+	Report		*report = open_report(report_to_runner);
+	BackupResult locked = result;
+	Failure		 failure = {0};
+	json_t		*left = json_pack("[{s:s, s:n}]", "attempt_id", ATTEMPT, "locked_until");
+
+	locked.locked_until = 1700000000;
+	report_started(report, ATTEMPT, NULL, NULL);
+	report_upload(report, KEY, NULL);
+	report_left(report, left);
+	heard();
+	report_backup_done(report, &locked);
+	ok(strstr(heard(), "\"locked_until\":\"2023-11-14T22:13:20Z\",\"left\":[{\"attempt_id\":\"" ATTEMPT
+					   "\",\"locked_until\":null}]}") != NULL,
+	   "done tells of locks and leftovers");
+	report_free(report);
+
+	report = open_report(report_to_runner);
+	report_started(report, ATTEMPT, NULL, NULL);
+	report_left(report, left);
+	heard();
+	report_sweep_done(report);
+	is_string(heard(),
+			  "{\"event\":\"done\",\"left\":[{\"attempt_id\":\"" ATTEMPT "\",\"locked_until\":null}]}\n",
+			  "so does a sweep's");
+	report_free(report);
+
+	report = open_report(report_to_runner);
+	failure_set(&failure, REASON_LOCKED, "x");
+	report_locked_until(report, UTC_FOR_EVER);
+	report_failed(report, &failure, NULL);
+	is_string(heard(),
+			  "{\"event\":\"failed\",\"reason\":\"locked\",\"detail\":\"x\",\"locked_until\":\"infinity\"}\n",
+			  "and an expiry that found a lock");
+	report_free(report);
+	json_decref(left);
 }
 
 static void
@@ -354,6 +396,7 @@ main(void)
 
 	signal(SIGPIPE, SIG_IGN);
 	test_backup();
+	test_locks();
 	test_restore();
 	test_failed();
 	report = open_report(report_to_runner);

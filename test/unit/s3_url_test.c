@@ -89,8 +89,7 @@ bad_addresses(void)
 	refused("s3://bucket?part_size=16MB", "a number");
 	refused("s3://bucket?payload=unsigned&endpoint=http://localhost", "https only");
 	refused("s3://bucket?payload=unsigned&checksum=none", "unseen");
-	refused("s3://bucket?lock=GOVERNANCE", "go together");
-	refused("s3://bucket?lock_days=3", "go together");
+	refused("s3://bucket?lock_days=3", "lock_days wants lock=");
 	refused("s3://bucket?sse_kms_key_id=x", "aws:kms");
 	refused("s3://bucket/a//b", "prefix");
 	refused("s3://bucket/../b", "prefix");

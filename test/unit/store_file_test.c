@@ -104,7 +104,7 @@ put_object(Store *store, const char *key, const char *text, ObjectStat *stat, Fa
 	if (upload && upload->write(upload, text, strlen(text), failure) && upload->finish(upload, stat, failure))
 		return true;
 	if (upload)
-		upload->abort(upload);
+		upload->abort(upload, failure);
 	return false;
 }
 
@@ -204,7 +204,7 @@ test_upload(void)
 	failure = (Failure){0};
 	upload = begin(store, "acme/" BACKUP "-2.dump.gz", &failure);
 	upload->write(upload, "x", 1, &failure);
-	upload->abort(upload);
+	upload->abort(upload, &failure);
 	is_int(entries_in("acme"), 1, "an aborted upload leaves nothing");
 	store->close(store);
 }

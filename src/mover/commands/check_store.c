@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <jansson.h>
@@ -27,12 +28,16 @@
 #define MARK		  "custbackup check-store wrote this and removes it at once\n"
 #define SENTENCE_SIZE 2200
 
+/* How long the lock of the check's own object lasts, which the check has to wait for. */
+#define LOCK_SECONDS 6
+
 static const char help[] =
 	"Usage: custbackup check-store [--name=NAME] [--json] [SETTINGS] URL\n"
 	"\n"
 	"Tells in sentences whether a store takes, gives, lists and deletes objects, how long a round\n"
 	"trip takes, and what else is worth knowing of it.  URL: file:///directory or\n"
-	"s3://bucket/prefix?option=value (docs/stores.md).  What it writes it removes.\n"
+	"s3://bucket/prefix?option=value (docs/stores.md).  What it writes it removes; with lock= in the\n"
+	"URL it waits some seconds for a lock of its own to end.\n"
 	"Exit status 0: backups can be kept there.\n"
 	"\n"
 	"  --name=NAME  the store's name, which is its profile in the credentials file (default: default)\n"
@@ -130,24 +135,34 @@ see_key(void *context, const char *key, int64_t bytes, int64_t modified, Failure
 	return strcmp(key, check->key) != 0;
 }
 
+/* False: the failure is set, and nothing is left. */
 static bool
-write_mark(CheckStore *check)
+write_object(CheckStore *check, int64_t retain_until, ObjectStat *stat, Failure *failure)
 {
 	ObjectInfo info = {.key = check->key,
 					   .content_type = "application/json",
 					   .attempt_id = "check",
 					   .backup_id = "check",
 					   .resource_type = "check",
-					   .expected_bytes = sizeof(MARK) - 1};
+					   .expected_bytes = sizeof(MARK) - 1,
+					   .retain_until = retain_until};
+	Upload	  *upload = check->store->begin(check->store, &info, failure);
+	bool	   written = upload && upload->write(upload, MARK, sizeof(MARK) - 1, failure) &&
+				   upload->finish(upload, stat, failure);
+
+	if (upload && !written)
+		upload->abort(upload, failure);
+	return written;
+}
+
+static bool
+write_mark(CheckStore *check)
+{
 	ObjectStat stat = {0};
 	Failure	   failure = {0};
 	int64_t	   begun = monotonic_nanoseconds();
-	Upload	  *upload = check->store->begin(check->store, &info, &failure);
-	bool	   written = upload && upload->write(upload, MARK, sizeof(MARK) - 1, &failure) &&
-				   upload->finish(upload, &stat, &failure);
+	bool	   written = write_object(check, 0, &stat, &failure);
 
-	if (upload && !written)
-		upload->abort(upload);
 	object_stat_free(&stat);
 	if (written)
 		tell(check, CHECK_GOOD, "write", "an object was written and seen in %.1f ms",
@@ -187,7 +202,10 @@ remove_mark(CheckStore *check)
 	Failure	   failure = {0};
 	ObjectStat stat = {0};
 
-	if (!check->store->remove(check->store, check->key, NULL, &failure))
+	if (!check->store->remove(check->store, check->key, NULL, &failure) && failure.reason == REASON_LOCKED)
+		tell(check, CHECK_NOTE, "delete",
+			 "the bucket locks whatever is stored, also this check's own object: %s", failure.detail);
+	else if (failure.reason != REASON_NONE)
 		tell(check, CHECK_BAD, "delete", "%s (left behind: %s)", failure.detail, check->key);
 	else if (check->store->head(check->store, check->key, NULL, &stat, &failure) == STORE_MISSING)
 		tell(check, CHECK_GOOD, "delete", "it was deleted and is gone");
@@ -196,10 +214,43 @@ remove_mark(CheckStore *check)
 	object_stat_free(&stat);
 }
 
+/* As a backup that lock= asks to be locked: written, refused to whoever deletes it, and free when its time is over. */
+static void
+check_lock(CheckStore *check)
+{
+	ObjectStat stat = {0};
+	Failure	   failure = {0};
+	Failure	   kept = {0};
+	bool	   written = write_object(check, (int64_t) time(NULL) + LOCK_SECONDS, &stat, &failure);
+
+	if (!written)
+	{
+		tell(check, CHECK_BAD, "lock", "an object cannot be locked: %s", failure.detail);
+		return;
+	}
+	if (check->store->remove(check->store, check->key, stat.version, &kept))
+		tell(check, CHECK_BAD, "lock", "an object was locked, and could be deleted all the same");
+	else if (kept.reason != REASON_LOCKED)
+		tell(check, CHECK_BAD, "lock", "%s", kept.detail);
+	else
+		tell(check, CHECK_GOOD, "lock", "an object was locked, and could not be deleted while it was");
+	while (kept.reason == REASON_LOCKED && !cancel_requested() &&
+		   time(NULL) <= stat.locked_until + LOCK_SECONDS)
+	{
+		sleep(1);
+		kept = (Failure){0};
+		check->store->remove(check->store, check->key, stat.version, &kept);
+	}
+	if (kept.reason != REASON_NONE)
+		tell(check, CHECK_NOTE, "lock", "its object is left behind: %s", kept.detail);
+	object_stat_free(&stat);
+}
+
 static bool
 check_all(CheckStore *check, Failure *failure)
 {
 	S3Client			*client = NULL;
+	char				*lock = NULL;
 	const S3Credentials *credentials;
 
 	if (!cancel_install(failure) || !make_key(check, failure))
@@ -215,10 +266,10 @@ check_all(CheckStore *check, Failure *failure)
 			return false;
 		tell(check, CHECK_GOOD, "credentials", "access key %s, from %s", credentials->access_key,
 			 s3_credentials_origin(client->credentials));
-		if (client->url.lock)
-			tell(check, CHECK_NOTE, "lock", "this check's own object is written without it, to be removable");
-		free(client->url.lock);
+		/* The first object is written without it, to be removable. */
+		lock = client->url.lock;
 		client->url.lock = NULL;
+		client->url.lock_days = 0;
 	}
 	if (check_listing(check) && write_mark(check))
 	{
@@ -226,7 +277,14 @@ check_all(CheckStore *check, Failure *failure)
 		if (client)
 			check->good &= s3_check(client, check->key, say, check);
 		remove_mark(check);
+		if (lock && check->good)
+		{
+			client->url.lock = lock;
+			check_lock(check);
+			client->url.lock = NULL;
+		}
 	}
+	free(lock);
 	return true;
 }
 

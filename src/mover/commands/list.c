@@ -73,14 +73,16 @@ entry_to_json(const CatalogueEntry *entry)
 	if (!entry->is_readable)
 		return json_pack("{s:s, s:s}", "key", entry->key, "problem", entry->problem);
 	return json_pack(
-		"{s:s, s:s, s:s, s:s, s:o, s:s, s:s, s:s, s:o, s:o, s:o, s:s, s:I, s:I, s:s, s:s, s:O, s:O, s:o}",
+		"{s:s, s:s, s:s, s:s, s:o, s:s, s:s, s:s, s:o, s:o, s:o, s:s, s:I, s:I, s:s, s:s, s:o, s:O, s:O, "
+		"s:o}",
 		"key", entry->key, "backup_id", manifest->backup_id, "token", manifest->token, "resource_id",
 		manifest->resource_id, "team_id", text_or_null(manifest->team_id), "tier", manifest->tier, "type",
 		manifest->type, "engine", manifest->engine, "server_version", text_or_null(manifest->server_version),
 		"tool_version", text_or_null(manifest->tool_version), "consistency",
 		text_or_null(manifest->consistency), "sha256", manifest->sha256, "raw_bytes",
 		(json_int_t) manifest->raw_bytes, "stored_bytes", (json_int_t) manifest->stored_bytes, "started_at",
-		manifest->started_at, "finished_at", manifest->finished_at, "counts", manifest->counts, "notes",
+		manifest->started_at, "finished_at", manifest->finished_at, "locked_until",
+		text_or_null(manifest->locked_until), "counts", manifest->counts, "notes",
 		manifest->notes ? manifest->notes : json_null(), "problem", text_or_null(entry->problem));
 }
 

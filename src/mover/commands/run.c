@@ -87,6 +87,8 @@ do_job(const Job *job, const Settings *settings, Report *report, RestoreOutcome 
 
 	if (job->kind == JOB_EXPIRE)
 		return expire_run(job, settings, report, failure);
+	if (job->kind == JOB_SWEEP)
+		return sweep_run(job, settings, report, failure);
 	done = decrypt_url(settings, job, &url, failure);
 	if (done && job->kind == JOB_BACKUP)
 		done = backup_run(job, settings, &url, report, failure);

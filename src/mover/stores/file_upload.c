@@ -116,14 +116,16 @@ upload_free(FileUpload *upload)
 }
 
 static void
-file_abort(Upload *base)
+file_abort(Upload *base, Failure *left)
 {
 	FileUpload *upload = (FileUpload *) base;
 
 	if (upload->is_partial && unlinkat(upload->folder, upload->partial, 0) < 0 && errno != ENOENT)
-		fprintf(stderr, "could not remove %s/%s/%s: %m\n", upload->path, upload->key.token, upload->partial);
+		failure_set_errno(left, REASON_STORE, "could not remove %s/%s/%s", upload->path, upload->key.token,
+						  upload->partial);
 	if (upload->is_named && unlinkat(upload->folder, upload->key.name, 0) < 0 && errno != ENOENT)
-		fprintf(stderr, "could not remove %s/%s/%s: %m\n", upload->path, upload->key.token, upload->key.name);
+		failure_set_errno(left, REASON_STORE, "could not remove %s/%s/%s", upload->path, upload->key.token,
+						  upload->key.name);
 	upload_free(upload);
 }
 
@@ -259,6 +261,6 @@ file_upload_begin(int root, const char *path, const ObjectInfo *info, Failure *f
 	if (open_partial(upload, root, failure))
 		return &upload->base;
 failed:
-	file_abort(&upload->base);
+	file_abort(&upload->base, failure);
 	return NULL;
 }

@@ -58,7 +58,7 @@ static const Question questions[] = {
 	 "is off: whoever may delete an object deletes it for good"},
 	{"object lock", "object-lock", "s3:GetBucketObjectLockConfiguration",
 	 "ObjectLockConfiguration/ObjectLockEnabled", "Enabled",
-	 "is on: lock= and lock_days= in the store's URL make backups undeletable for that time",
+	 "is on: lock= in the store's URL makes each backup undeletable for its tier's retention",
 	 "is off: a stolen key can delete backups"},
 	{"replication", "replication", "s3:GetReplicationConfiguration", "ReplicationConfiguration/Rule/Status",
 	 "Enabled", "is on: another bucket gets a copy", "is off: this bucket holds the only copy"},

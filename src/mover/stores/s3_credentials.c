@@ -12,6 +12,7 @@
 #include <openssl/crypto.h>
 
 #include "secret.h"
+#include "utc.h"
 
 #define RENEW_BEFORE_SECONDS 300
 
@@ -86,18 +87,6 @@ copy_secret(const char *text)
 	return OPENSSL_strdup(text);
 }
 
-static bool
-parse_expiration(const char *text, int64_t *expires)
-{
-	struct tm	utc = {0};
-	const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &utc);
-
-	if (!rest || (*rest != 'Z' && *rest != '.'))
-		return false;
-	*expires = timegm(&utc);
-	return true;
-}
-
 /* Into a header or a signature: no blanks, no control characters. */
 static bool
 is_plain(const char *text)
@@ -120,7 +109,7 @@ s3_credentials_set(S3Credentials *credentials, const char *access_key, const cha
 		return failure_set(
 			failure, REASON_CONFIG,
 			"object store credentials: access key, secret key or session token is empty or holds blanks");
-	if (expiration && expiration[0] != '\0' && !parse_expiration(expiration, &credentials->expires))
+	if (expiration && expiration[0] != '\0' && !utc_parse(expiration, &credentials->expires))
 		return failure_set(failure, REASON_STORE, "object store credentials: \"%s\" is no time of expiry",
 						   expiration);
 	credentials->access_key = strdup(access_key);

@@ -9,6 +9,7 @@
 
 #include "stores/s3_object.h"
 #include "stores/s3_xml.h"
+#include "utc.h"
 
 #define LOOKS_AFTER_SUCCESS 4
 #define SECOND				INT64_C(1000000000)
@@ -47,15 +48,22 @@ is_ours(const S3Sent *sent, const ObjectStat *stat, const char *etag, Failure *f
 static bool
 is_locked_as_asked(const S3Sent *sent, const ObjectStat *stat, Failure *failure)
 {
-	char until[64];
+	char asked[UTC_TEXT_SIZE];
+	char given[UTC_TEXT_SIZE];
 
-	if (!sent->client->url.lock ||
-		s3_object_is_locked(sent->client, sent->key, stat->version, until, sizeof(until)))
+	if (stat->locked_until >= sent->retain_until)
 		return true;
-	return failure_set(
-		failure, REASON_STORE,
-		"the store took %s/%s%s without the lock that lock= asks for: object lock must be on for the bucket",
-		sent->client->url.bucket, sent->client->url.prefix, sent->key);
+	utc_text(sent->retain_until, asked);
+	if (stat->locked_until == 0)
+		return failure_set(
+			failure, REASON_STORE,
+			"the store took %s/%s%s without the lock that lock= asks for: object lock must be on for the "
+			"bucket, and the credentials need s3:GetObjectRetention to see it",
+			sent->client->url.bucket, sent->client->url.prefix, sent->key);
+	return failure_set(failure, REASON_STORE,
+					   "the store locked %s/%s%s until %s only, where %s was asked for",
+					   sent->client->url.bucket, sent->client->url.prefix, sent->key,
+					   utc_text(stat->locked_until, given), asked);
 }
 
 /* refusal: what the request failed with, REASON_NONE: it did not; etag: what it gave. */

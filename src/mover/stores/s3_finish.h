@@ -19,12 +19,13 @@ typedef struct S3Sent
 	const char *key;
 	const char *attempt_id;
 	int64_t		bytes;
+	int64_t		retain_until; /* the lock that was asked for; 0: none */
 } S3Sent;
 
 /* Sends the last request.  True: the object is there, it is ours, and *stat is filled. */
 extern bool s3_finish(const S3Sent *sent, const S3Request *request, ObjectStat *stat, Failure *failure);
 
-/* Removes what is there of ours although its upload is called failed; also in a cancelled job. */
+/* Removes what is there of ours although its upload is called failed; also in a cancelled job.  REASON_LOCKED: it stays. */
 extern void s3_finish_undo(const S3Sent *sent, Failure *failure);
 
 #endif

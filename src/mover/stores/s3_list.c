@@ -13,6 +13,7 @@
 #include "stores/buffer.h"
 #include "stores/s3_object.h"
 #include "stores/s3_xml.h"
+#include "utc.h"
 
 #define PAGE_ENTRIES 1000
 /* 1,000 keys of 1,024 bytes, each byte escaped, and what stands around them. */
@@ -71,9 +72,9 @@ keep_text(Page *page, char **where, const char *text)
 static int64_t
 parse_time(const char *text)
 {
-	struct tm utc = {0};
+	int64_t seconds;
 
-	return strptime(text, "%Y-%m-%dT%H:%M:%S", &utc) ? (int64_t) timegm(&utc) : 0;
+	return utc_parse(text, &seconds) ? seconds : 0;
 }
 
 static void

@@ -7,8 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <curl/curl.h>
+
+#include "utc.h"
 
 #define HEADS_WITHOUT_REASON 3
 #define GONE_CODES			 "|NoSuchKey|NoSuchVersion|NotFound|"
@@ -26,12 +29,27 @@ copy_header(const HttpAnswer *answer, const char *name, char **copy, Failure *fa
 	return *copy || failure_no_memory(failure);
 }
 
+/* Until when object lock keeps it; 0: it does not. */
+static int64_t
+read_lock(const HttpAnswer *answer)
+{
+	char	value[64];
+	int64_t until;
+
+	if (http_header(answer, "x-amz-object-lock-legal-hold", value, sizeof(value)) && strcmp(value, "ON") == 0)
+		return UTC_FOR_EVER;
+	if (!http_header(answer, "x-amz-object-lock-retain-until-date", value, sizeof(value)) ||
+		!utc_parse(value, &until))
+		return 0;
+	return until;
+}
+
 static bool
 read_stat(const HttpAnswer *answer, ObjectStat *stat, Failure *failure)
 {
 	char value[64];
 
-	*stat = (ObjectStat){0};
+	*stat = (ObjectStat){.locked_until = read_lock(answer)};
 	if (!http_header(answer, "content-length", value, sizeof(value)))
 		return failure_set(failure, REASON_STORE,
 						   "the store does not say how long an object is (no Content-Length)");
@@ -160,21 +178,18 @@ s3_object_read(S3Client *client, const char *key, size_t max, char **bytes, size
 	return found;
 }
 
-bool
-s3_object_is_locked(S3Client *client, const char *key, const char *version, char *until, size_t capacity)
+/* Is it a lock, rather than a missing right, that keeps it?  A lock that has run out keeps nothing. */
+static bool
+is_locked(S3Client *client, const char *key, const char *version, bool even_cancelled, int64_t *until)
 {
-	S3Request request = {.what = "look at", .when = REASON_STORE, .method = "HEAD", .key = key, .tries = 2};
-	S3Answer  answer;
-	Failure	  failure = {0};
-	bool	  locked;
+	ObjectStat stat;
+	Failure	   ignored = {0};
 
-	if (version)
-		s3_request_parameter(&request, "versionId", version);
-	if (!s3_perform(client, &request, &answer, &failure))
+	if (s3_object_head(client, key, version, even_cancelled, &stat, &ignored) != STORE_FOUND)
 		return false;
-	locked = http_header(&answer.http, "x-amz-object-lock-retain-until-date", until, capacity);
-	s3_answer_free(&answer);
-	return locked;
+	*until = stat.locked_until;
+	object_stat_free(&stat);
+	return *until > (int64_t) time(NULL);
 }
 
 bool
@@ -189,7 +204,8 @@ s3_object_remove(S3Client *client, const char *key, const char *version, bool ev
 						 .even_cancelled = even_cancelled};
 	S3Answer  answer;
 	Failure	  refusal = {0};
-	char	  until[64];
+	int64_t	  until;
+	char	  text[UTC_TEXT_SIZE];
 
 	if (version)
 		s3_request_parameter(&request, "versionId", version);
@@ -198,9 +214,10 @@ s3_object_remove(S3Client *client, const char *key, const char *version, bool ev
 		s3_answer_free(&answer);
 		return true;
 	}
-	if (refusal.reason == REASON_STORE && s3_object_is_locked(client, key, version, until, sizeof(until)))
-		return failure_set(failure, REASON_STORE, "%s/%s%s is locked until %s", client->url.bucket,
-						   client->url.prefix, key, until);
+	if (refusal.reason == REASON_STORE && is_locked(client, key, version, even_cancelled, &until))
+		return failure_set(failure, REASON_LOCKED, "%s/%s%s is locked until %s%s", client->url.bucket,
+						   client->url.prefix, key, utc_text(until, text),
+						   until == UTC_FOR_EVER ? ": it is under a legal hold" : "");
 	return failure_set(failure, refusal.reason, "%s", refusal.detail);
 }
 

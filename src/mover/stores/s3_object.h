@@ -28,9 +28,7 @@ extern StoreAnswer s3_object_head(S3Client *client, const char *key, const char 
 extern StoreAnswer s3_object_probe(S3Client *client, const char *key, FailureReason when, Failure *failure);
 extern StoreAnswer s3_object_read(S3Client *client, const char *key, size_t max, char **bytes, size_t *length,
 								  Failure *failure);
-/* Does object lock protect it?  Then *until is when that ends, as the store says it. */
-extern bool s3_object_is_locked(S3Client *client, const char *key, const char *version, char *until,
-								size_t capacity);
+/* REASON_LOCKED: object lock keeps it. */
 extern bool s3_object_remove(S3Client *client, const char *key, const char *version, bool even_cancelled,
 							 Failure *failure);
 extern bool s3_object_abort(S3Client *client, const char *key, const char *upload_id, bool even_cancelled,

@@ -16,6 +16,7 @@
 #include "stores/s3_parts.h"
 #include "stores/s3_upload_part.h"
 #include "stores/s3_xml.h"
+#include "utc.h"
 
 #define METADATA_FORMAT "1"
 /* A store may take minutes to put 10,000 parts together. */
@@ -37,7 +38,8 @@ typedef struct S3Upload
 	char	 *attempt_id;
 	char	 *backup_id;
 	char	 *resource_type;
-	char	  retain_until[32]; /* "" without a lock */
+	int64_t	  retain_until; /* 0: without a lock */
+	char	  retain_text[UTC_TEXT_SIZE];
 	void (*announce)(void *context, const char *upload_id);
 	void *announce_context;
 
@@ -75,10 +77,10 @@ add_object_headers(const S3Upload *upload, S3Request *request)
 	/* Manifests must be readable at once, whatever class the backups lie in. */
 	if (url->storage_class && strcmp(upload->content_type, "application/json") != 0)
 		s3_request_header(request, "x-amz-storage-class", url->storage_class);
-	if (url->lock)
+	if (upload->retain_until > 0)
 	{
 		s3_request_header(request, "x-amz-object-lock-mode", url->lock);
-		s3_request_header(request, "x-amz-object-lock-retain-until-date", upload->retain_until);
+		s3_request_header(request, "x-amz-object-lock-retain-until-date", upload->retain_text);
 	}
 }
 
@@ -283,7 +285,8 @@ what_was_sent(const S3Upload *upload)
 	return (S3Sent){.client = upload->client,
 					.key = upload->key,
 					.attempt_id = upload->attempt_id,
-					.bytes = upload->total};
+					.bytes = upload->total,
+					.retain_until = upload->retain_until};
 }
 
 static bool
@@ -384,21 +387,18 @@ s3_upload_finish(Upload *handle, ObjectStat *stat, Failure *failure)
 }
 
 static void
-s3_upload_abort(Upload *handle)
+s3_upload_abort(Upload *handle, Failure *left)
 {
 	S3Upload *upload = (S3Upload *) handle;
 	S3Sent	  sent = what_was_sent(upload);
-	Failure	  failure = {0};
 
 	/* First what is in flight: a part that arrives after the abort would stay. */
 	s3_transfer_stop(upload->transfer);
 	upload->transfer = NULL;
 	if (upload->upload_id)
-		s3_object_abort(upload->client, upload->key, upload->upload_id, true, &failure);
+		s3_object_abort(upload->client, upload->key, upload->upload_id, true, left);
 	if (upload->may_be_stored)
-		s3_finish_undo(&sent, &failure);
-	if (failure.reason != REASON_NONE)
-		fprintf(stderr, "custbackup: left for the sweep: %s\n", failure.detail);
+		s3_finish_undo(&sent, left);
 	free_upload(upload);
 }
 
@@ -411,12 +411,20 @@ copy_or_empty(const char *text)
 	return strdup(text && text[0] != '\0' ? text : "-");
 }
 
+/* Until the resource's retention ends, and at least for the URL's lock_days; 0: without a lock. */
+static int64_t
+lock_end(const S3Url *url, int64_t retain_until)
+{
+	int64_t at_least = url->lock_days > 0 ? (int64_t) time(NULL) + url->lock_days * 86400 : 0;
+
+	if (!url->lock)
+		return 0;
+	return retain_until > at_least ? retain_until : at_least;
+}
+
 static bool
 copy_info(S3Upload *upload, const ObjectInfo *info, Failure *failure)
 {
-	time_t	  until = time(NULL) + (time_t) upload->client->url.lock_days * 86400;
-	struct tm utc;
-
 	upload->key = strdup(info->key);
 	upload->content_type = copy_or_empty(info->content_type);
 	upload->attempt_id = copy_or_empty(info->attempt_id);
@@ -424,8 +432,8 @@ copy_info(S3Upload *upload, const ObjectInfo *info, Failure *failure)
 	upload->resource_type = copy_or_empty(info->resource_type);
 	upload->announce = info->announce;
 	upload->announce_context = info->announce_context;
-	gmtime_r(&until, &utc);
-	strftime(upload->retain_until, sizeof(upload->retain_until), "%Y-%m-%dT%H:%M:%SZ", &utc);
+	upload->retain_until = lock_end(&upload->client->url, info->retain_until);
+	utc_text(upload->retain_until, upload->retain_text);
 	return (upload->key && upload->content_type && upload->attempt_id && upload->backup_id &&
 			upload->resource_type) ||
 		   failure_no_memory(failure);

@@ -369,8 +369,8 @@ settle_protection(Parsing *parsing, Failure *failure)
 		return failure_set(
 			failure, REASON_CONFIG,
 			"store URL: payload=unsigned with checksum=none would let a changed byte pass unseen");
-	if (!url->lock != (url->lock_days == 0))
-		return failure_set(failure, REASON_CONFIG, "store URL: lock and lock_days go together");
+	if (url->lock_days > 0 && !url->lock)
+		return failure_set(failure, REASON_CONFIG, "store URL: lock_days wants lock=");
 	if (url->lock && url->checksum == S3_CHECKSUM_NONE)
 		return failure_set(failure, REASON_CONFIG,
 						   "store URL: object lock wants a checksum with each upload");

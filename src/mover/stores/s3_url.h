@@ -51,8 +51,8 @@ typedef struct S3Url
 	char   *sse; /* AES256, aws:kms, aws:kms:dsse */
 	char   *sse_kms_key_id;
 	char   *storage_class;
-	char   *lock; /* GOVERNANCE, COMPLIANCE */
-	int64_t lock_days;
+	char   *lock;	   /* GOVERNANCE, COMPLIANCE */
+	int64_t lock_days; /* at least, whatever the tier's retention is */
 
 	/* Patience */
 	int64_t tries;			 /* of one request */

@@ -37,6 +37,8 @@ typedef struct ObjectInfo
 	const char *backup_id;
 	const char *resource_type;
 	int64_t		expected_bytes; /* -1: unknown */
+	int64_t
+		retain_until; /* seconds since 1970: locked until then where the store's URL asks for locks; 0: no wish */
 	/*
 	 * Called exactly once, in the caller's thread, before anything is stored: from
 	 * begin(), write() or finish(), as soon as it is known whether the object goes up
@@ -50,10 +52,11 @@ typedef struct ObjectInfo
 typedef struct ObjectStat
 {
 	int64_t bytes;
-	char   *version;	/* NULL: none */
-	char   *etag;		/* NULL: none */
-	char   *attempt_id; /* from the metadata; NULL: unknown */
-	int64_t modified;	/* seconds since 1970, the store's clock */
+	char   *version;	  /* NULL: none */
+	char   *etag;		  /* NULL: none */
+	char   *attempt_id;	  /* from the metadata; NULL: unknown */
+	int64_t modified;	  /* seconds since 1970, the store's clock */
+	int64_t locked_until; /* the same; 0: nothing keeps it from being deleted; UTC_FOR_EVER: a legal hold */
 } ObjectStat;
 
 typedef enum StoreAnswer
@@ -74,8 +77,8 @@ struct Upload
 	int64_t (*stored)(const Upload *upload);
 	/* On success frees the upload and fills *stat; on failure the caller still calls abort. */
 	bool (*finish)(Upload *upload, ObjectStat *stat, Failure *failure);
-	/* Stops, removes what was written, frees.  Failures are nobody's concern but stderr's. */
-	void (*abort)(Upload *upload);
+	/* Stops, removes what was written, frees.  *left: why something stayed; REASON_LOCKED: object lock keeps it. */
+	void (*abort)(Upload *upload, Failure *left);
 };
 
 struct Store
@@ -98,7 +101,10 @@ struct Store
 	StoreAnswer (*read_small)(Store *store, const char *key, size_t max, char **bytes, size_t *length,
 							  Failure *failure);
 	bool (*list)(Store *store, const char *prefix, StoreVisitor visitor, void *context, Failure *failure);
-	/* Deleting what is not there is no failure.  version NULL: the only one. */
+	/*
+	 * Deleting what is not there is no failure.  version NULL: the only one.
+	 * REASON_LOCKED: object lock keeps it; head() says until when.
+	 */
 	bool (*remove)(Store *store, const char *key, const char *version, Failure *failure);
 	/* Ends an upload that another process left; not there is no failure.  upload_id NULL: whatever is left of this key. */
 	bool (*abort_left)(Store *store, const char *key, const char *upload_id, Failure *failure);
