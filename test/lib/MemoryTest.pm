@@ -8,9 +8,30 @@ use strict;
 use warnings;
 
 use Exporter 'import';
+use CustbackupTest;
 use Test::More;
+use Time::HiRes qw(sleep);
 
-our @EXPORT = qw(memory_is_below);
+our @EXPORT = qw(memory_is_below peak_while);
+
+# What run_mover() gives, and the mover's highest resident memory in KiB.
+sub peak_while
+{
+    my ($settings, $job) = @_;
+    my $run = start_mover($settings, $job);
+    my $peak = 0;
+    while ($run->{harness}->pumpable)
+    {
+        if (open my $fh, '<', "/proc/$run->{pid}/status")
+        {
+            my ($now) = join('', <$fh>) =~ /^VmHWM:\s+(\d+) kB/m;
+            $peak = $now if defined $now && $now > $peak;
+        }
+        $run->{harness}->pump_nb;
+        sleep 0.02;
+    }
+    return (run_mover($run), $peak);
+}
 
 sub memory_is_below
 {

@@ -9,6 +9,7 @@
 #   over    => 1             renameCollection with dropTarget, for a server that does not know that
 #   hold    => 1             no answer ever: the test looks and kills
 #   flood   => [N, SIZE]     a find's answer: N documents {_id, text} of SIZE bytes each, by getMore
+#   serve   => [HEX, ..]     a find's answer: these documents
 #   swallow => FILE          an insert's documents are not given to the server; their count and their
 #                            checksum in any order are added up in FILE
 package MongoProxy;
@@ -74,6 +75,7 @@ sub element
     return (0x01, pack 'd<', $content) if $kind eq 'double';
     return (0x09, pack 'q<', $content) if $kind eq 'date';
     return (0x12, pack 'q<', $content) if $kind eq 'long';
+    return (0x04, $content) if $kind eq 'raw_array';
     my $number = 0;
     return (0x04, bson(map { ($number++ => $_) } @$content)) if $kind eq 'array';
     die "bson: $kind";
@@ -165,19 +167,28 @@ sub flood_documents
     return map { [ _id => $_, text => substr "$_ $filler", 0, $size ] } $from .. $to - 1;
 }
 
-# Their checksum in any order, and their count, as `swallow` writes it.
+# Their count, and their checksum in any order, as `swallow` writes it.
 sub flood_summary
 {
     my ($count, $size) = @_;
     my $sum = 0;
-    $sum = add($sum, Digest::MD5::md5(bson(@$_))) for map { flood_documents($_, $_ + 1, $size) } 0 .. $count - 1;
+    $sum = add($sum, bson(@$_)) for map { flood_documents($_, $_ + 1, $size) } 0 .. $count - 1;
     return "$count $sum";
+}
+
+# The same of documents in hex.
+sub summary_of
+{
+    my (@documents) = @_;
+    my $sum = 0;
+    $sum = add($sum, pack 'H*', $_) for @documents;
+    return @documents . " $sum";
 }
 
 sub add
 {
-    my ($sum, $md5) = @_;
-    return $sum ^ unpack 'Q<', $md5;
+    my ($sum, $document) = @_;
+    return $sum ^ unpack 'Q<', Digest::MD5::md5($document);
 }
 
 sub pour
@@ -205,7 +216,7 @@ sub swallow
         my $size = unpack 'V', substr $rest, $at, 4;
         # A checksum of the message may follow.
         last if $size < 5 || $at + $size > length $rest;
-        $sum = add($sum, Digest::MD5::md5(substr $rest, $at, $size));
+        $sum = add($sum, substr $rest, $at, $size);
         $count++;
         $at += $size;
     }
@@ -241,6 +252,13 @@ sub obey
         sleep 600;
         return;
     }
+    if ($rule->{serve})
+    {
+        my ($number, $batch) = (0, '');
+        $batch .= "\x03" . $number++ . "\0" . pack 'H*', $_ for @{ $rule->{serve} };
+        $batch = pack('V', length($batch) + 5) . "$batch\0";
+        return reply($client, $request, bson(cursor => [ firstBatch => { raw_array => $batch }, id => { long => 0 }, ns => 'shop.any' ], ok => { double => 1 }));
+    }
     if ($rule->{flood})
     {
         my (undef, $database, $name) = split / /, $line, 3;
@@ -270,7 +288,7 @@ sub serve
             rename_over($client, $server, $request, (split / /, $line, 3)[2]) or return;
             next;
         }
-        if (grep { $rule->{$_} } qw(error pretend hold flood swallow))
+        if (grep { $rule->{$_} } qw(error pretend hold serve flood swallow))
         {
             $self->obey($client, $request, $rule, $line) or return;
             next;

@@ -162,17 +162,28 @@ sub DESTROY
     $self->stop;
 }
 
-# Each line: a database, a blank, a command in extended JSON. Dies where the server refuses one.
-sub say
+# What mongodb_tool prints for these lines. All texts are bytes here, which JSON::PP keeps in its own form.
+sub tool_says
 {
     my ($self, @lines) = @_;
     my ($out, $err) = ('', '');
     my $in = join '', map { "$_\n" } @lines;
-    # All texts are bytes here, which JSON::PP keeps in its own form.
     utf8::downgrade($in);
     IPC::Run::run([ $MongoTest::tool, MongoTest::mongodb_url($self, database => '') ], '<', \$in, '>', \$out, '2>', \$err)
-      or die "mongodb: $err";
-    return map { $json->decode($_) } grep { length } split /\n/, $out;
+      or die "mongodb: ", $err =~ s{\n}{ }gr;
+    return grep { length } split /\n/, $out;
+}
+
+# Each line: a database, a blank, a command in extended JSON. Dies where the server refuses one.
+sub say
+{
+    my ($self, @lines) = @_;
+    my @answers = map { $json->decode($_) } tool_says($self, @lines);
+    for my $answer (grep { $_->{writeErrors} } @answers)
+    {
+        die "mongodb: $answer->{writeErrors}[0]{errmsg}";
+    }
+    return @answers;
 }
 
 # What stands beside in a database of a restore that has not come to its end, its mark too.
@@ -203,30 +214,29 @@ sub collections
 sub documents
 {
     my ($self, $database, $name) = @_;
-    my ($out, $err) = ('', '');
-    my $in = "?$database $name\n";
-    utf8::downgrade($in);
-    IPC::Run::run([ $MongoTest::tool, MongoTest::mongodb_url($self, database => '') ], '<', \$in, '>', \$out, '2>', \$err)
-      or die "mongodb: $err";
-    return split /\n/, $out;
+    return tool_says($self, "?$database $name");
 }
 
-# One line a document, index and collection of every collection, in canonical extended JSON: types and order of fields show.
+# One line a document, index and collection of every collection (but those of `skip`), in canonical extended JSON: types and order of fields show.
 sub everything
 {
-    my ($self, $database) = @_;
-    my @lines;
+    my ($self, $database, %option) = @_;
+    my $skip = $option{skip} // qr/^custbackup_restore_/;
     my ($listed) = $self->say(qq($database {"listCollections":1}));
-    for my $collection (sort { $a->{name} cmp $b->{name} } @{ $listed->{cursor}{firstBatch} })
+    my @collections = grep { $_->{name} !~ $skip } sort { $a->{name} cmp $b->{name} } @{ $listed->{cursor}{firstBatch} };
+    my @names = map { $json->encode($_->{name}) } @collections;
+    my (@lines, $text);
+    for my $said (tool_says($self, map { (qq($database {"listIndexes":$_}), "?$database $_") } @names))
     {
-        my $name = $collection->{name};
-        next if $name =~ /^custbackup_restore_/;
-        my $text = $json->encode($name);
-        push @lines, "collection $text " . $json->encode($collection->{options} // {});
-        my ($answer) = $self->say(qq($database {"listIndexes":$text}));
-        push @lines, "index $text " . $json->encode($_)
-          for sort { $a->{name} cmp $b->{name} } @{ $answer->{cursor}{firstBatch} };
-        push @lines, map { "$text $_" } $self->documents($database, $text);
+        # A document begins with its _id, the list of a collection's indexes does not.
+        if ($said =~ /^\{ "_id"/)
+        {
+            push @lines, "$text $said";
+            next;
+        }
+        $text = shift @names;
+        push @lines, "collection $text " . $json->encode(shift(@collections)->{options} // {});
+        push @lines, map { "index $text " . $json->encode($_) } sort { $a->{name} cmp $b->{name} } @{ $json->decode($said)->{cursor}{firstBatch} };
     }
     return join "\n", @lines;
 }

@@ -5,7 +5,7 @@
  * Each line of stdin is a database, a blank, and a command in extended JSON; each
  * answer is one line of canonical extended JSON on stdout.  A database "?NAME" with
  * a collection's name as a JSON text instead of a command prints all its documents by
- * _id, one a line.
+ * _id, one a line; a database "=" prints a JSON document as BSON in hex.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -95,6 +95,33 @@ run_command(mongoc_client_t *client, const char *database, const char *json)
 	return good ? 0 : 1;
 }
 
+static int
+print_hex(const char *json)
+{
+	bson_error_t error;
+	bson_t		*document = bson_new_from_json((const uint8_t *) json, -1, &error);
+
+	if (document == NULL)
+	{
+		fprintf(stderr, "%s\n", error.message);
+		return 1;
+	}
+	for (uint32_t i = 0; i < document->len; i++)
+		printf("%02x", bson_get_data(document)[i]);
+	puts("");
+	bson_destroy(document);
+	return 0;
+}
+
+static int
+obey(mongoc_client_t *client, const char *database, const char *what)
+{
+	if (strcmp(database, "=") == 0)
+		return print_hex(what);
+	return database[0] == '?' ? print_collection(client, database + 1, what)
+							  : run_command(client, database, what);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -120,8 +147,7 @@ main(int argc, char **argv)
 		if (blank == NULL)
 			continue;
 		*blank = '\0';
-		failed |= line[0] == '?' ? print_collection(client, line + 1, blank + 1)
-								 : run_command(client, line, blank + 1);
+		failed |= obey(client, line, blank + 1);
 	}
 	free(line);
 	mongoc_client_destroy(client);

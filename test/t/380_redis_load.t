@@ -8,7 +8,6 @@ use CustbackupTest;
 use MemoryTest;
 use RedisTest;
 use Test::More;
-use Time::HiRes qw(time sleep);
 
 my ($settings, $store, $directory) = mover_settings();
 
@@ -76,25 +75,6 @@ sub stop_writer
 
 # ---- a gigabyte: large values that do not compress, middling ones, many small ones with expiries
 
-# The mover's highest resident memory, in MiB.
-sub peak_while
-{
-    my ($job) = @_;
-    my $run = start_mover($settings, $job);
-    my $peak = 0;
-    while ($run->{harness}->pumpable)
-    {
-        if (open my $fh, '<', "/proc/$run->{pid}/status")
-        {
-            my ($now) = join('', <$fh>) =~ /^VmHWM:\s+(\d+) kB/m;
-            $peak = $now if defined $now && $now > $peak;
-        }
-        $run->{harness}->pump_nb;
-        sleep 0.02;
-    }
-    return (run_mover($run), $peak);
-}
-
 {
     my $large = 64;
     my $server = start_redis(conf => "rdbcompression no\n");
@@ -117,7 +97,7 @@ sub peak_while
     my $all = $server->everything;
 
     my $job = backup_job($settings, $store, redis_url($server), engine => 'redis', type => 'redis');
-    my ($result, $peak) = peak_while($job);
+    my ($result, $peak) = peak_while($settings, $job);
     my $done = last_event($result);
     is($done->{event}, 'done', 'its backup') or diag explain $done;
     ok($done->{raw_bytes} > 1 << 30, 'all of its bytes') or diag $done->{raw_bytes};
@@ -127,7 +107,7 @@ sub peak_while
 
     my $target = start_redis();
     my $restore = restore_job($settings, $store, redis_url($target), $job, $done, engine => 'redis', type => 'redis', mode => 'clone');
-    ($result, $peak) = peak_while($restore);
+    ($result, $peak) = peak_while($settings, $restore);
     is(last_event($result)->{event}, 'done', 'its restore') or diag explain last_event($result);
     memory_is_below($peak, (64 + $large) * 1024, 'resident memory of the mover, one value in it');
     same($target->everything, $all, 'everything is back, in keys, types, encodings, expiries and values');

@@ -30,7 +30,7 @@ sub damage
 {
     $server->say('shop {"drop":"c"}') if grep { $_ eq 'c' } $server->collections('shop');
     $server->say('shop {"drop":"a"}', 'shop {"insert":"a","documents":[{"_id":"later"}]}', 'shop {"delete":"b","deletes":[{"q":{"_id":2},"limit":1}]}',
-        'shop {"insert":"new","documents":[{"_id":1}]}', 'shop {"update":"system.js","updates":[{"q":{"_id":"f"},"u":{"$set":{"value":"other"}}}]}');
+        'shop {"update":"new","updates":[{"q":{"_id":1},"u":{"$set":{"in":"new"}},"upsert":true}]}', 'shop {"update":"system.js","updates":[{"q":{"_id":"f"},"u":{"$set":{"value":"other"}}}]}');
     return $server->everything('shop');
 }
 

@@ -1,0 +1,106 @@
+# MongoDB: names and values of every kind come back as they were, into the same database and another.
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use CustbackupTest;
+use JSON::PP ();
+use MongoProxy;
+use MongoTest;
+use PostgreSQL::Test::Utils ();
+use Test::More;
+
+my ($settings, $store) = mover_settings(tool_path => tools_directory());
+my $server = start_mongodb();
+my $json = JSON::PP->new->ascii;
+
+# FerretDB's tables know nothing of a '"' in a collection's name, nor of a line break in a field's: those fields come below.
+my @names = (
+    'plain', 'with space', 'quo\'te`', 'back\\slash', '*', '\\*', '(a|b)[c]+?^', 'shop', 'shop.shop', 'semi;colon', '--drop', '%24%', "tab\t",
+    'two..dots', 'dot.at.', "line\nbreak", "\nfirst\n\nlast\n", "\x{fc}n\x{ef}c\x{f6}de \x{43a}\x{43b}\x{44e}\x{447} \x{1f600}", 'x' x 37,
+    'long ' . 'y' x 200, "long\n" . 'z' x 200, 'system.js');
+my @fields = (' ', 'a b', '\'', "\x{e9}\x{4e2d}", '__proto__', 'x' x 300);
+
+sub command
+{
+    my ($database, @pairs) = @_;
+    return "$database {" . join(',', map { $json->allow_nonref->encode($pairs[ 2 * $_ ]) . ':' . $pairs[ 2 * $_ + 1 ] } 0 .. $#pairs / 2) . '}';
+}
+sub text { return $json->allow_nonref->encode($_[0]) }
+
+for my $name (@names)
+{
+    my $fields = join ',', map { text($_) . ':' . text("value of $_") } @fields;
+    $server->say(command('shop', insert => text($name), documents => qq([{"_id":1,$fields,"in":${\ text($name)}}])));
+}
+
+my @values = (
+    '{"$numberDouble":"1.7976931348623157e308"}', '{"$numberDouble":"5e-324"}', '{"$numberDouble":"1.0"}', '{"$numberInt":"1"}', '{"$numberLong":"1"}',
+    '{"$numberInt":"-2147483648"}', '{"$numberLong":"-9223372036854775808"}', '{"$numberLong":"9223372036854775807"}', '""', '"\u0000zero\u0000"',
+    '"\u00e9\ud83d\ude00"', '{}', '[]', '[{"a":[{}]},null]', 'true', 'false', 'null', '{"$oid":"0123456789abcdef01234567"}',
+    '{"$date":{"$numberLong":"-62135596800000"}}', '{"$date":{"$numberLong":"253402300799999"}}', '{"$binary":{"base64":"","subType":"00"}}',
+    '{"$binary":{"base64":"AAEC/w==","subType":"80"}}', '{"$binary":{"base64":"AAAAAAAAAAAAAAAAAAAAAA==","subType":"04"}}',
+    '{"$regularExpression":{"pattern":"^a/.*\\\\\\\\/b$","options":"im"}}', '{"$timestamp":{"t":4294967295,"i":4294967295}}');
+my $number = 0;
+$server->say(map { sprintf 'shop {"insert":"values","documents":[{"_id":%d,"v":%s,"in":{"deep":%s}}]}', ++$number, $_, $_ } @values);
+# Keys of every type, one of them of many fields in their order.
+$server->say('shop {"insert":"keys","documents":[' . join(',', map { qq({"_id":$_}) }
+          '{"$numberInt":"5"}', '{"$numberDouble":"1.5"}', '"text"', '{"$oid":"0123456789abcdef01234567"}', 'true', '{"b":1,"a":2}', '{"a":2,"b":1}',
+          '{"$date":{"$numberLong":"77"}}', '{"$binary":{"base64":"AAEC/w==","subType":"00"}}') . ']}');
+$server->say(
+    'shop {"create":"capped","capped":true,"size":1048576,"max":3}', 'shop {"insert":"capped","documents":[{"_id":3},{"_id":1},{"_id":2}]}',
+    'shop {"createIndexes":"plain","indexes":[{"key":{"in":1},"name":"quote\' space \u00e9 .. $"},{"key":{"a b":-1,"in":1},"name":"pair","unique":true},{"key":{"in.deep":1},"name":"line\nbreak"}]}');
+my $before = $server->everything('shop');
+is(scalar(() = $before =~ /^collection /mg), @names + 3, 'all of them are there');
+
+my $backup = mongodb_backup($settings, $store, mongodb_url($server));
+is($backup->{done}{event}, 'done', 'backup') or diag explain $backup->{done}, $backup->{stderr};
+is($backup->{done}{counts}{collections}, @names + 3, 'of all of them');
+
+for my $name (@names)
+{
+    $server->say(command('shop', update => text($name), updates => '[{"q":{"_id":1},"u":{"$set":{"in":"changed"}}}]'),
+        command('shop', insert => text($name), documents => '[{"_id":2}]'));
+}
+$server->say(map { command('shop', insert => text("more $_"), documents => '[{"_id":1}]') } @names[ 0 .. 9 ]);
+my $rewind = mongodb_restore($settings, $store, mongodb_url($server), $backup);
+is($rewind->{done}{event}, 'done', 'rewind') or diag explain $rewind->{done}, $rewind->{stderr};
+same_documents($server->everything('shop'), $before, '... exactly, of a database that had more');
+is_deeply([ $server->beside('shop') ], [], '... with nothing beside');
+my @in_place = @{ $rewind->{done}{left_alone} // [] };
+is(scalar(@in_place), scalar(grep { /\./ && $_ ne 'system.js' } @names), '... in place only what FerretDB does not rename: a dot in the name') or diag explain \@in_place;
+
+my $clone = mongodb_restore($settings, $store, mongodb_url($server, database => 'Other_-_9'), $backup, mode => 'clone');
+is($clone->{done}{event}, 'done', 'a clone into another database') or diag explain $clone->{done}, $clone->{stderr};
+same_documents($server->everything('Other_-_9'), $before, '... exactly');
+same_documents($server->everything('shop'), $before, '... and the first one is as it was');
+
+# ---- what FerretDB does not store, given and taken by a proxy ----
+
+{
+    my $directory = PostgreSQL::Test::Utils::tempdir();
+    my @rare = (
+        '{"$numberDecimal":"1.50"}', '{"$numberDecimal":"NaN"}', '{"$code":"f()"}', '{"$code":"f()","$scope":{"a":1}}', '{"$symbol":"s"}', '{"$undefined":true}',
+        '{"$minKey":1}', '{"$maxKey":1}', '{"$dbPointer":{"$ref":"a.b","$id":{"$oid":"0123456789abcdef01234567"}}}', '{"$numberDouble":"-0.0"}',
+        '{"$numberDouble":"Infinity"}', '{"$numberDouble":"NaN"}', '[[],[{}],[[null]]]', '{"$x":1,"line\nbreak":2,"\"quoted\"":3,"a.b":{"..":{"":[{"\\\\":1,"\"":"\u0000"}]}}}');
+    my @documents = $server->tool_says(map { sprintf '= {"_id":%d,"v":%s}', $_, $rare[$_] } 0 .. $#rare);
+    $server->say('rare {"insert":"c","documents":[{"_id":0}]}');
+    my $proxy = MongoProxy->start_before($server, $directory,
+        { match => '^find rare c$', serve => \@documents }, { match => '^insert rarer custbackup_restore_c$', swallow => "$directory/swallowed" });
+    my $backup = mongodb_backup($settings, $store, mongodb_url($proxy, database => 'rare'));
+    is($backup->{done}{counts}{documents}, @rare, 'documents of every type are backed up') or diag explain $backup->{done};
+    my $restore = mongodb_restore($settings, $store, mongodb_url($proxy, database => 'rarer'), $backup, mode => 'clone');
+    is($restore->{done}{event}, 'done', '... and restored') or diag explain $restore->{done};
+    is(PostgreSQL::Test::Utils::slurp_file("$directory/swallowed"), MongoProxy::summary_of(@documents), '... byte for byte');
+}
+
+# ---- many collections ----
+
+$server->say(map { (qq(many {"insert":"collection number $_","documents":[{"_id":$_}]})) } 1 .. 300);
+my $many = mongodb_backup($settings, $store, mongodb_url($server, database => 'many'));
+is($many->{done}{counts}{collections}, 300, 'a database of many collections');
+my $copy = mongodb_restore($settings, $store, mongodb_url($server, database => 'copy'), $many, mode => 'clone');
+is($copy->{done}{event}, 'done', '... is restored') or diag explain $copy->{done};
+same_documents($server->everything('copy'), $server->everything('many'), '... exactly');
+
+done_testing();

@@ -1,0 +1,95 @@
+# MongoDB while its customer writes, and MongoDB with a gigabyte in it: what comes back is compared whole.
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use CustbackupTest;
+use MemoryTest;
+use MongoProxy;
+use MongoTest;
+use PostgreSQL::Test::Utils ();
+use Test::More;
+
+my ($settings, $store) = mover_settings(tool_path => tools_directory());
+my $server = start_mongodb();
+
+# ---- under write load ----
+
+# A customer who writes as fast as one connection can: documents come, change, grow and go, collections too.
+sub start_writer
+{
+    my $pid = fork // die $!;
+    return $pid if $pid;
+    $SIG{PIPE} = 'DEFAULT';
+    open STDOUT, '>', '/dev/null';
+    open STDERR, '>', '/dev/null';
+    open my $tool, '|-', $MongoTest::tool, mongodb_url($server, database => '') or die $!;
+    for (my $i = 0;; $i++)
+    {
+        my ($one, $other, $text) = (int rand 300, int rand 300, 'w' x int rand 2000);
+        print $tool qq(shop {"update":"busy","updates":[{"q":{"_id":$one},"u":{"\$set":{"n":$i,"text":"$text"}},"upsert":true}]}\n),
+          qq(shop {"delete":"busy","deletes":[{"q":{"_id":$other},"limit":1}]}\n);
+        print $tool qq(shop {"insert":"busy_short","documents":[{"_id":$i}]}\nshop {"drop":"busy_short"}\n) if $i % 10 == 0;
+    }
+}
+
+sub stop_writer
+{
+    my ($pid) = @_;
+    kill 'KILL', $pid;
+    waitpid $pid, 0;
+    return;
+}
+
+sub documents_of_busy { return join "\n", $server->documents('shop', '"busy"') }
+
+for my $collection (1 .. 4)
+{
+    $server->say(qq(shop {"insert":"still $collection","documents":[) . join(',', map { sprintf '{"_id":%d,"text":"%s"}', $_, "$_ " x ($_ % 700) } 1 .. 1500) . ']}');
+}
+$server->say('shop {"createIndexes":"still 1","indexes":[{"key":{"text":1},"name":"by_text"}]}');
+my $skip = qr/^(?:busy|custbackup_restore_)/;
+my $still = $server->everything('shop', skip => $skip);
+
+my $writer = start_writer();
+END { local $?; stop_writer($writer) if $writer }
+wait_for(sub { documents_of_busy() ne '' }, 20, 'somebody writes');
+my $was = documents_of_busy();
+my $backup = mongodb_backup($settings, $store, mongodb_url($server));
+isnt(documents_of_busy(), $was, 'the customer wrote meanwhile');
+is($backup->{done}{event}, 'done', 'a backup under write load') or diag explain $backup->{done}, $backup->{stderr};
+my $clone = mongodb_restore($settings, $store, mongodb_url($server, database => 'copy'), $backup, mode => 'clone');
+is($clone->{done}{event}, 'done', '... and its restore') or diag explain $clone->{done}, $clone->{stderr};
+same_documents($server->everything('copy', skip => $skip), $still, '... hold all that was untouched, unchanged');
+
+$server->say('shop {"drop":"still 2"}', 'shop {"update":"still 1","updates":[{"q":{"_id":7},"u":{"$set":{"text":"lost"}}}]}');
+my $rewind = mongodb_restore($settings, $store, mongodb_url($server), $backup);
+is($rewind->{done}{event}, 'done', 'a rewind while the customer goes on writing') or diag explain $rewind->{done}, $rewind->{stderr};
+same_documents($server->everything('shop', skip => $skip), $still, '... is exact where nobody wrote');
+stop_writer($writer);
+undef $writer;
+
+# ---- a gigabyte, of documents as large as MongoDB takes them; given and taken by a proxy ----
+
+{
+    my ($count, $size) = (70, 16_000_000);
+    my $directory = PostgreSQL::Test::Utils::tempdir();
+    $server->say('large {"insert":"c","documents":[{"_id":0}]}');
+    my $proxy = MongoProxy->start_before($server, $directory, { match => '^find large c$', flood => [ $count, $size ] },
+        { match => '^insert larger custbackup_restore_c$', swallow => "$directory/swallowed" });
+    my $job = backup_job($settings, $store, mongodb_url($proxy, database => 'large'), engine => 'mongodb', type => 'mongodb');
+    my ($result, $peak) = peak_while($settings, $job);
+    my $done = last_event($result);
+    is($done->{event}, 'done', 'a backup of a gigabyte') or diag explain $done;
+    cmp_ok($done->{raw_bytes}, '>', 1 << 30, 'all of its bytes');
+    is($done->{counts}{documents}, $count, 'and its documents');
+    memory_is_below($peak, 64 * 1024, 'resident memory of the mover');
+
+    my $restore = restore_job($settings, $store, mongodb_url($proxy, database => 'larger'), $job, $done, engine => 'mongodb', type => 'mongodb', mode => 'clone');
+    ($result, $peak) = peak_while($settings, $restore);
+    is(last_event($result)->{event}, 'done', 'its restore') or diag explain last_event($result);
+    memory_is_below($peak, 64 * 1024, 'resident memory of the mover');
+    is(PostgreSQL::Test::Utils::slurp_file("$directory/swallowed"), MongoProxy::flood_summary($count, $size), 'every document is back, byte for byte');
+}
+
+done_testing();
