@@ -3,8 +3,9 @@
 
 redis_mb=${REDIS_MB:-300}
 redis_dir=$workspace/run/redis
-store=$workspace/run/redis-store
-mkdir -p "$redis_dir" "$store" && chmod 700 "$store" && chown "$test_user" "$redis_dir" "$store" 2>/dev/null
+. "$source_dir/test/lib/bench_mover.sh"
+make_mover "$workspace/run/redis-store"
+mkdir -p "$redis_dir" && chown "$test_user" "$redis_dir" 2>/dev/null
 ln -sf "$(command -v redis-check-rdb)" "$redis_dir/redis-server"
 
 start_redis() {
@@ -18,7 +19,6 @@ cleanup() {
     rm -rf "$redis_dir" "$store"
 }
 
-free_port() { perl -MIO::Socket::INET -e 'print IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1")->sockport'; }
 source_port=$(free_port)
 start_redis "$source_port"
 target_port=$(free_port)
@@ -36,30 +36,11 @@ redis-cli -p "$source_port" eval 'for i = 1, ARGV[1] do
     redis.call("HSET", "user:" .. i, unpack(h))
 end' 0 "$rows" >/dev/null
 
-custbackup keygen >"$workspace/run/key" && chmod 600 "$workspace/run/key"
-redis_cipher() { printf 'redis://127.0.0.1:%s' "$1" | custbackup encrypt-url --key-file="$workspace/run/key"; }
-source_url=$(redis_cipher "$source_port")
-target_url=$(redis_cipher "$target_port")
-chown "$test_user" "$workspace/run/key" 2>/dev/null
-printf '{"key_file": "%s", "spool_dir": "%s", "allow_local_targets": true}\n' "$workspace/run/key" "$workspace/run" >"$workspace/run/settings"
+source_url=$(cipher "redis://127.0.0.1:$source_port")
+target_url=$(cipher "redis://127.0.0.1:$target_port")
+export source_url target_url source_port target_port
 
-new_id() { cat /proc/sys/kernel/random/uuid; }
-redis_backup_job() {
-    local id
-    id=$(new_id)
-    cat <<JSON
-{"version": 1, "kind": "backup", "job_id": "$id", "attempt_id": "$(new_id)", "attempt": 1, "engine": "redis",
- "resource": {"id": "$(new_id)", "token": "bench", "team_id": null, "tier": "pro", "type": "redis", "connection_url": "$1"},
- "store": {"name": "default", "url": "file://$store"}, "object": {"key": "bench/$id.dump.gz", "expected_bytes": null}, "previous": []}
-JSON
-}
-run_mover() {
-    as_user sh -c 'exec custbackup run --settings-fd=3 3<"$1" <"$2" >"$3"' mover "$workspace/run/settings" "$1" "$2"
-}
-export -f as_user redis_backup_job run_mover new_id
-export workspace test_user source_url target_url store source_port target_port
-
-backup_command='redis_backup_job "$source_url" >$workspace/run/job; run_mover $workspace/run/job $workspace/run/events'
+backup_command='backup_job redis "$source_url" >$workspace/run/job; run_mover $workspace/run/job $workspace/run/events'
 before_each='rm -rf "$store"/bench; sync'
 echo "backup of $(redis-cli -p "$source_port" dbsize) keys, $(redis-cli -p "$source_port" info memory | tr -d '\r' | sed -n 's/^used_memory_human://p') of memory, to a local directory"
 compare \
@@ -69,17 +50,8 @@ compare \
 
 rm -rf "$store"/bench
 bash -c "$backup_command" >/dev/null
-field() { sed -n "s/.*\"$1\": *\"\\{0,1\\}\\([^\",}]*\\).*/\\1/p" "$2" | tail -1; }
-id=$(field job_id "$workspace/run/job")
-raw=$(field raw_bytes "$workspace/run/events") stored=$(field stored_bytes "$workspace/run/events")
-echo "raw $raw bytes, stored $stored"
-cat >"$workspace/run/restore" <<JSON
-{"version": 1, "kind": "restore", "job_id": "$(new_id)", "attempt_id": "$(new_id)", "attempt": 1, "engine": "redis", "mode": "clone",
- "resource": {"id": "$(new_id)", "token": "bench", "team_id": null, "tier": "pro", "type": "redis", "connection_url": "$target_url"},
- "store": {"name": "default", "url": "file://$store"},
- "object": {"backup_id": "$id", "key": "bench/$id.dump.gz", "version": null, "sha256": "$(field sha256 "$workspace/run/events")",
-            "raw_bytes": $raw, "stored_bytes": $stored, "resource_id": "$(new_id)", "token": "bench"}}
-JSON
+echo "raw $(event_field raw_bytes "$workspace/run/events") bytes, stored $(event_field stored_bytes "$workspace/run/events")"
+restore_job redis "$target_url" >"$workspace/run/restore"
 
 # The same RESTORE commands as a file for redis-cli --pipe, made from DUMP.
 perl -MIO::Socket::INET -e '
@@ -125,19 +97,7 @@ compare 'a loop of redis-cli DUMP and RESTORE' 'bash $workspace/run/loop'
 rounds=$usual_rounds
 
 printf '\npeak resident memory of the mover: '
-peak_of() {
-    local peak=0 now
-    run_mover "$1" "$workspace/run/events" &
-    while kill -0 $! 2>/dev/null; do
-        for pid in $(pgrep -x custbackup); do
-            now=$(awk '/^VmHWM/ { print $2 }' "/proc/$pid/status" 2>/dev/null)
-            [ "${now:-0}" -gt "$peak" ] && peak=$now
-        done
-        sleep 0.05
-    done
-    echo -n "$((peak / 1024)) MiB"
-}
-redis_backup_job "$source_url" >"$workspace/run/job"
+backup_job redis "$source_url" >"$workspace/run/job"
 peak_of "$workspace/run/job"
 echo -n ' during the backup, '
 peak_of "$workspace/run/restore"
@@ -148,5 +108,5 @@ redis-cli -p "$target_port" flushall >/dev/null
 before_each='rm -rf "$store"/bench'
 compare \
     'redis-cli --rdb - >/dev/null' 'redis-cli -p $target_port --rdb - >/dev/null' \
-    'custbackup' 'redis_backup_job "$target_url" >$workspace/run/job; run_mover $workspace/run/job $workspace/run/events'
+    'custbackup' 'backup_job redis "$target_url" >$workspace/run/job; run_mover $workspace/run/job $workspace/run/events'
 before_each=
