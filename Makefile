@@ -63,16 +63,17 @@ sql/custbackup--1.0.sql: $(SQL_PARTS)
 
 include $(SOURCE)src/mover/mover.mk
 
-all: $(MOVER)
+all: mover
 install: install-mover
 uninstall: uninstall-mover
 
 .PHONY: install-mover uninstall-mover help
-install-mover: $(MOVER)
-	$(INSTALL) -d '$(DESTDIR)$(bindir)'
+install-mover: mover
+	$(INSTALL) -d '$(DESTDIR)$(bindir)' '$(DESTDIR)$(pkglibdir)'
 	$(INSTALL_PROGRAM) $(MOVER) '$(DESTDIR)$(bindir)/custbackup'
+	$(INSTALL_SHLIB) $(MONGODB_MODULE) '$(DESTDIR)$(pkglibdir)/'
 uninstall-mover:
-	rm -f '$(DESTDIR)$(bindir)/custbackup'
+	rm -f '$(DESTDIR)$(bindir)/custbackup' '$(DESTDIR)$(pkglibdir)/$(notdir $(MONGODB_MODULE))'
 
 help:
 	@echo 'make              build custbackup.so and build/custbackup'

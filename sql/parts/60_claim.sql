@@ -101,9 +101,10 @@ COMMENT ON FUNCTION custbackup.previous_attempts(custbackup.jobs) IS 'The field 
 
 -- The job as the mover reads it (docs/protocol.md); the row is running already.
 CREATE FUNCTION custbackup.job_text(job custbackup.jobs, resource custbackup.policy) RETURNS text
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-	SELECT (jsonb_build_object('version', 1, 'kind', job.kind, 'job_id', job.id, 'attempt_id', job.attempt_id,
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp -- which keeps its plans: claim() is waited for
+AS $$
+BEGIN
+	RETURN (jsonb_build_object('version', 1, 'kind', job.kind, 'job_id', job.id, 'attempt_id', job.attempt_id,
 			'attempt', job.attempt,
 			'store', (SELECT jsonb_build_object('name', s.name, 'url', s.url) FROM custbackup.stores s WHERE s.name = job.store))
 		|| CASE WHEN job.kind IN ('backup', 'restore') THEN jsonb_build_object(
@@ -131,6 +132,7 @@ BEGIN ATOMIC
 				'previous', custbackup.previous_attempts(job))
 		END)::text;
 END;
+$$;
 COMMENT ON FUNCTION custbackup.job_text(custbackup.jobs, custbackup.policy) IS 'The JSON object that a mover gets on its stdin';
 
 -- Looked at again when its turn has come: may this job still run? NULLs, or how it ends instead.

@@ -313,6 +313,12 @@ BEGIN
 	IF complaint IS NULL THEN
 		complaint := custbackup.event_misplaced(parsed, job, attempt);
 	END IF;
+	-- A runner may let its transaction be lost in a crash (synchronous_commit = off), but only while that forgets no more
+	-- than how far a backup was.
+	IF current_setting('synchronous_commit') = 'off'
+		AND (complaint IS NOT NULL OR job.kind <> 'backup' OR parsed ->> 'event' NOT IN ('started', 'progress')) THEN
+		PERFORM set_config('synchronous_commit', 'local', true);
+	END IF;
 	IF complaint IS NOT NULL THEN
 		PERFORM custbackup.end_attempt(job, 'failed', 'failed', 'protocol', format('an illegal event: %s', complaint), as_of,
 			custbackup.may_be_modified(job, NULL));

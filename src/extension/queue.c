@@ -11,6 +11,7 @@
 #include "mb/pg_wchar.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/timestamp.h"
 
 #include "events.h"
@@ -144,6 +145,9 @@ report(void *argument)
 	Call *call = argument;
 	Oid	  types[] = {UUIDOID, TEXTOID};
 
+	/* For each second's line of progress the disk need not stop: report() takes this back for all that matters. */
+	(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true,
+							 0, false);
 	for (int i = 0; i < call->count; i++)
 	{
 		EventReport *one = &call->reports[i];

@@ -8,25 +8,42 @@ PKG_CONFIG     ?= pkg-config
 MOVER           = $(BUILD)/custbackup
 MOVER_SOURCES  := $(sort $(wildcard $(SOURCE)src/mover/*.c $(SOURCE)src/mover/*/*.c))
 MOVER_OBJECTS  := $(patsubst $(SOURCE)src/%.c,$(BUILD)/%.o,$(MOVER_SOURCES))
+# libmongoc and what it needs take longer to load than all the rest: only jobs that want them load this module.
+MONGODB_MODULE  = $(BUILD)/custbackup_mongodb.so
+MONGODB_OBJECTS = $(filter $(BUILD)/mover/engines/mongodb%,$(MOVER_OBJECTS))
 # Everything but main(): what the unit tests and fuzzers link.
 MOVER_LIBRARY   = $(BUILD)/libmover.a
 # libmongoc is libmongoc-1.0 up to 1.30 and mongoc2 from 2.0 on.
 MONGOC_PACKAGE := $(if $(shell $(PKG_CONFIG) --exists libmongoc-1.0 2>/dev/null && echo yes),libmongoc-1.0,mongoc2)
-MOVER_PACKAGES := jansson libcrypto libssl zlib libpq libcurl expat $(MONGOC_PACKAGE) $(shell $(PKG_CONFIG) --exists libisal 2>/dev/null && echo libisal)
+MOVER_PACKAGES := jansson libcrypto libssl zlib libpq libcurl expat $(shell $(PKG_CONFIG) --exists libisal 2>/dev/null && echo libisal)
 
 MOVER_CPPFLAGS := -D_GNU_SOURCE -I$(SOURCE)src/mover $(if $(filter libisal,$(MOVER_PACKAGES)),-DHAVE_ISAL) \
-	$(shell $(PKG_CONFIG) --cflags $(MOVER_PACKAGES) 2>/dev/null)
+	$(shell $(PKG_CONFIG) --cflags $(MOVER_PACKAGES) $(MONGOC_PACKAGE) 2>/dev/null)
 MOVER_LIBS     := $(shell $(PKG_CONFIG) --libs $(MOVER_PACKAGES) 2>/dev/null) -lresolv -lpthread
+MONGODB_LIBS   := $(shell $(PKG_CONFIG) --libs $(MONGOC_PACKAGE) 2>/dev/null) -lresolv
 MOVER_OPTIMIZE ?= -O2
 MOVER_CFLAGS    = -std=c17 $(MOVER_OPTIMIZE) -g -Wall -Wextra -Wmissing-prototypes -Wvla -fPIE -fstack-protector-strong \
 	$(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=undefined,-D_FORTIFY_SOURCE=2)
-MOVER_LDFLAGS   = -pie -Wl,-z,relro,-z,now $(if $(SANITIZE),-fsanitize=$(SANITIZE))
+MOVER_SAFETY    = -Wl,-z,relro,-z,now $(if $(SANITIZE),-fsanitize=$(SANITIZE))
+MOVER_LDFLAGS   = -pie $(MOVER_SAFETY)
+# Where the executable finds its module: beside itself, or where Postgres keeps modules, seen from bindir.
+MODULE_PATH     = $$ORIGIN:$$ORIGIN/$(shell realpath -m --relative-to='$(bindir)' '$(pkglibdir)')
 
 .PHONY: mover
-mover: $(MOVER)
+mover: $(MOVER) $(MONGODB_MODULE)
 
-$(MOVER): $(BUILD)/mover/main.o $(MOVER_LIBRARY)
-	$(CC) $(MOVER_CFLAGS) $(MOVER_LDFLAGS) -o $@ $^ $(MOVER_LIBS)
+$(MOVER): $(filter-out $(MONGODB_OBJECTS),$(MOVER_OBJECTS)) $(BUILD)/mover/module.symbols
+	$(CC) $(MOVER_CFLAGS) $(MOVER_LDFLAGS) -Wl,--dynamic-list=$(BUILD)/mover/module.symbols -Wl,-rpath,'$(MODULE_PATH)' \
+		-o $@ $(filter %.o,$^) $(MOVER_LIBS)
+
+$(MONGODB_MODULE): $(MONGODB_OBJECTS)
+	$(CC) $(MOVER_CFLAGS) -fPIC -shared $(MOVER_SAFETY) -o $@ $^ $(MONGODB_LIBS)
+
+# What the module takes from the executable, which exports nothing else.
+$(BUILD)/mover/module.symbols: $(MONGODB_OBJECTS)
+	nm -u $^ | awk 'BEGIN { print "{" } $$1 == "U" && !seen[$$2]++ { print "\t" $$2 ";" } END { print "};" }' >$@
+
+$(MONGODB_OBJECTS): MOVER_CFLAGS += -fPIC
 
 $(MOVER_LIBRARY): $(filter-out $(BUILD)/mover/main.o,$(MOVER_OBJECTS))
 	rm -f $@ && $(AR) qcs $@ $^
@@ -46,7 +63,7 @@ unit-tests: $(UNIT_TESTS) $(BUILD)/unit/archive_dump
 
 $(BUILD)/unit/%: $(SOURCE)test/unit/%.c $(SOURCE)test/unit/tap.h $(MOVER_LIBRARY)
 	@mkdir -p $(@D)
-	$(CC) $(MOVER_CFLAGS) $(MOVER_CPPFLAGS) $(MOVER_LDFLAGS) -I$(SOURCE)test/unit -o $@ $< $(MOVER_LIBRARY) $(MOVER_LIBS)
+	$(CC) $(MOVER_CFLAGS) $(MOVER_CPPFLAGS) $(MOVER_LDFLAGS) -I$(SOURCE)test/unit -o $@ $< $(MOVER_LIBRARY) $(MOVER_LIBS) $(MONGODB_LIBS)
 
 # Programs that tests of test/t drive, one file of test/support each; they lie beside the unit tests.
 SUPPORT_PROGRAMS := $(patsubst $(SOURCE)test/support/%.c,$(BUILD)/unit/%,$(sort $(wildcard $(SOURCE)test/support/*.c)))
@@ -55,7 +72,7 @@ unit-tests: $(SUPPORT_PROGRAMS)
 
 $(BUILD)/unit/%: $(SOURCE)test/support/%.c $(MOVER_LIBRARY)
 	@mkdir -p $(@D)
-	$(CC) $(MOVER_CFLAGS) $(MOVER_CPPFLAGS) $(MOVER_LDFLAGS) -o $@ $< $(MOVER_LIBRARY) $(MOVER_LIBS)
+	$(CC) $(MOVER_CFLAGS) $(MOVER_CPPFLAGS) $(MOVER_LDFLAGS) -o $@ $< $(MOVER_LIBRARY) $(MOVER_LIBS) $(MONGODB_LIBS)
 
 # Fuzzers: one file of test/fuzz each, libFuzzer's entry point, clang only, objects of their own.
 FUZZERS := $(patsubst $(SOURCE)test/fuzz/%.c,build/fuzz/%,$(sort $(wildcard $(SOURCE)test/fuzz/*_fuzzer.c)))
@@ -66,7 +83,7 @@ fuzzers:
 	$(MAKE) BUILD=build/fuzz CC=clang SANITIZE=fuzzer,address,undefined $(FUZZERS)
 
 build/fuzz/%_fuzzer: $(SOURCE)test/fuzz/%_fuzzer.c build/fuzz/libmover.a
-	$(CC) $(MOVER_CFLAGS) $(MOVER_CPPFLAGS) $(MOVER_LDFLAGS) -o $@ $< build/fuzz/libmover.a $(MOVER_LIBS)
+	$(CC) $(MOVER_CFLAGS) $(MOVER_CPPFLAGS) $(MOVER_LDFLAGS) -o $@ $< build/fuzz/libmover.a $(MOVER_LIBS) $(MONGODB_LIBS)
 
 .PHONY: print-mover-flags
 print-mover-flags:

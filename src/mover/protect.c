@@ -9,7 +9,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -69,19 +68,6 @@ forbid_core_files(void)
 	return true;
 }
 
-/*
- * libmongoc makes a named file for its counters when it is loaded, before main(),
- * and removes it at exit, which a killed process never reaches.
- */
-static void
-remove_counters_file(void)
-{
-	char name[32];
-
-	snprintf(name, sizeof(name), "/mongoc-%u", (unsigned) getpid());
-	(void) shm_unlink(name);
-}
-
 bool
 protect_process(Failure *failure)
 {
@@ -90,7 +76,6 @@ protect_process(Failure *failure)
 
 	/* Before we are undumpable, when the files of /proc/self become root's. */
 	volunteer_for_oom();
-	remove_counters_file();
 	umask(077);
 	/* SIGCHLD: whoever ignored it and started us would have the kernel throw our tools' statuses away. */
 	if (!forbid_core_files() || sigaction(SIGPIPE, &ignore, NULL) < 0 ||

@@ -12,6 +12,7 @@ use strict;
 use warnings;
 
 use Exporter 'import';
+use File::Basename qw(dirname);
 use File::Copy ();
 use IPC::Run ();
 use JSON::PP ();
@@ -304,12 +305,21 @@ CONF
     return $node;
 }
 
+sub put_beside
+{
+    my ($file, $name) = @_;
+    link $file, $name or File::Copy::copy($file, $name) && chmod(0755, $name) or die "$name: $!";
+}
+
 # The mover by another name, so that a control plane's movers can be told from those of other tests.
 sub own_mover
 {
     my ($directory) = @_;
     my $name = "$directory/custbackup";
-    link $mover, $name or File::Copy::copy($mover, $name) && chmod(0755, $name) or die "$name: $!";
+    put_beside($mover, $name);
+    # And the engine that it loads: it looks beside itself, or where this build was installed.
+    my ($module) = grep { -e } map { dirname($mover) . "/$_/custbackup_mongodb.so" } '.', '../lib', '../lib/postgresql';
+    put_beside($module, "$directory/custbackup_mongodb.so") if $module;
     return $name;
 }
 

@@ -1,7 +1,7 @@
 -- The state machine that events drive: what is legal where, and every way of being illegal.
 BEGIN;
 \ir include/fleet.psql
-SELECT plan(188);
+SELECT plan(194);
 
 SELECT pg_temp.resource('acme') AS acme \gset
 -- A new running attempt of a backup.
@@ -46,6 +46,28 @@ SELECT is(pg_temp.started(:'r'), 'continue', 'restore: started');
 SELECT is(pg_temp.progress(:'r', p, n * 10, n * 5), 'continue', p) FROM unnest(ARRAY['downloading', 'verified', 'applying', 'committed']) WITH ORDINALITY AS x (p, n);
 SELECT is(pg_temp.say(:'r', 'done', '{"target_modified": true, "left_alone": ["extension postgis"], "counts": {"tables": 3}}'), 'ended', 'restore: done');
 SELECT is(concat_ws(' ', status, mode, phase, target_modified, left_alone, counts), 'ok rewind committed t ["extension postgis"] {"tables": 3}', 'in the view restores') FROM custbackup.restores;
+
+-- Lines of which a crash may lose the last second, where the runner lets it; and all the others.
+CREATE FUNCTION pg_temp.waits_for_disk(what text, expected text, answer text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	setting CONSTANT text := current_setting('synchronous_commit');
+BEGIN
+	SET LOCAL synchronous_commit = off;
+	RETURN is(setting, expected, 'commit of ' || what);
+END $$;
+SELECT pg_temp.begin() AS a \gset
+SET LOCAL synchronous_commit = off;
+SELECT pg_temp.waits_for_disk('started', 'off', pg_temp.started(:'a'));
+SELECT pg_temp.waits_for_disk('progress', 'off', pg_temp.progress(:'a', 'dumping', 0, 0));
+SELECT pg_temp.waits_for_disk('upload', 'local', pg_temp.upload(:'a', 'u'));
+SELECT pg_temp.waits_for_disk('done', 'local', pg_temp.say(:'a', 'done', pg_temp.backup_result(pg_temp.key_of(:'a'))));
+SELECT pg_temp.begin() AS a \gset
+SELECT pg_temp.waits_for_disk('an illegal line', 'local', pg_temp.say(:'a', 'progress', '{}'));
+SELECT pg_temp.begin_restore() AS r \gset
+SET LOCAL synchronous_commit = off;
+SELECT pg_temp.waits_for_disk('a restore''s line', 'local', pg_temp.started(:'r'));
+SELECT pg_temp.say(:'r', 'failed', '{"reason": "internal", "detail": "enough", "target_modified": false}');
+SET LOCAL synchronous_commit = on;
 
 -- Every illegal line ends the job as failed/protocol and the mover with it.
 CREATE FUNCTION pg_temp.illegal(attempt uuid, line text, what text) RETURNS text LANGUAGE plpgsql AS $$

@@ -1,30 +1,52 @@
 /*
  * engine.c
- *	  The engines that are built in, by name.
+ *	  The engines by name: built in, or in a module of their own.
  */
 #include "engine.h"
 
+#include <dlfcn.h>
 #include <string.h>
 
-#include "mongodb.h"
 #include "postgres.h"
 #include "redis.h"
 
-/* Ends with NULL. */
-static const Engine *const engines[] = {
-	&postgres_engine,
-	&mongodb_engine,
-	&redis_engine,
-	NULL,
+typedef struct EngineEntry
+{
+	const char	 *name;
+	const Engine *engine;
+	/* Where the first is NULL: the file that has it, which the linker looks for as mover.mk says, and its name there. */
+	const char *module;
+	const char *symbol;
+} EngineEntry;
+
+static const EngineEntry engines[] = {
+	{.name = "postgres", .engine = &postgres_engine},
+	{.name = "mongodb", .module = "custbackup_mongodb.so", .symbol = "mongodb_engine"},
+	{.name = "redis", .engine = &redis_engine},
 };
+
+/* Never unloaded: libmongoc is not made for that. */
+static const Engine *
+load_module(const EngineEntry *entry, Failure *failure)
+{
+	void		 *module = dlopen(entry->module, RTLD_NOW);
+	const Engine *engine = module != NULL ? dlsym(module, entry->symbol) : NULL;
+
+	if (engine == NULL)
+		failure_set(failure, REASON_CONFIG,
+					"could not load the engine \"%s\": %s; install %s beside custbackup, or where 'make "
+					"install' puts it",
+					entry->name, dlerror(), entry->module);
+	return engine;
+}
 
 const Engine *
 engine_find(const char *name, Failure *failure)
 {
-	for (size_t i = 0; engines[i] != NULL; i++)
+	for (size_t i = 0; i < sizeof(engines) / sizeof(engines[0]); i++)
 	{
-		if (strcmp(engines[i]->name, name) == 0)
-			return engines[i];
+		if (strcmp(engines[i].name, name) == 0)
+			return engines[i].engine != NULL ? engines[i].engine : load_module(&engines[i], failure);
 	}
 	failure_set(
 		failure, REASON_CONFIG,

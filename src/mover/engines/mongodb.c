@@ -1,8 +1,15 @@
 /*
  * mongodb.c
  *	  The engine's entry in the table; the rooms are named in mongodb.h.
+ *
+ * All of the engine is a module that engine.c loads, since a backup of anything
+ * else must not wait until libmongoc and what it needs are loaded.
  */
 #include "engines/mongodb.h"
+
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 const Engine mongodb_engine = {
 	.name = "mongodb",
@@ -10,3 +17,15 @@ const Engine mongodb_engine = {
 	.open_inspector = mongodb_open_inspector,
 	.open_sink = mongodb_open_sink,
 };
+
+/*
+ * libmongoc makes a named file for its counters when it is loaded, which is before
+ * we are, and removes it at exit, which a killed process never reaches.
+ */
+static void __attribute__((constructor)) remove_counters_file(void)
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), "/mongoc-%u", (unsigned) getpid());
+	(void) shm_unlink(name);
+}

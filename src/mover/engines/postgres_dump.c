@@ -33,6 +33,7 @@ typedef struct DumpSource
 	EngineContext		context; /* a copy: what it points to is ours for the job's length */
 	PostgresUrl			url;
 	PostgresSession		session; /* kept open for questions while pg_dump works */
+	PostgresGuess		guess;
 	PostgresTools		tools;
 	PostgresEnvironment environment;
 	Child				pg_dump;
@@ -86,6 +87,7 @@ dump_source_close(Source *source)
 	DumpSource *dump = (DumpSource *) source;
 
 	child_close(&dump->pg_dump);
+	postgres_tools_forget(&dump->guess);
 	postgres_environment_free(&dump->environment);
 	postgres_disconnect(&dump->session);
 	postgres_url_free(&dump->url);
@@ -167,6 +169,19 @@ start_pg_dump(DumpSource *dump, Failure *failure)
 	return child_start(&spec, &dump->pg_dump, failure);
 }
 
+static bool
+connect_and_choose(DumpSource *dump, Failure *failure)
+{
+	const Settings *settings = dump->context.settings;
+
+	if (!postgres_url_parse(&dump->url, dump->context.url, failure))
+		return false;
+	postgres_tools_guess(&dump->guess, settings);
+	return postgres_connect(&dump->session, &dump->url, settings, POSTGRES_FOR_READING, failure) &&
+		   postgres_tools_find(&dump->tools, settings, dump->session.version / 10000, &dump->guess, failure);
+}
+
+/* pg_dump works already while the server is asked whether it can: the answers come sooner than its first byte. */
 Source *
 postgres_open_source(const EngineContext *context, SourceFacts *facts, Failure *failure)
 {
@@ -180,10 +195,7 @@ postgres_open_source(const EngineContext *context, SourceFacts *facts, Failure *
 	dump->source = (Source){dump_source_read, dump_source_finish, dump_source_close};
 	dump->context = *context;
 	dump->environment.password_fd = -1;
-	if (postgres_url_parse(&dump->url, context->url, failure) &&
-		postgres_connect(&dump->session, &dump->url, context->settings, POSTGRES_FOR_READING, failure) &&
-		postgres_tools_find(&dump->tools, context->settings, dump->session.version / 10000, failure) &&
-		ask_facts(dump, facts, failure) && start_pg_dump(dump, failure))
+	if (connect_and_choose(dump, failure) && start_pg_dump(dump, failure) && ask_facts(dump, facts, failure))
 		return &dump->source;
 	dump_source_close(&dump->source);
 	return NULL;

@@ -170,7 +170,7 @@ postgres_look_first(PostgresRewind *rewind, const Dump *dump, Failure *failure)
 		   read_backup_toc(rewind, dump, failure) &&
 		   postgres_connect(&rewind->session, &rewind->url, settings, POSTGRES_FOR_WRITING, failure) &&
 		   lock_target(rewind, failure) &&
-		   postgres_tools_find(&rewind->tools, settings, oldest_tools(rewind), failure) &&
+		   postgres_tools_find(&rewind->tools, settings, oldest_tools(rewind), NULL, failure) &&
 		   postgres_tools_guarded(&rewind->tools, failure) &&
 		   postgres_environment_make(&rewind->environment, &rewind->url, &rewind->session, settings,
 									 failure) &&

@@ -5,12 +5,11 @@
 #include "postgres_tools.h"
 
 #include <dirent.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#include "process.h"
 
 /* The first release of each major whose tools know \restrict (CVE-2025-8714). */
 static const struct
@@ -25,6 +24,7 @@ static const struct
 typedef struct Search
 {
 	const Settings *settings;
+	PostgresGuess  *guess; /* NULL: none */
 	int				at_least;
 	PostgresTools	best;  /* version 0: none fits */
 	PostgresTools	older; /* the newest of those that are too old; version 0: none */
@@ -61,29 +61,50 @@ parse_version(PostgresTools *tools, const char *line)
 
 /* Asks the pg_dump of a directory for its version; false: there is none that runs. */
 static bool
-probe(PostgresTools *tools, const char *directory, size_t length)
+ask_version(PostgresTools *tools, const char *directory, size_t length, Child *child)
 {
 	char	  path[4200];
 	char	 *argv[] = {"pg_dump", "--version", NULL};
 	ChildSpec spec = {.path = path, .argv = argv, .stdout_pipe = true};
-	Child	  child;
 	Failure	  ignored = {0};
-	char	  line[256];
-	size_t	  filled = 0;
-	size_t	  got = 0;
 
 	if (length == 0 || length >= sizeof(tools->directory) || directory[0] != '/')
 		return false;
 	snprintf(tools->directory, sizeof(tools->directory), "%.*s", (int) length, directory);
-	if (access(postgres_tool_path(tools, "pg_dump", path, sizeof(path)), X_OK) != 0 ||
-		!child_start(&spec, &child, &ignored))
-		return false;
+	return access(postgres_tool_path(tools, "pg_dump", path, sizeof(path)), X_OK) == 0 &&
+		   child_start(&spec, child, &ignored);
+}
+
+static bool
+read_version(PostgresTools *tools, Child *child)
+{
+	char	line[256];
+	size_t	filled = 0;
+	size_t	got = 0;
+	Failure ignored = {0};
+
 	while (filled < sizeof(line) - 1 &&
-		   child_read(&child, line + filled, sizeof(line) - 1 - filled, &got, &ignored) && got > 0)
+		   child_read(child, line + filled, sizeof(line) - 1 - filled, &got, &ignored) && got > 0)
 		filled += got;
 	line[filled] = '\0';
-	child_close(&child);
+	child_close(child);
+	child->pid = 0;
 	return parse_version(tools, line);
+}
+
+static bool
+probe(Search *search, PostgresTools *tools, const char *directory, size_t length)
+{
+	PostgresGuess *guess = search->guess;
+	Child		   child;
+
+	if (guess != NULL && guess->child.pid != 0 && strlen(guess->tools.directory) == length &&
+		memcmp(guess->tools.directory, directory, length) == 0)
+	{
+		*tools = guess->tools;
+		return read_version(tools, &guess->child);
+	}
+	return ask_version(tools, directory, length, &child) && read_version(tools, &child);
 }
 
 /* Keeps the better one: the very major that is wanted, else the lowest above it. */
@@ -92,7 +113,7 @@ consider(Search *search, const char *directory, size_t length)
 {
 	PostgresTools tools = {0};
 
-	if (!probe(&tools, directory, length))
+	if (!probe(search, &tools, directory, length))
 		return;
 	if (tools.version / 10000 < search->at_least)
 	{
@@ -116,14 +137,21 @@ consider_list(Search *search, const char *list)
 }
 
 /* Debian's and Red Hat's places of parallel installations; the directory's name tells the major. */
-static void
-consider_installed(Search *search, const char *parent, const char *prefix)
+static const struct
 {
-	DIR			  *directory = opendir(parent);
+	const char *parent;
+	const char *prefix;
+} installed[] = {{"/usr/lib/postgresql", ""}, {"/usr", "pgsql-"}};
+
+/* The lowest major from at_least on, else the newest; false: none.  path: of 128 bytes. */
+static bool
+find_installed(size_t place, int at_least, char path[128])
+{
+	const char	  *prefix = installed[place].prefix;
+	DIR			  *directory = opendir(installed[place].parent);
 	struct dirent *entry;
 	int			   best = 0;
 	int			   newest = 0;
-	char		   path[128];
 
 	while (directory != NULL && (entry = readdir(directory)) != NULL)
 	{
@@ -132,7 +160,7 @@ consider_installed(Search *search, const char *parent, const char *prefix)
 		if (strncmp(entry->d_name, prefix, strlen(prefix)) != 0)
 			continue;
 		major = atoi(entry->d_name + strlen(prefix));
-		if (major >= search->at_least && (best == 0 || major < best))
+		if (major >= at_least && (best == 0 || major < best))
 			best = major;
 		if (major > newest)
 			newest = major;
@@ -141,22 +169,48 @@ consider_installed(Search *search, const char *parent, const char *prefix)
 		closedir(directory);
 	if (best == 0)
 		best = newest;
-	if (best == 0)
+	snprintf(path, 128, "%s/%s%d/bin", installed[place].parent, prefix, best);
+	return best != 0;
+}
+
+/* Without knowing the server's version, the newest will mostly be right. */
+void
+postgres_tools_guess(PostgresGuess *guess, const Settings *settings)
+{
+	const char *list = settings->tool_path;
+	char		path[128];
+
+	guess->child.pid = 0;
+	if (list != NULL && *list != '\0')
+	{
+		(void) ask_version(&guess->tools, list, strcspn(list, ":"), &guess->child);
 		return;
-	snprintf(path, sizeof(path), "%s/%s%d/bin", parent, prefix, best);
-	consider(search, path, strlen(path));
+	}
+	for (size_t i = 0; i < sizeof(installed) / sizeof(installed[0]); i++)
+	{
+		if (find_installed(i, INT_MAX, path) && ask_version(&guess->tools, path, strlen(path), &guess->child))
+			return;
+	}
+}
+
+void
+postgres_tools_forget(PostgresGuess *guess)
+{
+	child_close(&guess->child);
 }
 
 bool
-postgres_tools_find(PostgresTools *tools, const Settings *settings, int at_least, Failure *failure)
+postgres_tools_find(PostgresTools *tools, const Settings *settings, int at_least, PostgresGuess *guess,
+					Failure *failure)
 {
-	Search search = {.settings = settings, .at_least = at_least};
+	Search search = {.settings = settings, .guess = guess, .at_least = at_least};
+	char   path[128];
 
 	consider_list(&search, settings->tool_path);
-	if (search.best.version == 0)
+	for (size_t i = 0; i < sizeof(installed) / sizeof(installed[0]) && search.best.version == 0; i++)
 	{
-		consider_installed(&search, "/usr/lib/postgresql", "");
-		consider_installed(&search, "/usr", "pgsql-");
+		if (find_installed(i, at_least, path))
+			consider(&search, path, strlen(path));
 	}
 	if (search.best.version == 0)
 		consider_list(&search, getenv("PATH"));

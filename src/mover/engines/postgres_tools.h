@@ -20,6 +20,7 @@
 #include "failure.h"
 #include "postgres_connect.h"
 #include "postgres_url.h"
+#include "process.h"
 #include "settings.h"
 
 #define POSTGRES_ENVIRONMENT_MAX 32
@@ -31,12 +32,27 @@ typedef struct PostgresTools
 	char version_text[48]; /* "15.20" */
 } PostgresTools;
 
+/* A pg_dump that was asked for its version and has not answered yet. */
+typedef struct PostgresGuess
+{
+	PostgresTools tools;
+	Child		  child; /* pid 0: none was asked */
+} PostgresGuess;
+
+/*
+ * Asks the pg_dump that will probably be wanted, while the server is asked which one
+ * is: starting it takes as long as a connection.  No failure: finding will tell.
+ */
+extern void postgres_tools_guess(PostgresGuess *guess, const Settings *settings);
+extern void postgres_tools_forget(PostgresGuess *guess); /* any number of times */
+
 /*
  * Finds a directory whose pg_dump is of at_least (a major) or newer, best the very
- * same major.  REASON_CONFIG: none installed; or all older, naming both versions.
+ * same major.  guess: one whose answer is used if it fits, or NULL.
+ * REASON_CONFIG: none installed; or all older, naming both versions.
  */
 extern bool postgres_tools_find(PostgresTools *tools, const Settings *settings, int at_least,
-								Failure *failure);
+								PostgresGuess *guess, Failure *failure);
 
 /*
  * May these tools restore?  Only those that guard psql against what a hostile
