@@ -71,7 +71,8 @@ typedef struct Child
 extern bool child_start(const ChildSpec *spec, Child *child, Failure *failure);
 
 /*
- * Waits until stdout is readable, reads it, and drains stderr meanwhile.
+ * Waits until stdout is readable, reads it, and drains stderr meanwhile.  Into a large buffer,
+ * past the first megabyte, it rather reads much at once than soon: up to a millisecond later.
  * *length 0 is the end of stdout.  Watches cancel_fd().
  */
 extern bool child_read(Child *child, void *buffer, size_t capacity, size_t *length, Failure *failure);

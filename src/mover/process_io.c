@@ -28,6 +28,9 @@
 #define TERMINATE_GRACE		   2000 /* from SIGTERM to SIGKILL */
 #define WITHOUT_PIDFD_INTERVAL 20	/* kernels before 5.3: look again */
 #define DISCARD_BYTES		   (64 * 1024)
+#define FLOW_BYTES			   (1024 * 1024) /* after which a child is taken to be in full flow */
+#define FLOW_ENOUGH			   (128 * 1024)	 /* in the pipe: read now */
+#define FLOW_NAP			   1			 /* milliseconds in which the pipe may fill */
 #define STATUS_LOST			   255
 
 /* What one round of waiting found. */
@@ -137,6 +140,21 @@ wait_for(Child *child, int fd, short events, int timeout, Failure *failure)
 	return fds[0].revents != 0 ? WAITED_READY : WAITED_ROUND;
 }
 
+/*
+ * pg_dump writes a page at a time, and each would wake us, which costs both more
+ * than the page itself: in full flow the pipe fills for a moment first.
+ */
+static bool
+let_pipe_fill(Child *child, size_t capacity, Failure *failure)
+{
+	int waiting = 0;
+
+	if (child->bytes_read < FLOW_BYTES || capacity < FLOW_ENOUGH ||
+		ioctl(child->stdout_fd, FIONREAD, &waiting) < 0 || waiting >= FLOW_ENOUGH)
+		return true;
+	return wait_for(child, -1, 0, FLOW_NAP, failure) != WAITED_FAILED;
+}
+
 bool
 child_read(Child *child, void *buffer, size_t capacity, size_t *length, Failure *failure)
 {
@@ -145,8 +163,11 @@ child_read(Child *child, void *buffer, size_t capacity, size_t *length, Failure 
 		return cancel_failure(failure);
 	while (child->stdout_fd >= 0)
 	{
-		ssize_t got = read(child->stdout_fd, buffer, capacity);
+		ssize_t got;
 
+		if (!let_pipe_fill(child, capacity, failure))
+			return false;
+		got = read(child->stdout_fd, buffer, capacity);
 		if (got > 0)
 		{
 			*length = (size_t) got;

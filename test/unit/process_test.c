@@ -391,6 +391,7 @@ test_reading(void)
 	Failure			failure;
 	Child			child;
 	size_t			length;
+	int				large_reads = 0;
 
 	/* stderr is filled while we wait for stdout. */
 	is_int(run_shell("head -c 1000000 /dev/zero >&2; echo late; head -c 1000000 /dev/zero >&2", &reads), 0,
@@ -398,6 +399,14 @@ test_reading(void)
 	is_string(output, "late\n", "does not keep us from stdout");
 	is_int(run_shell("head -c 3000000 /dev/zero", &reads), 0, "three megabytes");
 	is_int((long long) output_length, 3000000, "arrive");
+
+	/* pg_dump's way of writing: a read for each write would cost more than the dump. */
+	ok(start_shell("exec dd if=/dev/zero bs=4096 count=4096 status=none", &reads, &child, &failure),
+	   "16 megabytes by pages");
+	while (child_read(&child, output, sizeof(output), &length, &failure) && length > 0)
+		large_reads++;
+	ok(child.bytes_read == 4096LL * 4096 && large_reads < 400, "take many fewer reads (%d)", large_reads);
+	child_close(&child);
 
 	/* A wait without a read must not hang on a full pipe. */
 	ok(start_shell("head -c 3000000 /dev/zero; exit 5", &reads, &child, &failure) &&
