@@ -64,10 +64,10 @@ sql/custbackup--1.0.sql: $(SQL_PARTS)
 include $(SOURCE)src/mover/mover.mk
 
 all: mover
-install: install-mover
-uninstall: uninstall-mover
+install: install-mover install-manual
+uninstall: uninstall-mover uninstall-manual
 
-.PHONY: install-mover uninstall-mover help
+.PHONY: install-mover uninstall-mover install-manual uninstall-manual help
 install-mover: mover
 	$(INSTALL) -d '$(DESTDIR)$(bindir)' '$(DESTDIR)$(pkglibdir)'
 	$(INSTALL_PROGRAM) $(MOVER) '$(DESTDIR)$(bindir)/custbackup'
@@ -75,9 +75,22 @@ install-mover: mover
 uninstall-mover:
 	rm -f '$(DESTDIR)$(bindir)/custbackup' '$(DESTDIR)$(pkglibdir)/$(notdir $(MONGODB_MODULE))'
 
+# Where man and the shells look by themselves: a packaged Postgres keeps its programs apart from the rest of /usr.
+USER_SHARE  ?= $(if $(filter /usr/lib/% /usr/lib64/% /usr/pgsql-%,$(bindir)),/usr/share,$(patsubst %/bin,%/share,$(bindir)))
+MAN1_DIR    ?= $(USER_SHARE)/man/man1
+BASH_DIR    ?= $(USER_SHARE)/bash-completion/completions
+ZSH_DIR     ?= $(USER_SHARE)/zsh/$(if $(and $(filter /usr/share,$(USER_SHARE)),$(wildcard /etc/debian_version)),vendor-completions,site-functions)
+install-manual:
+	$(INSTALL) -d '$(DESTDIR)$(MAN1_DIR)' '$(DESTDIR)$(BASH_DIR)' '$(DESTDIR)$(ZSH_DIR)'
+	$(INSTALL_DATA) $(SOURCE)docs/custbackup.1 '$(DESTDIR)$(MAN1_DIR)/custbackup.1'
+	$(INSTALL_DATA) $(SOURCE)src/mover/completion/custbackup.bash '$(DESTDIR)$(BASH_DIR)/custbackup'
+	$(INSTALL_DATA) $(SOURCE)src/mover/completion/_custbackup '$(DESTDIR)$(ZSH_DIR)/_custbackup'
+uninstall-manual:
+	rm -f '$(DESTDIR)$(MAN1_DIR)/custbackup.1' '$(DESTDIR)$(BASH_DIR)/custbackup' '$(DESTDIR)$(ZSH_DIR)/_custbackup'
+
 help:
 	@echo 'make              build custbackup.so and build/custbackup'
-	@echo 'make install      into the Postgres that PG_CONFIG names ($(PG_CONFIG))'
+	@echo 'make install      into the Postgres that PG_CONFIG names ($(PG_CONFIG)); manual page and completion beside it'
 	@echo 'make demo         see it work: real servers, a real loss, a real restore (KEEP=1 keeps them)'
 	@echo 'make check        install what is missing, build, run every test (ARGS="t/010*" runs some)'
 	@echo 'make check-17     the same on Postgres 17 in a Debian 13 of its own (check-18: on 18); needs root'
@@ -87,6 +100,6 @@ help:
 	@echo 'make lint         formatting, static analysis, shell and Perl checks'
 	@echo 'make clean        remove what was built'
 	@echo
-	@echo 'Variables: PG_CONFIG, CC, SANITIZE=address,undefined (mover), BUILD (mover objects), KEEP'
+	@echo 'Variables: PG_CONFIG, CC, SANITIZE=address,undefined (mover), BUILD (mover objects), KEEP; MAN1_DIR, BASH_DIR, ZSH_DIR (install)'
 
 endif

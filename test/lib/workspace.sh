@@ -51,6 +51,7 @@ make_workspace() {
     done
     make -C "$source_dir" -s PG_CONFIG="$PG_CONFIG" DESTDIR="$pg_root" install >/dev/null || exit 1
     pg_bin=$pg_root$bindir
+    export INSTALLED_ROOT=$pg_root
     PATH=$pg_bin:$PATH
     export PATH
     chown -R "$test_user" "$workspace" 2>/dev/null || true

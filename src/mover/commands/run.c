@@ -35,7 +35,10 @@ static const char help[] =
 	"Exit status 0: the job's last event is `done`.  SIGTERM cancels.\n"
 	"\n"
 	"  --settings-fd=N  read the settings, a JSON object, from descriptor N (docs/settings.md);\n"
-	"                   without it from the file that CUSTBACKUP_SETTINGS names\n";
+	"                   without it from the file that CUSTBACKUP_SETTINGS names\n"
+	"\n"
+	"Example:\n"
+	"  custbackup run --settings-fd=3 3< settings.json < job.json\n";
 
 /* A whole number that names a descriptor beyond the standard ones which is open; -1: none. */
 static int
