@@ -10,7 +10,6 @@
 
 #include "backup_previous.h"
 #include "cancel.h"
-#include "digest.h"
 #include "engines/engine.h"
 #include "gzip.h"
 #include "leftovers.h"
@@ -42,8 +41,6 @@ typedef struct Backup
 	char	   *buffer;
 
 	GzipWriter *gzip;
-	Digest	   *digest;
-	char		sha256[DIGEST_TEXT_SIZE];
 	Upload	   *upload;
 	int64_t		stored_bytes;
 	ObjectStat	object;
@@ -106,8 +103,7 @@ store_compressed(void *context, const void *bytes, size_t length, Failure *failu
 	Backup *backup = context;
 
 	backup->stored_bytes += (int64_t) length;
-	return digest_add(backup->digest, bytes, length, failure) &&
-		   backup->upload->write(backup->upload, bytes, length, failure);
+	return backup->upload->write(backup->upload, bytes, length, failure);
 }
 
 /*
@@ -142,10 +138,7 @@ begin_upload(Backup *backup, Failure *failure)
 	backup->buffer = malloc(READ_SIZE);
 	if (!backup->buffer)
 		return failure_no_memory(failure);
-	backup->digest = digest_open(failure);
-	backup->gzip = backup->digest
-					   ? gzip_writer_open(backup->settings->compression, store_compressed, backup, failure)
-					   : NULL;
+	backup->gzip = gzip_writer_open(backup->settings->compression, store_compressed, backup, failure);
 	backup->upload = backup->gzip ? backup->store->begin(backup->store, &info, failure) : NULL;
 	return backup->upload != NULL;
 }
@@ -195,7 +188,7 @@ prove_whole(Backup *backup, Failure *failure)
 static bool
 finish_object(Backup *backup, Failure *failure)
 {
-	if (!gzip_writer_finish(backup->gzip, failure) || !digest_finish(backup->digest, backup->sha256, failure))
+	if (!gzip_writer_finish(backup->gzip, failure))
 		return false;
 	report_progress(backup->report, PHASE_STORING, backup->raw_bytes, backup->upload->stored(backup->upload));
 	if (!may_go_on(backup, failure) || !backup->upload->finish(backup->upload, &backup->object, failure))
@@ -216,7 +209,7 @@ result_of(const Backup *backup)
 						  .raw_bytes = backup->raw_bytes,
 						  .stored_bytes = backup->stored_bytes,
 						  .locked_until = backup->object.locked_until,
-						  .sha256 = backup->sha256,
+						  .sha256 = backup->object.sha256,
 						  .consistency = backup->facts.consistency,
 						  .server_version = backup->facts.server_version,
 						  .tool_version = backup->facts.tool_version,
@@ -306,7 +299,6 @@ close_all(Backup *backup)
 	if (backup->inspector)
 		backup->inspector->close(backup->inspector);
 	gzip_writer_close(backup->gzip);
-	digest_close(backup->digest);
 	free(backup->buffer);
 	json_decref(backup->counts);
 	json_decref(backup->left);

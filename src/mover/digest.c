@@ -4,9 +4,9 @@
  */
 #include "digest.h"
 
-#include <stdio.h>
-
 #include <openssl/evp.h>
+
+#include "text.h"
 
 #define SHA256_BYTES 32
 
@@ -52,8 +52,7 @@ digest_finish(Digest *digest, char text[DIGEST_TEXT_SIZE], Failure *failure)
 
 	if (EVP_DigestFinal_ex(context_of(digest), hash, &length) != 1 || length != SHA256_BYTES)
 		return failure_set(failure, REASON_INTERNAL, "SHA-256 failed in OpenSSL");
-	for (unsigned int i = 0; i < length; i++)
-		snprintf(text + 2 * i, 3, "%02x", hash[i]);
+	text_hex(hash, length, text);
 	return true;
 }
 

@@ -45,6 +45,19 @@ text_hex_value(char digit)
 	return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
 }
 
+void
+text_hex(const unsigned char *bytes, size_t length, char *text)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (size_t i = 0; i < length; i++)
+	{
+		*text++ = digits[bytes[i] >> 4];
+		*text++ = digits[bytes[i] & 15];
+	}
+	*text = '\0';
+}
+
 bool
 text_percent_decode(char *text, size_t *length)
 {

@@ -17,6 +17,9 @@ extern bool text_is_hex(const char *text, size_t length);
 /* Of one hex digit in either case; -1: it is none. */
 extern int text_hex_value(char digit);
 
+/* 2 * length digits in lower case, and a zero byte. */
+extern void text_hex(const unsigned char *bytes, size_t length, char *text);
+
 /*
  * Decodes %XX in place; *length is that of what comes out, which may hold zero
  * bytes and has one behind its end.  False: a '%' without two hex digits.

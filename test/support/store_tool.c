@@ -80,8 +80,6 @@ put(Store *store, const char *key, const char *expected, Failure *failure)
 						.retain_until = getenv("RETAIN_UNTIL") ? strtoll(getenv("RETAIN_UNTIL"), NULL, 10) : 0,
 						.announce = announce};
 	Upload	   *upload = store->begin(store, &info, failure);
-	Digest	   *digest = digest_open(failure);
-	char		sha256[DIGEST_TEXT_SIZE];
 	static char buffer[READ_BYTES];
 	ObjectStat	stat = {0};
 	Failure		left = {0};
@@ -90,12 +88,11 @@ put(Store *store, const char *key, const char *expected, Failure *failure)
 
 	while (good && (got = read(STDIN_FILENO, buffer, sizeof(buffer))) > 0)
 	{
-		good = digest_add(digest, buffer, (size_t) got, failure) &&
-			   upload->write(upload, buffer, (size_t) got, failure);
+		good = upload->write(upload, buffer, (size_t) got, failure);
 		if (good && cancel_requested())
 			good = cancel_failure(failure);
 	}
-	good = good && digest_finish(digest, sha256, failure) && upload->finish(upload, &stat, failure);
+	good = good && upload->finish(upload, &stat, failure);
 	if (upload && !good)
 		upload->abort(upload, &left);
 	if (left.reason != REASON_NONE)
@@ -103,9 +100,8 @@ put(Store *store, const char *key, const char *expected, Failure *failure)
 	if (good)
 	{
 		say_stat(&stat);
-		json_object_set_new(result, "sha256", json_string(sha256));
+		json_object_set_new(result, "sha256", json_string(stat.sha256));
 	}
-	digest_close(digest);
 	object_stat_free(&stat);
 	return good;
 }

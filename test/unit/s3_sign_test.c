@@ -8,6 +8,7 @@
 #include "stores/s3_encode.h"
 #include "stores/s3_sign.h"
 #include "tap.h"
+#include "text.h"
 
 #define EMPTY_SHA256 "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 #define HOST                                                                                                 \
@@ -102,7 +103,7 @@ encodings(void)
 	free(text);
 
 	s3_sha256("Welcome to Amazon S3.", 21, digest);
-	s3_hex(digest, 32, hex);
+	text_hex(digest, 32, hex);
 	is_string(hex, "44ce7dd67c959e0d3524ffac1771dfbba87d2b6b4b4e99e42034a8b803f8b072", "sha256 in hex");
 	s3_sha256("", 0, digest);
 	s3_base64(digest, 32, base64);

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -29,6 +30,7 @@ typedef struct FileUpload
 	char		partial[NAME_MAX + 1];
 	int			folder;
 	int			file;
+	Digest	   *digest;
 	int64_t		written;
 	int64_t		writeback;	/* up to where the kernel was asked to write */
 	bool		is_partial; /* the temporary name exists */
@@ -112,6 +114,7 @@ upload_free(FileUpload *upload)
 		close(upload->file);
 	if (upload->folder >= 0)
 		close(upload->folder);
+	digest_close(upload->digest);
 	free(upload);
 }
 
@@ -149,6 +152,8 @@ file_write(Upload *base, const void *bytes, size_t length, Failure *failure)
 	FileUpload *upload = (FileUpload *) base;
 	const char *next = bytes;
 
+	if (!digest_add(upload->digest, bytes, length, failure))
+		return false;
 	while (length > 0)
 	{
 		ssize_t written = write(upload->file, next, length);
@@ -192,7 +197,10 @@ file_finish(Upload *base, ObjectStat *object, Failure *failure)
 {
 	FileUpload *upload = (FileUpload *) base;
 	struct stat info;
+	char		sha256[DIGEST_TEXT_SIZE];
 
+	if (!digest_finish(upload->digest, sha256, failure))
+		return false;
 	if (fsync(upload->file) < 0 || fstat(upload->file, &info) < 0)
 		return file_failure(failure, "write into", upload->path);
 	if (info.st_size != upload->written)
@@ -211,6 +219,7 @@ file_finish(Upload *base, ObjectStat *object, Failure *failure)
 	if (fsync(upload->folder) < 0)
 		return file_failure(failure, "sync", upload->path);
 	*object = (ObjectStat){.bytes = info.st_size, .modified = info.st_mtime};
+	memcpy(object->sha256, sha256, sizeof(sha256));
 	upload_free(upload);
 	return true;
 }
@@ -249,7 +258,9 @@ file_upload_begin(int root, const char *path, const ObjectInfo *info, Failure *f
 		(Upload){.write = file_write, .stored = file_stored, .finish = file_finish, .abort = file_abort};
 	upload->path = path;
 	upload->folder = upload->file = -1;
-	if (!file_key_split(info->key, &upload->key, failure) || !may_write_here(root, path, failure))
+	upload->digest = digest_open(failure);
+	if (!upload->digest || !file_key_split(info->key, &upload->key, failure) ||
+		!may_write_here(root, path, failure))
 		goto failed;
 	if (!file_partial_name(upload->key.name, info->attempt_id, upload->partial))
 	{

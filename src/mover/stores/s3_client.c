@@ -14,6 +14,7 @@
 #include <openssl/evp.h>
 
 #include "stores/buffer.h"
+#include "text.h"
 
 #define SECOND				INT64_C(1000000000)
 #define CLEANING_UP_SECONDS 4
@@ -84,22 +85,23 @@ digest_body(const HttpBody *body, const EVP_MD *kind, unsigned char *digest)
 static bool
 digest_once(const S3Client *client, S3Call *call, Failure *failure)
 {
-	const S3Request *request = call->request;
-	S3Checksum		 checksum = request->checksummed ? client->url.checksum : S3_CHECKSUM_NONE;
-	bool			 is_signed = !(request->checksummed && client->url.unsigned_payload);
-	unsigned char	 digest[EVP_MAX_MD_SIZE];
+	const S3Request		*request = call->request;
+	S3Checksum			 checksum = request->checksummed ? client->url.checksum : S3_CHECKSUM_NONE;
+	bool				 is_signed = !(request->checksummed && client->url.unsigned_payload);
+	const unsigned char *sha256 = request->body_sha256;
+	unsigned char		 digest[EVP_MAX_MD_SIZE];
 
 	if (call->digested)
 		return true;
 	strcpy(call->payload, request->body.length == 0 ? EMPTY_SHA256 : S3_UNSIGNED_PAYLOAD);
 	if ((is_signed && request->body.length > 0) || checksum == S3_CHECKSUM_SHA256)
 	{
-		if (!digest_body(&request->body, EVP_sha256(), digest))
+		if (!sha256 && !digest_body(&request->body, EVP_sha256(), digest))
 			return failure_set_errno(failure, REASON_INTERNAL, "could not hash what is to be sent");
 		if (is_signed)
-			s3_hex(digest, 32, call->payload);
+			text_hex(sha256 ? sha256 : digest, 32, call->payload);
 		if (checksum == S3_CHECKSUM_SHA256)
-			s3_base64(digest, 32, call->checksum);
+			s3_base64(sha256 ? sha256 : digest, 32, call->checksum);
 	}
 	if (checksum == S3_CHECKSUM_MD5)
 	{

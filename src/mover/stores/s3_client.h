@@ -50,7 +50,9 @@ typedef struct S3Request
 	size_t		  header_count;
 	HttpBody	  body;
 	bool		  checksummed; /* the store is told a checksum of the body, and verifies it */
-	size_t		  max_answer;  /* 0: S3_SMALL_ANSWER */
+	/* Of the body, 32 bytes, where the caller knows it; NULL: it is hashed when it is signed. */
+	const unsigned char *body_sha256;
+	size_t				 max_answer; /* 0: S3_SMALL_ANSWER */
 	/* Where the body goes instead of memory: the bytes of one range, from its beginning at each try. */
 	bool (*receive)(void *context, int64_t offset, const void *bytes, size_t length);
 	void	   *context;

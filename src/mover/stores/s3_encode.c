@@ -55,19 +55,6 @@ s3_uri_decode(char *text, bool plus_is_space)
 }
 
 void
-s3_hex(const unsigned char *bytes, size_t length, char *out)
-{
-	static const char digits[] = "0123456789abcdef";
-
-	for (size_t i = 0; i < length; i++)
-	{
-		*out++ = digits[bytes[i] >> 4];
-		*out++ = digits[bytes[i] & 15];
-	}
-	*out = '\0';
-}
-
-void
 s3_base64(const unsigned char *bytes, size_t length, char *out)
 {
 	EVP_EncodeBlock((unsigned char *) out, bytes, (int) length);

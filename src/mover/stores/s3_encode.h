@@ -22,7 +22,6 @@ extern void s3_uri_encode(Buffer *out, const char *text, bool keep_slash);
  */
 extern bool s3_uri_decode(char *text, bool plus_is_space);
 
-extern void s3_hex(const unsigned char *bytes, size_t length, char *out);
 extern void s3_base64(const unsigned char *bytes, size_t length, char *out);
 
 /* False: the library refused (no memory, or a build without the digest). */

@@ -10,6 +10,7 @@
 #include <openssl/crypto.h>
 
 #include "stores/s3_encode.h"
+#include "text.h"
 
 void
 s3_timestamp(time_t time, char timestamp[S3_TIMESTAMP_SIZE])
@@ -148,7 +149,7 @@ signature_hex(const S3Signing *signing, const char *string_to_sign, char hex[S3_
 				  hmac_text(key, sizeof(key), string_to_sign, key);
 	OPENSSL_clear_free(first, first_length + 1);
 	if (signed_well)
-		s3_hex(key, sizeof(key), hex);
+		text_hex(key, sizeof(key), hex);
 	OPENSSL_cleanse(key, sizeof(key));
 	return signed_well ||
 		   failure_set(failure, REASON_INTERNAL, "could not sign a request: HMAC-SHA256 failed");
@@ -167,7 +168,7 @@ s3_sign(const S3Signing *signing, Failure *failure)
 
 	if (canonical && s3_sha256(canonical, strlen(canonical), digest))
 	{
-		s3_hex(digest, sizeof(digest), hex);
+		text_hex(digest, sizeof(digest), hex);
 		buffer_format(&out, "AWS4-HMAC-SHA256\n%s\n%.8s/%s/%s/aws4_request\n%s", signing->timestamp,
 					  signing->timestamp, signing->region, signing->service, hex);
 		string_to_sign = buffer_take(&out, failure);

@@ -76,8 +76,8 @@ tell(S3Transfer *transfer)
 	(void) written;
 }
 
-static void
-fail(S3Transfer *transfer, const Failure *failure)
+void
+s3_transfer_fail(S3Transfer *transfer, const Failure *failure)
 {
 	pthread_mutex_lock(&transfer->lock);
 	if (transfer->failure.reason == REASON_NONE)
@@ -189,7 +189,7 @@ run(void *context)
 		if (task->exchange)
 			http_end(task->exchange);
 	if (!fine)
-		fail(transfer, &failure);
+		s3_transfer_fail(transfer, &failure);
 	return NULL;
 }
 

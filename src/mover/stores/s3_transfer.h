@@ -35,7 +35,7 @@ struct S3Task
 
 extern S3Transfer *s3_transfer_start(S3Client *client, int64_t parallel, Failure *failure);
 
-/* The task is the transfer's until s3_transfer_next() gives it back or s3_transfer_stop() has returned. */
+/* From any thread.  The task is the transfer's until s3_transfer_next() gives it back or s3_transfer_stop() has returned. */
 extern void s3_transfer_submit(S3Transfer *transfer, S3Task *task);
 
 /*
@@ -44,6 +44,9 @@ extern void s3_transfer_submit(S3Transfer *transfer, S3Task *task);
  * is cancelled.
  */
 extern bool s3_transfer_next(S3Transfer *transfer, bool wait, S3Task **task, Failure *failure);
+
+/* From any thread: as if a task had failed so. */
+extern void s3_transfer_fail(S3Transfer *transfer, const Failure *failure);
 
 /* Bytes of bodies that the store has taken; from any thread. */
 extern int64_t s3_transfer_stored(const S3Transfer *transfer);

@@ -13,6 +13,7 @@
 #include "stores/s3_finish.h"
 #include "stores/s3_list.h"
 #include "stores/s3_object.h"
+#include "stores/s3_part_hasher.h"
 #include "stores/s3_parts.h"
 #include "stores/s3_upload_part.h"
 #include "stores/s3_xml.h"
@@ -43,18 +44,21 @@ typedef struct S3Upload
 	void (*announce)(void *context, const char *upload_id);
 	void *announce_context;
 
-	S3PartPlan	plan;
-	S3PartRoom	room;
-	S3Part	   *filling;   /* NULL only after a failure */
-	int64_t		total;	   /* bytes written to us */
-	char	   *upload_id; /* NULL: not in parts (yet) */
-	S3Transfer *transfer;
-	int64_t		stored; /* when the transfer has ended */
-	StoredPart *stored_parts;
-	int64_t		stored_capacity;
-	int64_t		submitted;
-	int64_t		collected;
-	bool		may_be_stored; /* a PUT or a Complete was sent */
+	S3PartPlan	  plan;
+	S3PartRoom	  room;
+	S3Part		 *filling;	 /* NULL only after a failure */
+	int64_t		  total;	 /* bytes written to us */
+	char		 *upload_id; /* NULL: not in parts (yet) */
+	PartDigest	 *digest;
+	S3Transfer	 *transfer;
+	S3PartHasher *hasher;
+	int64_t		  stored; /* when the transfer has ended */
+	StoredPart	 *stored_parts;
+	int64_t		  stored_capacity;
+	int64_t		  submitted;
+	int64_t		  collected;
+	char		  sha256[DIGEST_TEXT_SIZE]; /* when all parts are hashed */
+	bool		  may_be_stored;			/* a PUT or a Complete was sent */
 } S3Upload;
 
 /* ---- requests --------------------------------------------------------------------------------- */
@@ -131,7 +135,9 @@ begin_multipart(S3Upload *upload, Failure *failure)
 	if (upload->announce)
 		upload->announce(upload->announce_context, upload->upload_id);
 	upload->transfer = s3_transfer_start(upload->client, upload->client->url.parallel, failure);
-	return upload->transfer != NULL;
+	if (upload->transfer)
+		upload->hasher = s3_part_hasher_start(upload->transfer, upload->digest, failure);
+	return upload->hasher != NULL;
 }
 
 static bool
@@ -151,7 +157,7 @@ submit_part(S3Upload *upload, Failure *failure)
 	s3_request_parameter(&part->task.request, "partNumber", part->number_text);
 	s3_request_parameter(&part->task.request, "uploadId", upload->upload_id);
 	upload->submitted++;
-	s3_transfer_submit(upload->transfer, &part->task);
+	s3_part_hasher_submit(upload->hasher, part);
 	return true;
 }
 
@@ -301,6 +307,10 @@ store_in_one_piece(S3Upload *upload, ObjectStat *stat, Failure *failure)
 						 .checksummed = true,
 						 .expected = "|PreconditionFailed|"};
 
+	if (!s3_part_hash(upload->filling, upload->digest, NULL, failure) ||
+		!part_digest_finish(upload->digest, upload->sha256, failure))
+		return false;
+	request.body_sha256 = upload->filling->sha256;
 	if (upload->announce)
 		upload->announce(upload->announce_context, NULL);
 	add_object_headers(upload, &request);
@@ -338,6 +348,16 @@ complete(S3Upload *upload, ObjectStat *stat, Failure *failure)
 	return completed;
 }
 
+static void
+stop_threads(S3Upload *upload)
+{
+	/* The hasher first: it hands on to the transfer. */
+	s3_part_hasher_stop(upload->hasher);
+	upload->hasher = NULL;
+	s3_transfer_stop(upload->transfer);
+	upload->transfer = NULL;
+}
+
 static bool
 finish_parts(S3Upload *upload, Failure *failure)
 {
@@ -349,16 +369,16 @@ finish_parts(S3Upload *upload, Failure *failure)
 		if (!collect_part(upload, true, &collected, failure))
 			return false;
 	upload->stored = s3_transfer_stored(upload->transfer);
-	s3_transfer_stop(upload->transfer);
-	upload->transfer = NULL;
-	return true;
+	stop_threads(upload);
+	return part_digest_finish(upload->digest, upload->sha256, failure);
 }
 
 static void
 free_upload(S3Upload *upload)
 {
-	s3_transfer_stop(upload->transfer);
+	stop_threads(upload);
 	s3_part_room_close(&upload->room);
+	part_digest_close(upload->digest);
 	free(upload->stored_parts);
 	free(upload->upload_id);
 	free(upload->key);
@@ -381,9 +401,11 @@ s3_upload_finish(Upload *handle, ObjectStat *stat, Failure *failure)
 		finished = store_in_one_piece(upload, stat, failure);
 	else
 		finished = finish_parts(upload, failure) && complete(upload, stat, failure);
-	if (finished)
-		free_upload(upload);
-	return finished;
+	if (!finished)
+		return false;
+	memcpy(stat->sha256, upload->sha256, sizeof(stat->sha256));
+	free_upload(upload);
+	return true;
 }
 
 static void
@@ -393,8 +415,7 @@ s3_upload_abort(Upload *handle, Failure *left)
 	S3Sent	  sent = what_was_sent(upload);
 
 	/* First what is in flight: a part that arrives after the abort would stay. */
-	s3_transfer_stop(upload->transfer);
-	upload->transfer = NULL;
+	stop_threads(upload);
 	if (upload->upload_id)
 		s3_object_abort(upload->client, upload->key, upload->upload_id, true, left);
 	if (upload->may_be_stored)
@@ -466,7 +487,8 @@ s3_upload_begin(S3Client *client, const ObjectInfo *info, Failure *failure)
 							  .stored = s3_upload_stored,
 							  .finish = s3_upload_finish,
 							  .abort = s3_upload_abort};
-	if (copy_info(upload, info, failure) &&
+	upload->digest = part_digest_open(false, failure);
+	if (upload->digest && copy_info(upload, info, failure) &&
 		s3_part_plan(&upload->plan, &client->url, info->expected_bytes, failure) &&
 		s3_part_room_open(&upload->room, client->settings, client->url.parallel, failure) &&
 		is_free(upload, failure) && begin_part(upload, failure))

@@ -8,23 +8,28 @@
 #ifndef S3_UPLOAD_PART_H
 #define S3_UPLOAD_PART_H
 
+#include "part_digest.h"
 #include "stores/s3_transfer.h"
 
 #define S3_ETAG_SIZE 128
 
-typedef struct S3Part
+typedef struct S3Part S3Part;
+
+struct S3Part
 {
-	S3Task	task; /* first: a task that comes back is its part */
-	bool	used;
-	int64_t number;
-	char	number_text[8];
-	int64_t size; /* when it is full */
-	int64_t length;
-	char   *memory;
-	int64_t memory_size;
-	bool	spooled;
-	int		fd; /* -1: none yet */
-} S3Part;
+	S3Task		  task; /* first: a task that comes back is its part */
+	bool		  used;
+	S3Part		 *next; /* in the hasher's queue */
+	int64_t		  number;
+	char		  number_text[8];
+	int64_t		  size; /* when it is full */
+	int64_t		  length;
+	char		 *memory;
+	int64_t		  memory_size;
+	bool		  spooled;
+	int			  fd; /* -1: none yet */
+	unsigned char sha256[PART_DIGEST_BYTES];
+};
 
 typedef struct S3PartRoom
 {

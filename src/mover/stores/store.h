@@ -6,10 +6,10 @@
  * resources.  Keys are relative ('token/id.dump.gz'), already checked by
  * object_key_is_safe(); the store puts its own prefix in front.
  *
- * An upload takes bytes in any size and owns its buffers; finish returns only
- * when the object is known to be there (fsync of file and directory; HEAD),
- * abort leaves nothing.  An implementation may run one transfer thread between
- * begin and finish/abort; it is joined when those return.
+ * An upload takes bytes in any size, hashes them and owns its buffers; finish
+ * returns only when the object is known to be there (fsync of file and directory;
+ * HEAD), abort leaves nothing.  An implementation may run threads of its own between
+ * begin and finish/abort; they are joined when those return.
  *
  * Failures: REASON_STORE for what the operator must mend (rights, missing
  * bucket or directory, no space), REASON_UPLOAD and REASON_DOWNLOAD for what did
@@ -22,6 +22,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "digest.h"
 #include "failure.h"
 #include "settings.h"
 
@@ -52,11 +53,12 @@ typedef struct ObjectInfo
 typedef struct ObjectStat
 {
 	int64_t bytes;
-	char   *version;	  /* NULL: none */
-	char   *etag;		  /* NULL: none */
-	char   *attempt_id;	  /* from the metadata; NULL: unknown */
-	int64_t modified;	  /* seconds since 1970, the store's clock */
-	int64_t locked_until; /* the same; 0: nothing keeps it from being deleted; UTC_FOR_EVER: a legal hold */
+	char   *version;				  /* NULL: none */
+	char   *etag;					  /* NULL: none */
+	char   *attempt_id;				  /* from the metadata; NULL: unknown */
+	int64_t modified;				  /* seconds since 1970, the store's clock */
+	int64_t locked_until;			  /* the same; 0: nothing keeps it from being deleted; UTC_FOR_EVER: a legal hold */
+	char	sha256[DIGEST_TEXT_SIZE]; /* of what was uploaded, from finish(); otherwise "" */
 } ObjectStat;
 
 typedef enum StoreAnswer
