@@ -1,4 +1,4 @@
-# postgres.sh: a database of SIZE_MB of raw dump, backed up to a local directory and put back,
+# postgres.sh: a database of SIZE_MB of raw dump, backed up to a local directory and to buckets, and put back,
 # beside the plain tools. One server, one client host; CPU is the whole machine's.
 
 size_mb=${SIZE_MB:-1600}
@@ -6,8 +6,10 @@ data=$workspace/run/bench-data
 pg_port=$(perl -MIO::Socket::INET -e 'print IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1")->sockport')
 store=$workspace/run/store
 spool=$workspace/run
+. "$source_dir/test/lib/s3_servers.sh"
 
 cleanup() {
+    remove_s3
     as_user pg_ctl -D "$data" -m immediate stop >/dev/null 2>&1
     rm -rf "$data" "$store"
 }
@@ -51,13 +53,14 @@ cat >"$workspace/run/settings" <<JSON
 {"key_file": "$workspace/run/key", "spool_dir": "$spool", "allow_local_targets": true}
 JSON
 
+# backup_job STORE_URL
 backup_job() {
     local id
     id=$(cat /proc/sys/kernel/random/uuid)
     cat <<JSON
 {"version": 1, "kind": "backup", "job_id": "$id", "attempt_id": "$(cat /proc/sys/kernel/random/uuid)", "attempt": 1, "engine": "postgres",
  "resource": {"id": "$(cat /proc/sys/kernel/random/uuid)", "token": "bench", "team_id": null, "tier": "pro", "type": "postgres", "connection_url": "$url"},
- "store": {"name": "default", "url": "file://$store"}, "object": {"key": "bench/$id.dump.gz", "expected_bytes": null}, "previous": []}
+ "store": {"name": "default", "url": "$1"}, "object": {"key": "bench/$id.dump.gz", "expected_bytes": null}, "previous": []}
 JSON
 }
 
@@ -66,9 +69,10 @@ run_mover() {
     as_user sh -c 'exec custbackup run --settings-fd=3 3<"$1" <"$2" >"$3"' mover "$workspace/run/settings" "$1" "$2"
 }
 export -f as_user backup_job run_mover
-export workspace test_user url store spool
+store_url=file://$store
+export workspace test_user url store_url spool
 
-backup_command='backup_job >$workspace/run/job; run_mover $workspace/run/job $workspace/run/events'
+backup_command='backup_job $store_url >$workspace/run/job; run_mover $workspace/run/job $workspace/run/events'
 before_each='rm -rf "$store"/bench; sync'
 dump=$workspace/run/plain.dump
 echo "backup of $rows rows ($(role=app sql -d shop -c "SELECT pg_size_pretty(pg_database_size('shop'))") on disk) to a local directory"
@@ -77,8 +81,18 @@ compare \
     'custbackup: pg_dump, gzip, sha256, fsync, manifest' "$backup_command" \
     'pg_dump -Fc | gzip | tee >(sha256sum) > file (as people do)' 'pg_dump -Fc | gzip | tee >(sha256sum >/dev/null) >$workspace/run/people.gz; rm $workspace/run/people.gz'
 
+before_each=
+for server in versity minio; do
+    start_s3 $server || return 1
+    printf '\nto a bucket of %s, on the same machine\n' $server
+    store_url=$s3_url compare \
+        'pg_dump -Fc -Z0 >/dev/null (bare: the floor)' 'pg_dump -Fc -Z0 >/dev/null' \
+        'custbackup: pg_dump, gzip, sha256, multipart, HEAD, manifest' "$backup_command; grep -q stored_bytes $workspace/run/events"
+    stop_s3
+done
+
 # The last backup, for the restores; peak memory of the mover by the kernel's own account.
-eval "$before_each"
+rm -rf "$store"/bench
 bash -c "$backup_command" >/dev/null
 cp "$workspace/run/job" "$workspace/run/job.backup"
 raw=$(sed -n 's/.*"raw_bytes": *\([0-9]*\).*/\1/p' "$workspace/run/events" | tail -1)
@@ -108,7 +122,7 @@ before_each=
 # Peak resident memory of the mover itself (not of its tools), by the kernel.
 rm -rf "$store"/bench
 printf '\npeak resident memory of the mover during a backup: '
-backup_job >"$workspace/run/job"
+backup_job "$store_url" >"$workspace/run/job"
 run_mover "$workspace/run/job" "$workspace/run/events" &
 peak=0
 sleep 0.5

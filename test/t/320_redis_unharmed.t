@@ -114,6 +114,7 @@ for my $case (
     my $orphan = redis_backup($settings, $store, redis_url($replica));
     is($orphan->{done}{reason}, 'unreachable', 'a replica that has lost its master gives no backup')
       or diag explain $orphan->{done};
+    like($orphan->{done}{detail}, qr/has lost its master: what it holds may be old/, 'and says why');
 }
 
 {
@@ -210,6 +211,42 @@ for my $case (
     is(join(' ', $r->do('INFO', 'keyspace') =~ /^(db\d+)/mg), 'db0', 'and no spare database is left');
 }
 
+{
+    # Key by key beside a full memory: what is asked for waits in the server, and its keys must not pay for it.
+    my $server = start_redis(conf => "maxmemory 40mb\nmaxmemory-policy allkeys-lru\nrename-command SYNC \"\"\n");
+    my $r = $server->client;
+    $r->do('SET', 'a large one', 'y' x 12_000_000);
+    my $used = sub { ($r->do('INFO', 'memory') =~ /used_memory:(\d+)/)[0] };
+    for (my $i = 0; $used->() < 37_000_000; $i++)
+    {
+        $r->do('EVAL', 'for i = 1, 100 do redis.call("SET", "key:" .. ARGV[1] .. ":" .. i, string.rep("x", 5000)) end', 0, $i);
+    }
+    my $keys = $r->do('DBSIZE');
+    my $refused = redis_backup($settings, $store, redis_url($server));
+    is($refused->{done}{reason}, 'dump', 'a value that has no room beside: the backup fails') or diag explain $refused->{done};
+    like($refused->{done}{detail}, qr/key "a large one" takes \d+ bytes.*raise maxmemory/, 'with a sentence');
+    is($r->do('DBSIZE'), $keys, 'and no key was evicted for it');
+    $r->do('DEL', 'a large one');
+    $r->do('EVAL', 'for i = 1, 20 do redis.call("SET", "middling:" .. i, string.rep("x", 500000)) end', 0);
+    $keys = $r->do('DBSIZE');
+    my $backup = redis_backup($settings, $store, redis_url($server));
+    is($backup->{done}{counts}{keys}, $keys, 'in a little room all are read, a few at a time') or diag explain $backup->{done};
+    like($r->do('INFO', 'stats'), qr/evicted_keys:0\r/, 'none evicted');
+}
+
+{
+    # In place, with so much to free that it takes a while.
+    my $server = start_redis(conf => "maxmemory 110mb\nmaxmemory-policy allkeys-lru\n");
+    my $r = $server->client;
+    $r->do('EVAL', 'for i = 1, 100000 do redis.call("SET", "key:" .. ARGV[1] .. ":" .. i, "v") end', 0, $_) for 1 .. 8;
+    my $backup = redis_backup($settings, $store, redis_url($server));
+    my $got = redis_restore($settings, $store, redis_url($server), $backup);
+    is($got->{done}{event}, 'done', 'in place, once what was there is freed') or diag explain $got->{done};
+    like($got->{done}{left_alone}[0], qr/in place.*maxmemory/, 'as there is no room beside');
+    is($r->do('DBSIZE'), 800000, 'all keys');
+    like($r->do('INFO', 'stats'), qr/evicted_keys:0\r/, 'none was evicted');
+}
+
 # ---- too few databases, a cluster, a module's absence, large values
 
 {
@@ -241,6 +278,15 @@ for my $case (
     $refused = redis_restore($settings, $store, redis_url($narrow), $wide);
     is($refused->{done}{reason}, 'not_restorable', 'a value that the target cannot take');
     like($refused->{done}{detail}, qr/proto-max-bulk-len/, 'is found before anything is touched');
+    $narrow->client->do('CONFIG', 'SET', 'proto-max-bulk-len', '512mb', 'client-query-buffer-limit', '1mb');
+    like(redis_restore($settings, $store, redis_url($narrow), $wide)->{done}{detail}, qr/client-query-buffer-limit/,
+        'a command that the target would cut off, too');
+
+    my $one = start_redis(conf => "databases 1\n");
+    $one->client->do('SET', 'only', 1);
+    my $single = redis_backup($settings, $store, redis_url($one));
+    like(redis_restore($settings, $store, redis_url($one), $single)->{done}{left_alone}[0], qr/in place.*no database to spare/,
+        'a server of one database: in place');
 }
 
 # ---- expired meanwhile

@@ -167,8 +167,31 @@ for my $case (
     is(redis_backup($settings, $store, 'redis://127.0.0.1:' . free_port())->{done}{reason}, 'unreachable', 'nobody listens');
     is(redis_backup($settings, $store, 'redis://no-such-host.invalid')->{done}{reason}, 'unreachable', 'no such host');
 }
+{
+    my $both = start_redis(conf => "bind 127.0.0.1 -::1\nrequirepass secret-v6\n");
+    $both->{password} = 'secret-v6';
+    my $r = $both->client;
+    $r->do('SET', 'key', 1);
+    for my $url ("redis://:secret-v6\@127.0.0.1:$both->{port}/", "REDIS://default:secret-v6\@localhost:$both->{port}/0",
+        -s '/proc/net/if_inet6' ? "valkey://:secret-v6\@[::1]:$both->{port}/0" : ())
+    {
+        my $got = redis_backup($settings, $store, $url);
+        is($got->{done}{counts}{keys}, 1, $url =~ s/secret-v6/.../r) or diag explain $got->{done};
+    }
+    my $got = redis_backup($settings, $store, redis_url($both, password => 'secret-v6', database => 99));
+    is($got->{done}{reason}, 'bad_url', 'a database that the server does not have is no empty one');
+    like($got->{done}{detail}, qr/refused SELECT: ERR DB index is out of range/, 'said');
+    $got = redis_backup($settings, $store, redis_url($both, password => 'secret-v6', database => 15));
+    is($got->{done}{counts}{keys}, 0, 'one that is empty is');
 
-# Something that is no Redis, and something that says nothing more.
+    # Turned away at the door: the server says why, and closes.
+    $r->do('CONFIG', 'SET', 'maxclients', 1);
+    $got = redis_backup($settings, $store, redis_url($both));
+    is($got->{done}{reason}, 'unreachable', 'too many clients');
+    like($got->{done}{detail}, qr/max number of clients reached/, 'said');
+}
+
+# Something that is no Redis.
 {
     my $listener = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1');
     my $pid = fork // die;
@@ -180,6 +203,9 @@ for my $case (
     my $got = redis_backup($settings, $store, 'redis://127.0.0.1:' . $listener->sockport);
     is($got->{done}{reason}, 'unreachable', 'no Redis answers: unreachable');
     like($got->{done}{detail}, qr/does not speak Redis' protocol/, 'said');
+    $got = redis_backup($settings, $store, 'rediss://127.0.0.1:' . $listener->sockport);
+    is($got->{done}{reason}, 'unreachable', 'no TLS there either');
+    like($got->{done}{detail}, qr/TLS with Redis at/, 'said');
     kill 'KILL', $pid;
     waitpid $pid, 0;
 }
@@ -196,7 +222,7 @@ SKIP:
           . "&& openssl x509 -req -in csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out cert; } >log 2>&1");
     skip 'no openssl command', 1 if $made != 0;
     my $port = free_port();
-    my $secure = start_redis(conf => "tls-port $port\ntls-cert-file $tls/cert\ntls-key-file $tls/key\n"
+    my $secure = start_redis(conf => "bind 127.0.0.1 127.0.0.2\ntls-port $port\ntls-cert-file $tls/cert\ntls-key-file $tls/key\n"
           . "tls-ca-cert-file $tls/ca.crt\ntls-auth-clients no\n");
     fill_everything($secure);
     my $everything = $secure->everything;
@@ -213,8 +239,12 @@ SKIP:
     my $untrusted = redis_backup($settings, $store, redis_url($secure, %at));
     is($untrusted->{done}{reason}, 'unreachable', 'a certificate of nobody whom we trust');
     like($untrusted->{done}{detail}, qr/certificate is not trusted/, 'said');
-    my $plain = redis_backup($trusting, $store, redis_url($secure, scheme => 'rediss'));
-    is($plain->{done}{reason}, 'unreachable', 'TLS to a port that speaks none');
+    # A right authority, and another server's name.
+    my $misnamed = redis_backup($trusting, $store, redis_url($secure, %at, host => '127.0.0.2'));
+    is($misnamed->{done}{reason}, 'unreachable', 'a certificate of another name');
+    like($misnamed->{done}{detail}, qr/IP address mismatch/, 'said');
+    my $garbled = redis_backup({ %$settings, ca_file => "$tls/log" }, $store, redis_url($secure, %at));
+    is($garbled->{done}{reason}, 'config', 'a ca_file that holds no certificate');
     my $clear = redis_backup($trusting, $store, redis_url($secure, port => $port));
     is($clear->{done}{reason}, 'unreachable', 'no TLS to a port that does') or diag explain $clear->{done};
 }

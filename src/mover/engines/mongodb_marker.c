@@ -134,15 +134,15 @@ write_marker(MongodbSession *session, const char *database, const Change *change
 			 Failure *failure)
 {
 	bson_t		command = BSON_INITIALIZER;
-	bson_t		updates;
+	bson_t		updates = BSON_INITIALIZER;
 	bson_t		answer;
 	bson_iter_t field;
 	bool		good;
 
 	BSON_APPEND_UTF8(&command, "update", MONGODB_BESIDE);
-	BSON_APPEND_ARRAY_BEGIN(&command, "updates", &updates);
 	append_update(&updates, change);
-	bson_append_array_end(&command, &updates);
+	BSON_APPEND_ARRAY(&command, "updates", &updates);
+	bson_destroy(&updates);
 	good = mongodb_ask(session, database, &command, &answer, REASON_RESTORE, failure);
 	*written = good && bson_iter_init_find(&field, &answer, "n") && BSON_ITER_HOLDS_NUMBER(&field) &&
 			   bson_iter_as_int64(&field) == 1;

@@ -92,17 +92,32 @@ open_connection(const EngineContext *context, const RedisUrl *url, Failure *fail
 {
 	Resp	 *resp = resp_open(url, context->settings, REDIS_HEEDS_CANCEL, failure);
 	RespReply reply;
+	bool	  passed;
 
 	if (resp == NULL)
 		return NULL;
-	/* So that the customer's CLIENT LIST tells who this is; a refusal does not matter. */
-	if (!resp_ask(resp, &reply, failure, "CLIENT", "SETNAME", "custbackup", NULL))
-	{
-		resp_close(resp);
-		resp = NULL;
-	}
+	/* So that the customer's CLIENT LIST tells who this is; that the role may not say so does not matter. */
+	passed = resp_ask(resp, &reply, failure, "CLIENT", "SETNAME", "custbackup", NULL);
+	if (passed && resp_is_turned_away(&reply))
+		passed = resp_refused(resp, &reply, "the connection", REASON_UNREACHABLE, failure);
 	resp_reply_free(&reply);
-	return resp;
+	if (passed)
+		return resp;
+	resp_close(resp);
+	return NULL;
+}
+
+/* A database that the server does not have is no empty one. */
+static bool
+check_database(Resp *resp, const RedisUrl *url, Failure *failure)
+{
+	char number[16];
+
+	/* Every server has the first, whose keys a snapshot gives without a SELECT. */
+	if (url->database <= 0)
+		return true;
+	snprintf(number, sizeof(number), "%d", url->database);
+	return resp_do(resp, REASON_BAD_URL, failure, "SELECT", number, NULL);
 }
 
 static Source *
@@ -115,7 +130,7 @@ open_by_url(const EngineContext *context, const RedisUrl *url, SourceFacts *fact
 
 	if (resp == NULL)
 		return NULL;
-	if (!redis_server_ask(resp, &server, failure))
+	if (!check_database(resp, url, failure) || !redis_server_ask(resp, &server, failure))
 	{
 		resp_close(resp);
 		return NULL;

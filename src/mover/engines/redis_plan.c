@@ -298,7 +298,9 @@ choose_way(RedisPlanning *planning, RedisPlan *plan, Failure *failure)
 	{
 		if (!find_spares(planning, plan, &found, failure))
 			return false;
-		if (!found)
+		if (!found && plan->pair_count == 1)
+			snprintf(why, sizeof(plan->why_in_place), "the server has no database to spare");
+		else if (!found)
 			snprintf(why, sizeof(plan->why_in_place), "the server has no %zu databases to spare",
 					 plan->pair_count);
 	}

@@ -394,6 +394,12 @@ says(const RespReply *reply, const char *words)
 }
 
 bool
+resp_is_turned_away(const RespReply *reply)
+{
+	return resp_is_error(reply, "DENIED") || says(reply, "max number of clients");
+}
+
+bool
 resp_refused(const Resp *resp, const RespReply *reply, const char *command, FailureReason otherwise,
 			 Failure *failure)
 {
@@ -404,7 +410,7 @@ resp_refused(const Resp *resp, const RespReply *reply, const char *command, Fail
 		says(reply, "without any password"))
 		reason = REASON_AUTH;
 	else if (resp_is_error(reply, "LOADING") || resp_is_error(reply, "MASTERDOWN") ||
-			 says(reply, "max number of clients"))
+			 resp_is_turned_away(reply))
 		reason = REASON_UNREACHABLE;
 	return failure_set(failure, reason, "Redis at %s refused %s: %s", resp_name(resp), command, reply->text);
 }

@@ -97,6 +97,9 @@ extern bool resp_refused(const Resp *resp, const RespReply *reply, const char *c
 /* What TIME answers, in milliseconds since 1970; false, and *milliseconds as it was: it is no such answer. */
 extern bool resp_time(const RespReply *reply, int64_t *milliseconds);
 
+/* Does the server say that it will not talk to us at all, and close: protected mode, too many clients? */
+extern bool resp_is_turned_away(const RespReply *reply);
+
 /* Is it an error that begins so ("NOPERM")? */
 extern bool resp_is_error(const RespReply *reply, const char *prefix);
 
