@@ -53,11 +53,11 @@ typedef struct ObjectInfo
 typedef struct ObjectStat
 {
 	int64_t bytes;
-	char   *version;				  /* NULL: none */
-	char   *etag;					  /* NULL: none */
-	char   *attempt_id;				  /* from the metadata; NULL: unknown */
-	int64_t modified;				  /* seconds since 1970, the store's clock */
-	int64_t locked_until;			  /* the same; 0: nothing keeps it from being deleted; UTC_FOR_EVER: a legal hold */
+	char   *version;	  /* NULL: none */
+	char   *etag;		  /* NULL: none */
+	char   *attempt_id;	  /* from the metadata; NULL: unknown */
+	int64_t modified;	  /* seconds since 1970, the store's clock */
+	int64_t locked_until; /* the same; 0: nothing keeps it from being deleted; UTC_FOR_EVER: a legal hold */
 	char	sha256[DIGEST_TEXT_SIZE]; /* of what was uploaded, from finish(); otherwise "" */
 } ObjectStat;
 
