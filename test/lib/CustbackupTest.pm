@@ -196,7 +196,7 @@ sub backup_job
         version => 1, kind => 'backup', job_id => $id, attempt_id => new_uuid(), attempt => $attempt,
         engine => $option{engine} // 'postgres', resource => $resource,
         store => { name => 'default', url => $store_url },
-        object => { key => "$resource->{token}/$id$suffix.dump.gz", expected_bytes => undef },
+        object => { key => "$resource->{token}/$id$suffix.dump.gz", expected_bytes => $option{expected_bytes} },
         previous => $option{previous} // []
     };
 }

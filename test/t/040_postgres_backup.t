@@ -22,7 +22,7 @@ sub backup
 {
     my ($customer_url, %option) = @_;
     my $with = { %$settings, %{ $option{settings} // {} } };
-    my $result = run_mover($with, backup_job($settings, $store, $customer_url));
+    my $result = run_mover($with, backup_job($settings, $store, $customer_url, expected_bytes => $option{expected_bytes}));
     my $event = last_event($result);
     is($result->{exit} == 0 ? 'done' : 'failed', $event->{event}, 'exit status and last word agree');
     unlike($result->{stdout} . $result->{stderr}, qr/s3cret/, 'no password in what was said');
@@ -162,6 +162,7 @@ sub fake_tool
     chmod 0755, $file;
     return { settings => { tool_path => $dir } };
 }
+sub slurp_if { return -e $_[0] ? slurp_file($_[0]) : '' }
 my $version = `pg_dump --version`;
 chomp $version;
 my $major = $node->pg_version->major;
@@ -196,6 +197,29 @@ fails('a flood of stderr', $url, 'dump', qr/the last words$/,
     # A directory without the tool, and one whose tool does not run.
     my ($got) = backup($url, %{ fake_tool('broken', "#!/nowhere/sh\n") });
     is($got, 'ok', 'a pg_dump that does not run is passed over');
+}
+
+# A URL that has given a backup before: pg_dump sets out before the server is asked.
+{
+    my $log = "$directory/early";
+    my $early = sub {
+        unlink $log;
+        my ($name, $version_said, $customer_url) = @_;
+        my $tool = fake_tool("early $name", "#!/bin/sh\n[ \"\$1\" = --version ] && { echo 'pg_dump (PostgreSQL) $version_said'; exit 0; }\n"
+                . "echo \$\$ >> $log\nexec $pg_dump \"\$@\"\n");
+        return (backup($customer_url // $url, expected_bytes => 1000, %$tool), scalar(() = slurp_if($log) =~ /\n/g));
+    };
+    my ($got, $detail, $event, $result, $started) = $early->('right', $version =~ s/^pg_dump \(PostgreSQL\) //r);
+    is($got, 'ok', "the one pg_dump that there is $detail");
+    is($started, 1, 'is started once');
+    ($got, $detail, $event, $result, $started) = $early->('old', '9.6.24');
+    is($got, 'ok', "one that proves too old for the server is called back $detail");
+    is($started, 1, 'after it had been started');
+    unlike($event->{tool}, qr/9\.6/, 'and another has made the dump');
+    ($got, $detail, $event, $result, $started) = $early->('refused', '99.0', customer_url($node, password => 'wrong'));
+    is($got, 'auth', 'a password that has changed since is told by code, not by the words of pg_dump');
+    like($detail, qr/28P01/, 'the code');
+    is_deeply([ grep { kill 0, $_ } split /\n/, slurp_if($log) ], [], 'and no pg_dump is left');
 }
 
 # A host without client tools: the system's are hidden from the mover, in a mount namespace of its own.

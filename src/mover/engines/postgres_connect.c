@@ -262,97 +262,111 @@ try_address(PostgresSession *session, const PostgresUrl *url, const Settings *se
 
 /*
  * libpq fills what it is not told from PG* variables and from a service file that
- * one of them names.  A URL says everything, so they are taken away from us.
+ * one of them names.  A URL says everything, so they are taken away from us.  The
+ * URL's own options name them: libpq's defaults would be looked up only to be dropped.
  */
 static void
-forget_environment(void)
+forget_environment(const PostgresUrl *url)
 {
-	PQconninfoOption *known = PQconndefaults();
-
 	unsetenv("PGSERVICE");
 	unsetenv("PGSERVICEFILE");
 	unsetenv("PGSYSCONFDIR");
-	for (PQconninfoOption *option = known; option != NULL && option->keyword != NULL; option++)
+	for (const PQconninfoOption *option = url->options; option->keyword != NULL; option++)
 	{
 		if (option->envvar != NULL)
 			unsetenv(option->envvar);
 	}
-	PQconninfoFree(known);
 }
 
-typedef struct Candidate
+static bool
+add_addresses(PostgresSession *session, const PostgresPlace *place, const Address *found, size_t count,
+			  Failure *failure)
 {
-	const PostgresPlace *place;
-	char				 hostaddr[ADDRESS_TEXT_SIZE];
-} Candidate;
+	PostgresAddress *grown =
+		realloc(session->addresses, (session->address_count + count + 1) * sizeof(PostgresAddress));
+
+	if (grown == NULL)
+		return failure_no_memory(failure);
+	session->addresses = grown;
+	for (size_t i = 0; i < count; i++)
+	{
+		grown[session->address_count].place = place;
+		memcpy(grown[session->address_count++].hostaddr, found[i].text, ADDRESS_TEXT_SIZE);
+	}
+	return true;
+}
+
+static void
+pin(PostgresSession *session, const PostgresAddress *address)
+{
+	session->host = address->place->host;
+	memcpy(session->port, address->place->port, sizeof(session->port));
+	memcpy(session->hostaddr, address->hostaddr, sizeof(session->hostaddr));
+}
 
 /*
  * Every host is judged before one is gone to: a list with one local address in it
  * is refused whole.  A name that does not resolve is passed over where another does.
  */
-static bool
-resolve_places(const PostgresUrl *url, bool allow_local, Candidate **candidates, size_t *count,
-			   Failure *failure)
+bool
+postgres_resolve(PostgresSession *session, const PostgresUrl *url, const Settings *settings, Failure *failure)
 {
 	Failure unresolved = {0};
 
 	for (size_t i = 0; i < url->place_count; i++)
 	{
 		const PostgresPlace *place = &url->places[i];
-		Address				*addresses = NULL;
-		size_t				 found = 0;
-		Candidate			*grown;
+		Address				*found = NULL;
+		size_t				 count = 0;
 		Failure				 why = {0};
+		bool				 added;
 
-		if (!address_resolve(place->host, place->port, allow_local, &addresses, &found, &why))
+		if (!address_resolve(place->host, place->port, settings->allow_local_targets, &found, &count, &why))
 		{
 			unresolved = why;
 			if (why.reason != REASON_UNREACHABLE)
 				return failure_set(failure, why.reason, "%s", why.detail);
 			continue;
 		}
-		grown = realloc(*candidates, (*count + found + 1) * sizeof(Candidate));
-		if (grown == NULL)
-		{
-			free(addresses);
-			return failure_no_memory(failure);
-		}
-		*candidates = grown;
-		for (size_t k = 0; k < found; k++)
-		{
-			grown[*count].place = place;
-			memcpy(grown[(*count)++].hostaddr, addresses[k].text, ADDRESS_TEXT_SIZE);
-		}
-		free(addresses);
+		added = add_addresses(session, place, found, count, failure);
+		free(found);
+		if (!added)
+			return false;
 	}
-	return *count > 0 || failure_set(failure, unresolved.reason, "%s", unresolved.detail);
+	if (session->address_count == 0)
+		return failure_set(failure, unresolved.reason, "%s", unresolved.detail);
+	pin(session, &session->addresses[0]);
+	return true;
+}
+
+static void
+forget_addresses(PostgresSession *session)
+{
+	free(session->addresses);
+	session->addresses = NULL;
+	session->address_count = 0;
 }
 
 bool
 postgres_connect(PostgresSession *session, const PostgresUrl *url, const Settings *settings,
 				 PostgresPurpose purpose, Failure *failure)
 {
-	Candidate *candidates = NULL;
-	size_t	   count = 0;
-	Failure	   last = {0};
-	bool	   connected = false;
+	Failure last = {0};
+	bool	connected = false;
 
-	memset(session, 0, sizeof(*session));
-	forget_environment();
-	if (!resolve_places(url, settings->allow_local_targets, &candidates, &count, &last))
-		count = 0;
-	for (size_t i = 0; i < count && !connected; i++)
+	forget_environment(url);
+	if (session->addresses == NULL && !postgres_resolve(session, url, settings, failure))
+		return false;
+	for (size_t i = 0; i < session->address_count && !connected; i++)
 	{
-		session->host = candidates[i].place->host;
-		memcpy(session->port, candidates[i].place->port, sizeof(session->port));
-		memcpy(session->hostaddr, candidates[i].hostaddr, sizeof(session->hostaddr));
+		pin(session, &session->addresses[i]);
 		memset(&last, 0, sizeof(last));
 		connected = try_address(session, url, settings, purpose, &last);
 		/* A role that was refused is not tried elsewhere, as libpq does. */
 		if (last.reason != REASON_UNREACHABLE)
 			break;
 	}
-	free(candidates);
+	forget_addresses(session);
 	return connected || failure_set(failure, last.reason, "%s", last.detail);
 }
 
@@ -369,4 +383,5 @@ postgres_disconnect(PostgresSession *session)
 {
 	PQfinish(session->connection);
 	session->connection = NULL;
+	forget_addresses(session);
 }

@@ -33,15 +33,25 @@
 /* Under which we and the tools appear in pg_stat_activity. */
 #define POSTGRES_APPLICATION_NAME "custbackup"
 
+/* An address that a host of the URL resolved to, judged. */
+typedef struct PostgresAddress
+{
+	const PostgresPlace *place;
+	char				 hostaddr[ADDRESS_TEXT_SIZE];
+} PostgresAddress;
+
+/* All zeroes at first. */
 typedef struct PostgresSession
 {
-	PGconn	   *connection;					 /* NULL: none */
-	const char *host;						 /* as in the URL, for TLS and messages; the URL's */
-	char		hostaddr[ADDRESS_TEXT_SIZE]; /* what was judged and answered */
-	char		port[6];
-	int			version;			/* 150020 */
-	char		server_version[48]; /* "15.20" */
-	bool		uncancellable;		/* questions are asked to the end, whatever was signalled */
+	PostgresAddress *addresses; /* where the URL leads; NULL: not looked for, or done with */
+	size_t			 address_count;
+	PGconn			*connection;				  /* NULL: none */
+	const char		*host;						  /* as in the URL, for TLS and messages; the URL's */
+	char			 hostaddr[ADDRESS_TEXT_SIZE]; /* what was judged and answered */
+	char			 port[6];
+	int				 version;			 /* 150020 */
+	char			 server_version[48]; /* "15.20" */
+	bool			 uncancellable;		 /* questions are asked to the end, whatever was signalled */
 } PostgresSession;
 
 /* Where a restore goes must take writes: of a list, the primary is chosen. */
@@ -51,6 +61,14 @@ typedef enum PostgresPurpose
 	POSTGRES_FOR_WRITING
 } PostgresPurpose;
 
+/*
+ * Resolves and judges; goes nowhere yet.  The first address is pinned, and where
+ * address_count is 1, that is where postgres_connect() goes.
+ */
+extern bool postgres_resolve(PostgresSession *session, const PostgresUrl *url, const Settings *settings,
+							 Failure *failure);
+
+/* Resolves where nobody has. */
 extern bool postgres_connect(PostgresSession *session, const PostgresUrl *url, const Settings *settings,
 							 PostgresPurpose purpose, Failure *failure);
 

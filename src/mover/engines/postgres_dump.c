@@ -169,16 +169,51 @@ start_pg_dump(DumpSource *dump, Failure *failure)
 	return child_start(&spec, &dump->pg_dump, failure);
 }
 
+/*
+ * To connect and to ask takes as long as all that came before.  So where the answers
+ * can be foreseen, pg_dump sets out first: there is one pg_dump, one address, and this
+ * URL has given a backup before (one that is refused is not to be refused twice each time).
+ */
+static void
+start_early(DumpSource *dump)
+{
+	Failure ignored = {0};
+
+	if (!dump->guess.only || dump->session.address_count != 1 || dump->context.job->expected_bytes < 0)
+		return;
+	dump->tools = dump->guess.tools;
+	(void) start_pg_dump(dump, &ignored);
+}
+
+/* The one that was sent off early is another one than the server's version asks for: it is called back. */
 static bool
-connect_and_choose(DumpSource *dump, Failure *failure)
+start_chosen(DumpSource *dump, const PostgresTools *chosen, Failure *failure)
+{
+	bool started = dump->pg_dump.pid != 0 && strcmp(dump->tools.directory, chosen->directory) == 0;
+
+	dump->tools = *chosen;
+	if (started)
+		return true;
+	child_close(&dump->pg_dump);
+	postgres_environment_free(&dump->environment);
+	return start_pg_dump(dump, failure);
+}
+
+static bool
+connect_and_start(DumpSource *dump, Failure *failure)
 {
 	const Settings *settings = dump->context.settings;
+	PostgresTools	chosen;
 
-	if (!postgres_url_parse(&dump->url, dump->context.url, failure))
+	if (!postgres_url_parse(&dump->url, dump->context.url, failure) ||
+		!postgres_resolve(&dump->session, &dump->url, settings, failure))
 		return false;
 	postgres_tools_guess(&dump->guess, settings);
+	start_early(dump);
+	postgres_tools_ask(&dump->guess);
 	return postgres_connect(&dump->session, &dump->url, settings, POSTGRES_FOR_READING, failure) &&
-		   postgres_tools_find(&dump->tools, settings, dump->session.version / 10000, &dump->guess, failure);
+		   postgres_tools_find(&chosen, settings, dump->session.version / 10000, &dump->guess, failure) &&
+		   start_chosen(dump, &chosen, failure);
 }
 
 /* pg_dump works already while the server is asked whether it can: the answers come sooner than its first byte. */
@@ -195,7 +230,7 @@ postgres_open_source(const EngineContext *context, SourceFacts *facts, Failure *
 	dump->source = (Source){dump_source_read, dump_source_finish, dump_source_close};
 	dump->context = *context;
 	dump->environment.password_fd = -1;
-	if (connect_and_choose(dump, failure) && start_pg_dump(dump, failure) && ask_facts(dump, facts, failure))
+	if (connect_and_start(dump, failure) && ask_facts(dump, facts, failure))
 		return &dump->source;
 	dump_source_close(&dump->source);
 	return NULL;

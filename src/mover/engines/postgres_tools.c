@@ -59,20 +59,28 @@ parse_version(PostgresTools *tools, const char *line)
 	return true;
 }
 
-/* Asks the pg_dump of a directory for its version; false: there is none that runs. */
 static bool
-ask_version(PostgresTools *tools, const char *directory, size_t length, Child *child)
+take_directory(PostgresTools *tools, const char *directory, size_t length)
 {
-	char	  path[4200];
-	char	 *argv[] = {"pg_dump", "--version", NULL};
-	ChildSpec spec = {.path = path, .argv = argv, .stdout_pipe = true};
-	Failure	  ignored = {0};
+	char path[4200];
 
 	if (length == 0 || length >= sizeof(tools->directory) || directory[0] != '/')
 		return false;
 	snprintf(tools->directory, sizeof(tools->directory), "%.*s", (int) length, directory);
-	return access(postgres_tool_path(tools, "pg_dump", path, sizeof(path)), X_OK) == 0 &&
-		   child_start(&spec, child, &ignored);
+	return access(postgres_tool_path(tools, "pg_dump", path, sizeof(path)), X_OK) == 0;
+}
+
+/* Asks the pg_dump of a directory for its version; false: there is none that runs. */
+static bool
+ask_version(const PostgresTools *tools, Child *child)
+{
+	char	  path[4200];
+	char	 *argv[] = {"pg_dump", "--version", NULL};
+	ChildSpec spec = {
+		.path = postgres_tool_path(tools, "pg_dump", path, sizeof(path)), .argv = argv, .stdout_pipe = true};
+	Failure ignored = {0};
+
+	return child_start(&spec, child, &ignored);
 }
 
 static bool
@@ -104,7 +112,8 @@ probe(Search *search, PostgresTools *tools, const char *directory, size_t length
 		*tools = guess->tools;
 		return read_version(tools, &guess->child);
 	}
-	return ask_version(tools, directory, length, &child) && read_version(tools, &child);
+	return take_directory(tools, directory, length) && ask_version(tools, &child) &&
+		   read_version(tools, &child);
 }
 
 /* Keeps the better one: the very major that is wanted, else the lowest above it. */
@@ -143,8 +152,8 @@ static const struct
 	const char *prefix;
 } installed[] = {{"/usr/lib/postgresql", ""}, {"/usr", "pgsql-"}};
 
-/* The lowest major from at_least on, else the newest; false: none.  path: of 128 bytes. */
-static bool
+/* The lowest major from at_least on, else the newest; returns of how many.  path: of 128 bytes. */
+static int
 find_installed(size_t place, int at_least, char path[128])
 {
 	const char	  *prefix = installed[place].prefix;
@@ -152,6 +161,7 @@ find_installed(size_t place, int at_least, char path[128])
 	struct dirent *entry;
 	int			   best = 0;
 	int			   newest = 0;
+	int			   found = 0;
 
 	while (directory != NULL && (entry = readdir(directory)) != NULL)
 	{
@@ -164,13 +174,14 @@ find_installed(size_t place, int at_least, char path[128])
 			best = major;
 		if (major > newest)
 			newest = major;
+		found += major > 0;
 	}
 	if (directory != NULL)
 		closedir(directory);
 	if (best == 0)
 		best = newest;
 	snprintf(path, 128, "%s/%s%d/bin", installed[place].parent, prefix, best);
-	return best != 0;
+	return found;
 }
 
 /* Without knowing the server's version, the newest will mostly be right. */
@@ -179,18 +190,32 @@ postgres_tools_guess(PostgresGuess *guess, const Settings *settings)
 {
 	const char *list = settings->tool_path;
 	char		path[128];
+	int			found = 0;
 
-	guess->child.pid = 0;
+	*guess = (PostgresGuess){0};
 	if (list != NULL && *list != '\0')
 	{
-		(void) ask_version(&guess->tools, list, strcspn(list, ":"), &guess->child);
-		return;
+		size_t length = strcspn(list, ":");
+
+		found = take_directory(&guess->tools, list, length);
+		guess->only = list[length] == '\0';
 	}
-	for (size_t i = 0; i < sizeof(installed) / sizeof(installed[0]); i++)
+	else
 	{
-		if (find_installed(i, INT_MAX, path) && ask_version(&guess->tools, path, strlen(path), &guess->child))
-			return;
+		for (size_t i = 0; i < sizeof(installed) / sizeof(installed[0]) && found == 0; i++)
+			found = find_installed(i, INT_MAX, path);
+		guess->only = found == 1;
+		found = found > 0 && take_directory(&guess->tools, path, strlen(path));
 	}
+	if (!found)
+		*guess = (PostgresGuess){0};
+}
+
+void
+postgres_tools_ask(PostgresGuess *guess)
+{
+	if (guess->tools.directory[0] != '\0')
+		(void) ask_version(&guess->tools, &guess->child);
 }
 
 void
@@ -209,7 +234,7 @@ postgres_tools_find(PostgresTools *tools, const Settings *settings, int at_least
 	consider_list(&search, settings->tool_path);
 	for (size_t i = 0; i < sizeof(installed) / sizeof(installed[0]) && search.best.version == 0; i++)
 	{
-		if (find_installed(i, at_least, path))
+		if (find_installed(i, at_least, path) > 0)
 			consider(&search, path, strlen(path));
 	}
 	if (search.best.version == 0)

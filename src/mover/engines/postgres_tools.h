@@ -35,15 +35,17 @@ typedef struct PostgresTools
 /* A pg_dump that was asked for its version and has not answered yet. */
 typedef struct PostgresGuess
 {
-	PostgresTools tools;
-	Child		  child; /* pid 0: none was asked */
+	PostgresTools tools; /* directory "": there is none to guess */
+	bool
+		only; /* nothing else is where one is looked for first: a server may find it too old, never another better */
+	Child child; /* pid 0: it was not asked */
 } PostgresGuess;
 
-/*
- * Asks the pg_dump that will probably be wanted, while the server is asked which one
- * is: starting it takes as long as a connection.  No failure: finding will tell.
- */
+/* The directory whose pg_dump will probably be wanted.  No failure: finding will tell. */
 extern void postgres_tools_guess(PostgresGuess *guess, const Settings *settings);
+
+/* Asks it for its version, while the server is asked for its own: starting it takes as long as a connection. */
+extern void postgres_tools_ask(PostgresGuess *guess);
 extern void postgres_tools_forget(PostgresGuess *guess); /* any number of times */
 
 /*
