@@ -211,7 +211,7 @@ for my $name (qw(versity minio))
     for my $attempt (1 .. 3)
     {
         wait_for(sub { sql("SELECT 1 FROM custbackup.jobs j JOIN custbackup.attempts a USING (attempt_id) WHERE j.id = '$id' AND j.attempt = $attempt AND a.key IS NOT NULL") }, 60, "upload $attempt");
-        kill 'KILL', movers_running();
+        kill 'KILL', movers_running($control);
         wait_for(sub { sql("SELECT 1 FROM custbackup.attempts WHERE job_id = '$id' AND attempt = $attempt AND outcome = 'lost'") }, 30, "attempt $attempt is lost");
         # The pauses between attempts are not this test's subject.
         sql("UPDATE custbackup.jobs SET not_before = now() WHERE id = '$id' AND status = 'pending'; SELECT custbackup.wake()");

@@ -15,7 +15,8 @@ my $server = start_mongodb();
 
 # ---- under write load ----
 
-# A customer who writes as fast as one connection can: documents come, change, grow and go, collections too.
+# A customer who writes as fast as one connection can: documents come, change, grow and go, collections too. None comes
+# twice: a server that renames nothing has the collection replaced in place, where his would meet the backup's.
 sub start_writer
 {
     my $pid = fork // die $!;
@@ -26,8 +27,9 @@ sub start_writer
     open my $tool, '|-', $MongoTest::tool, mongodb_url($server, database => '') or die $!;
     for (my $i = 0;; $i++)
     {
-        my ($one, $other, $text) = (int rand 300, int rand 300, 'w' x int rand 2000);
-        print $tool qq(shop {"update":"busy","updates":[{"q":{"_id":$one},"u":{"\$set":{"n":$i,"text":"$text"}},"upsert":true}]}\n),
+        my ($one, $other, $text) = ($i - int rand 100, $i - int rand 100, 'w' x int rand 2000);
+        print $tool qq(shop {"insert":"busy","documents":[{"_id":$i}]}\n),
+          qq(shop {"update":"busy","updates":[{"q":{"_id":$one},"u":{"\$set":{"n":$i,"text":"$text"}}}]}\n),
           qq(shop {"delete":"busy","deletes":[{"q":{"_id":$other},"limit":1}]}\n);
         print $tool qq(shop {"insert":"busy_short","documents":[{"_id":$i}]}\nshop {"drop":"busy_short"}\n) if $i % 10 == 0;
     }

@@ -29,6 +29,9 @@ extern json_t *mongodb_list_collections(MongodbSession *session, const char *dat
 extern bool mongodb_probe_rename(MongodbSession *session, const char *database, MongodbRename *answer,
 								 Failure *failure);
 
+/* The session's code when the name is taken. */
+#define MONGODB_NAMESPACE_EXISTS 48
+
 /* over: takes the place of one that is there. */
 extern bool mongodb_rename_collection(MongodbSession *session, const char *database, const char *from,
 									  const char *to, bool over, Failure *failure);

@@ -7,6 +7,8 @@
 #include "engines/mongodb_collections.h"
 
 #define READ_SIZE (256 * 1024)
+/* Of a rename to a name that somebody else takes again and again. */
+#define RENAME_TRIES 20
 
 /* A change of the target was asked for: was it, or may it have been made? */
 static bool
@@ -32,8 +34,9 @@ mongodb_commit_renew(const MongodbCommit *commit, Failure *failure)
 }
 
 /*
- * One collection takes its place.  A server that will not rename this one has it
- * replaced at the end.
+ * One collection takes its place.  Where a rename does not replace what is there,
+ * that is dropped first, and once more if an application that goes on writing has
+ * made it again.  A server that will not rename this one has it replaced at the end.
  */
 static bool
 put_in_place(const MongodbCommit *commit, size_t index, const char *database, const json_t *there,
@@ -44,7 +47,7 @@ put_in_place(const MongodbCommit *commit, size_t index, const char *database, co
 	const char *type = json_string_value(json_object_get(there, name));
 	bool		over = commit->plan->knows_drop_target && (type == NULL || strcmp(type, "collection") == 0);
 	char		beside[MONGODB_BESIDE_SIZE];
-	Failure		asked = {0};
+	Failure		asked;
 
 	if (!mongodb_plan_beside(namespace, beside, failure))
 		return false;
@@ -55,8 +58,16 @@ put_in_place(const MongodbCommit *commit, size_t index, const char *database, co
 	if (!over && type != NULL &&
 		!changed(commit, mongodb_drop_collection(commit->session, database, name, failure)))
 		return false;
-	if (changed(commit, mongodb_rename_collection(commit->session, database, beside, name, over, &asked)))
-		return true;
+	for (int tries = 1;; tries++)
+	{
+		asked = (Failure){0};
+		if (changed(commit, mongodb_rename_collection(commit->session, database, beside, name, over, &asked)))
+			return true;
+		if (commit->session->code != MONGODB_NAMESPACE_EXISTS || type == NULL || tries == RENAME_TRIES)
+			break;
+		if (!changed(commit, mongodb_drop_collection(commit->session, database, name, failure)))
+			return false;
+	}
 	if (commit->session->code == 0 || asked.reason != REASON_RESTORE)
 		return failure_set(failure, asked.reason, "%s", asked.detail);
 	commit->plan->last[index] = true;

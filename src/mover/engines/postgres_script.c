@@ -39,7 +39,6 @@ write_settings(FILE *script, const PostgresPlan *plan, int server_version)
 	fprintf(script,
 			"SET statement_timeout = 0;\n"
 			"SET lock_timeout = 0;\n"
-			"SET idle_in_transaction_session_timeout = 0;\n"
 			"%s%s"
 			"SET client_encoding = '%s';\n"
 			"SET standard_conforming_strings = on;\n"
@@ -111,7 +110,8 @@ postgres_script_drop(FILE *script, const PostgresPlan *plan, int server_version,
 {
 	/* pg_dump writes a slice as [1:"USER"]; that is psql's spelling for the value of a variable, too. */
 	fputs("\\unset DBNAME\n\\unset HOST\n\\unset PORT\n\\unset USER\n\\unset VERSION\n"
-		  "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;\n",
+		  /* In one message: between the two a short timeout of the role's own would end the session. */
+		  "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE\\; SET idle_in_transaction_session_timeout = 0;\n",
 		  script);
 	write_settings(script, plan, server_version);
 	fprintf(script,
