@@ -21,3 +21,9 @@ CREATE FUNCTION custbackup.try_lock(matter regclass, key integer) RETURNS boolea
 	AS 'MODULE_PATHNAME', 'custbackup_try_lock';
 COMMENT ON FUNCTION custbackup.try_lock(regclass, integer) IS
 	'An advisory lock until the end of the transaction, of a kind that pg_advisory_lock() cannot take; false: another session has it';
+
+CREATE FUNCTION custbackup.share_lock(matter regclass, key integer) RETURNS void
+	LANGUAGE c VOLATILE STRICT
+	AS 'MODULE_PATHNAME', 'custbackup_share_lock';
+COMMENT ON FUNCTION custbackup.share_lock(regclass, integer) IS
+	'One of that kind that any number of sessions have at once: others see in pg_locks that something goes on';

@@ -92,11 +92,6 @@ BEGIN
 	END IF;
 
 	PERFORM custbackup.record_event(NEW, NEW.status, NULL, NEW.reason, NEW.detail);
-	INSERT INTO custbackup.counters AS c (kind, resource_type, result, value)
-	VALUES (NEW.kind, NEW.resource_type, NEW.status, 0) ON CONFLICT DO NOTHING;
-	UPDATE custbackup.counters c SET value = c.value + 1
-	 WHERE c.kind = NEW.kind AND c.resource_type = NEW.resource_type AND c.result = NEW.status;
-
 	IF NEW.kind = 'backup' AND NEW.status <> 'ok' THEN
 		UPDATE custbackup.jobs w
 		   SET status = 'failed', reason = 'safety_backup', finished_at = NEW.finished_at,
@@ -112,14 +107,32 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION custbackup.follow_transition() IS
-	'Trigger: event, counter, the fate of rewinds that wait for a safety backup, the state of an object that expires';
+	'Trigger: event, the fate of rewinds that wait for a safety backup, the state of an object that expires';
+
+-- At the commit: whoever has cancelled a job and does not commit would hold the row that every other end needs.
+CREATE FUNCTION custbackup.count_result() RETURNS trigger
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	INSERT INTO custbackup.counters AS c (kind, resource_type, result, value)
+	VALUES (NEW.kind, NEW.resource_type, NEW.status, 0) ON CONFLICT DO NOTHING;
+	UPDATE custbackup.counters c SET value = c.value + 1
+	 WHERE c.kind = NEW.kind AND c.resource_type = NEW.resource_type AND c.result = NEW.status;
+	RETURN NULL;
+END;
+$$;
+COMMENT ON FUNCTION custbackup.count_result() IS 'Trigger: the counter of a job that has ended';
 
 CREATE TRIGGER jobs_check_transition BEFORE UPDATE ON custbackup.jobs
 	FOR EACH ROW EXECUTE FUNCTION custbackup.check_transition();
 CREATE TRIGGER jobs_follow_transition AFTER UPDATE ON custbackup.jobs
 	FOR EACH ROW WHEN (NEW.status <> OLD.status) EXECUTE FUNCTION custbackup.follow_transition();
+CREATE CONSTRAINT TRIGGER jobs_count_result AFTER UPDATE ON custbackup.jobs
+	DEFERRABLE INITIALLY DEFERRED
+	FOR EACH ROW WHEN (NEW.status <> OLD.status AND NEW.finished_at IS NOT NULL) EXECUTE FUNCTION custbackup.count_result();
 CREATE TRIGGER objects_check BEFORE UPDATE ON custbackup.objects
 	FOR EACH ROW EXECUTE FUNCTION custbackup.check_object();
 COMMENT ON TRIGGER objects_check ON custbackup.objects IS 'Only legal changes';
 COMMENT ON TRIGGER jobs_check_transition ON custbackup.jobs IS 'Only legal transitions';
 COMMENT ON TRIGGER jobs_follow_transition ON custbackup.jobs IS 'What follows from a transition';
+COMMENT ON TRIGGER jobs_count_result ON custbackup.jobs IS 'Counts what has ended';

@@ -1,16 +1,39 @@
 -- Scheduling by period: a slot has at most one job, whoever asks how often. Only the latest slot counts, so that any
 -- number of slots missed are caught up by one backup.
 
+-- Whoever asks for a backup and does not commit would hold up a pass at that resource, and with it everybody's backups. So
+-- a request leaves a mark for as long as its transaction lasts: one of a thousand, for it may ask for a whole fleet at once,
+-- and the table of locks is everybody's.
+CREATE FUNCTION custbackup.request_mark(resource_id uuid) RETURNS integer
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT hashtext(resource_id::text) & 1023;
+END;
+COMMENT ON FUNCTION custbackup.request_mark(uuid) IS 'The key of the share_lock() that a request for this resource takes';
+
+CREATE FUNCTION custbackup.open_requests() RETURNS integer[]
+	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+	SELECT coalesce(array_agg(DISTINCT l.objid::integer), '{}')
+	  FROM pg_locks l
+	 WHERE l.locktype = 'advisory' AND l.objsubid = 4 AND l.classid = 'custbackup.resources'::regclass
+	   AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+	   AND l.pid IS DISTINCT FROM pg_backend_pid();
+END;
+COMMENT ON FUNCTION custbackup.open_requests() IS 'The marks of requests that other transactions have not committed yet';
+
 CREATE FUNCTION custbackup.schedule(as_of timestamptz DEFAULT now()) RETURNS integer
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	horizon CONSTANT interval := interval '5 minutes';
+	asked CONSTANT integer[] := custbackup.open_requests();
 	enqueued integer;
 	upcoming timestamptz;
 BEGIN
-	IF as_of IS NULL OR NOT isfinite(as_of) THEN
-		RAISE EXCEPTION 'custbackup: as_of must be a time' USING ERRCODE = 'invalid_parameter_value';
+	IF as_of BETWEEN timestamptz '0001-01-01 00:00:00+00' AND timestamptz '9999-12-31 00:00:00+00' IS NOT TRUE THEN
+		RAISE EXCEPTION 'custbackup: as_of is %, which is no time that a backup can be due at', coalesce(as_of::text, 'NULL')
+			USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave it out for the present moment.';
 	END IF;
 	-- A pass that goes on elsewhere does this one's work.
 	IF NOT custbackup.try_lock('custbackup.scheduler', 0) THEN
@@ -18,7 +41,8 @@ BEGIN
 	END IF;
 
 	INSERT INTO custbackup.home (host, data_directory)
-	SELECT w.host, w.data_directory FROM custbackup.whereabouts() w ON CONFLICT DO NOTHING;
+	SELECT w.host, w.data_directory FROM custbackup.whereabouts() w WHERE NOT EXISTS (SELECT FROM custbackup.home)
+	    ON CONFLICT DO NOTHING;
 	IF NOT custbackup.is_home() AND NOT EXISTS (SELECT FROM custbackup.scheduler s
 		WHERE date_trunc('hour', s.last_pass) = date_trunc('hour', as_of))
 	THEN
@@ -27,8 +51,11 @@ BEGIN
 				HINT = 'If it has moved here for good, and is not a copy of one that lives on: SELECT custbackup.adopt().';
 	END IF;
 
-	-- Nothing is ever put off further than the horizon, unless by a clock that was ahead for a time.
-	UPDATE custbackup.jobs j SET not_before = as_of WHERE j.status = 'pending' AND j.not_before > as_of + horizon;
+	-- Nothing is ever put off further than the horizon, unless by a clock that was ahead for a time. What another transaction
+	-- has locked is left to the next pass, here and below.
+	UPDATE custbackup.jobs j SET not_before = as_of
+	 WHERE j.id IN (SELECT p.id FROM custbackup.jobs p WHERE p.status = 'pending' AND p.not_before > as_of + horizon
+					   FOR NO KEY UPDATE SKIP LOCKED);
 
 	PERFORM custbackup.sweep(as_of);
 
@@ -58,12 +85,17 @@ BEGIN
 		  FROM candidates c
 		 WHERE (SELECT true FROM custbackup.jobs j
 				 WHERE j.resource_id = c.id AND j.kind = 'backup' AND j.scheduled_for = c.slot) IS NULL
+		   AND custbackup.request_mark(c.id) <> ALL (asked)
+	), waiting AS MATERIALIZED (
+		SELECT j.id, d.slot FROM due d JOIN custbackup.jobs j ON j.id = d.waiting_id
+		 WHERE j.finished_at IS NULL
+		   FOR NO KEY UPDATE OF j SKIP LOCKED
 	), taken AS (
 		-- A backup that waits already is this slot's backup; also if it starts this very moment.
 		UPDATE custbackup.jobs j
-		   SET scheduled_for = d.slot, not_before = least(j.not_before, greatest(d.slot, as_of))
-		  FROM due d
-		 WHERE j.id = d.waiting_id
+		   SET scheduled_for = w.slot, not_before = least(j.not_before, greatest(w.slot, as_of))
+		  FROM waiting w
+		 WHERE j.id = w.id
 	), inserted AS (
 		INSERT INTO custbackup.jobs AS j
 			(kind, resource_id, requested_at, not_before, scheduled_for, resource_type, token, team_id, tier)

@@ -30,6 +30,7 @@ AS $$
 DECLARE
 	job custbackup.jobs;
 BEGIN
+	PERFORM custbackup.share_lock('custbackup.resources', custbackup.request_mark(resource.id));
 	LOOP
 		UPDATE custbackup.jobs j
 		   SET not_before = least(j.not_before, now()), is_safety = j.is_safety OR enqueue_backup.is_safety,

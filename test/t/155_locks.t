@@ -54,6 +54,23 @@ is(sql("SELECT count(*) FROM custbackup.claim('one', 9, ARRAY(SELECT attempt_id 
 release($second);
 is(sql("SELECT count(*) FROM custbackup.claim('one', 9, ARRAY(SELECT attempt_id FROM custbackup.jobs WHERE status = 'running'))"), 1,
     'and free afterwards');
+# Somebody who asks or cancels, and then does not commit, holds up nobody else.
+sql("UPDATE custbackup.jobs SET status = 'cancelled', reason = 'cancelled', finished_at = now() WHERE status IN ('pending', 'running')");
+my ($asked, $cancelled, $free) = map { new_uuid() } 1 .. 3;
+sql("INSERT INTO custbackup.resources (id, token, tier, resource_type, connection_url) VALUES ('$_', 't-$_', 'pro', 'postgres', 'x')") for $asked, $cancelled, $free;
+my $waits = sql("SELECT custbackup.request_backup('$cancelled')");
+my $idle = hold('second', "SELECT custbackup.request_backup('$asked'), custbackup.cancel('$waits')");
+sql("SET lock_timeout = '2s'; SELECT custbackup.schedule(now() + interval '2 hours')");
+is(sql("SELECT count(*) FROM custbackup.jobs WHERE status = 'pending' AND resource_id IN ('$free', '$resources[0]', '$resources[1]')"), 3, 'a request that is not committed does not stop the schedule');
+my $other_job = sql("SELECT id FROM custbackup.jobs WHERE resource_id = '$free'");
+is(sql("SET lock_timeout = '2s'; SELECT custbackup.cancel('$other_job')"), 't', 'nor a cancellation another one');
+release($idle);
+is(sql("SELECT count(*) FROM custbackup.jobs WHERE resource_id = '$asked'"), 0, 'gone with its transaction');
+sql("SELECT custbackup.schedule(now() + interval '2 hours')");
+is(sql("SELECT count(*) FROM custbackup.jobs WHERE resource_id = '$asked'"), 1, 'its resource is scheduled by the next pass');
+is(sql("SELECT sum(value) FROM custbackup.counters WHERE result = 'cancelled'"), sql("SELECT count(*) FROM custbackup.jobs WHERE status = 'cancelled'"),
+    'every end was counted');
+
 like(($node->psql($db, "SET ROLE stranger; SELECT custbackup.try_lock('pg_class', 1)"))[2], qr/permission denied/, 'a stranger has no such lock');
 
 done_testing();
