@@ -26,6 +26,30 @@ COMMENT ON COLUMN custbackup.resources.connection_url IS
 	'Ciphertext, made by `custbackup encrypt-url`; no role but the owner may read it';
 COMMENT ON COLUMN custbackup.resources.status IS 'Backed up while it is ''active''';
 
+-- Before the constraints, whose errors would show the whole row to the client and to the log.
+CREATE FUNCTION custbackup.check_resource() RETURNS trigger
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	-- What stands in URLs and in connection strings, and not in base64.
+	IF NEW.connection_url ~ '[:@]|password *=.' THEN
+		RAISE EXCEPTION 'custbackup: the connection_url of resource % is not encrypted', NEW.id
+			USING ERRCODE = 'check_violation',
+				HINT = 'Store what `custbackup encrypt-url` prints. The statement may stand in a log: change the password.';
+	ELSIF NOT custbackup.token_is_safe(NEW.token) THEN
+		RAISE EXCEPTION 'custbackup: the token of resource % cannot name a folder in a store', NEW.id
+			USING ERRCODE = 'check_violation',
+				HINT = 'A token has 1 to 200 letters, digits or characters of "._-", and does not begin with a dot.';
+	END IF;
+	RETURN NEW;
+END;
+$$;
+COMMENT ON FUNCTION custbackup.check_resource() IS 'Trigger: no plaintext URL in the table, nor in an error about the row';
+
+CREATE TRIGGER resources_check BEFORE INSERT OR UPDATE ON custbackup.resources
+	FOR EACH ROW EXECUTE FUNCTION custbackup.check_resource();
+COMMENT ON TRIGGER resources_check ON custbackup.resources IS 'Says what is wrong with a row, without showing it';
+
 -- Secrets have no place in a store's URL; they come from the mover's credentials (docs/settings.md).
 CREATE FUNCTION custbackup.store_url_is_valid(url text) RETURNS boolean
 	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
@@ -48,6 +72,24 @@ CREATE TABLE custbackup.stores (
 	is_default boolean NOT NULL DEFAULT false,
 	created_at timestamptz NOT NULL DEFAULT now()
 );
+-- As with resources: the error of the constraint would repeat what should not have been in the URL.
+CREATE FUNCTION custbackup.check_store() RETURNS trigger
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF NOT custbackup.store_url_is_valid(NEW.url) THEN
+		RAISE EXCEPTION 'custbackup: the URL of store "%" is not one that a store can have', NEW.name
+			USING ERRCODE = 'check_violation',
+				HINT = 'file:///absolute/directory or s3://bucket/prefix?endpoint=..&region=..; credentials come from the mover''s settings.';
+	END IF;
+	RETURN NEW;
+END;
+$$;
+COMMENT ON FUNCTION custbackup.check_store() IS 'Trigger: no credentials in the table, nor in an error about the row';
+
+CREATE TRIGGER stores_check BEFORE INSERT OR UPDATE ON custbackup.stores
+	FOR EACH ROW EXECUTE FUNCTION custbackup.check_store();
+COMMENT ON TRIGGER stores_check ON custbackup.stores IS 'Says what is wrong with a URL, without showing it';
 CREATE UNIQUE INDEX stores_one_default ON custbackup.stores (is_default) WHERE is_default;
 COMMENT ON TABLE custbackup.stores IS
 	'Where backups lie. New ones go to the default; each remembers its own, so an old store stays restorable';
@@ -57,7 +99,7 @@ COMMENT ON INDEX custbackup.stores_one_default IS 'At most one default';
 
 CREATE TABLE custbackup.tiers (
 	tier text PRIMARY KEY
-		CONSTRAINT tiers_name_is_base CHECK (tier <> '' AND tier !~ '_yearly$'),
+		CONSTRAINT tiers_name_is_base CHECK (length(tier) BETWEEN 1 AND 200 AND tier !~ '_yearly$'),
 	cadence interval
 		CONSTRAINT tiers_cadence_has_no_months CHECK (extract(year FROM cadence) = 0 AND extract(month FROM cadence) = 0)
 		CONSTRAINT tiers_cadence_in_range CHECK (cadence BETWEEN interval '1 minute' AND interval '366 days'),
@@ -79,8 +121,8 @@ COMMENT ON COLUMN custbackup.tiers.shipped IS 'Came with the extension: may be e
 COMMENT ON COLUMN custbackup.tiers.edited IS 'Not as shipped: pg_dump takes it along';
 
 CREATE TABLE custbackup.engines (
-	resource_type text PRIMARY KEY CONSTRAINT engines_type_not_empty CHECK (resource_type <> ''),
-	engine text NOT NULL CONSTRAINT engines_engine_not_empty CHECK (engine <> ''),
+	resource_type text PRIMARY KEY CONSTRAINT engines_type_in_range CHECK (length(resource_type) BETWEEN 1 AND 200),
+	engine text NOT NULL CONSTRAINT engines_engine_in_range CHECK (length(engine) BETWEEN 1 AND 200),
 	enabled boolean NOT NULL DEFAULT true,
 	shipped boolean NOT NULL DEFAULT false,
 	edited boolean NOT NULL DEFAULT true

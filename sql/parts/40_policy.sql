@@ -56,16 +56,18 @@ CREATE TYPE custbackup.policy AS (
 );
 COMMENT ON TYPE custbackup.policy IS 'A resource, its engine, its period, and what stands in the way of a backup';
 
+-- The columns of a platform's own table may hold anything. No tier, type or token that is one is longer than this, and
+-- what is longer must not break an index, or fill the queue.
 CREATE FUNCTION custbackup.policies(resource_id uuid DEFAULT NULL) RETURNS SETOF custbackup.policy
 	LANGUAGE sql STABLE
 BEGIN ATOMIC
-	SELECT r.id, r.token, r.team_id, r.tier, r.resource_type, r.connection_url, e.engine, t.cadence,
+	SELECT r.id, left(r.token, 250), r.team_id, left(r.tier, 250), left(r.resource_type, 250), r.connection_url, e.engine, t.cadence,
 		CASE WHEN t.cadence IS NOT NULL THEN custbackup.slot_offset(t.cadence, t.at_daily_hour, r.team_id, r.id) END,
 		CASE WHEN r.status IS DISTINCT FROM 'active'
-			THEN format('the status of resource %s is "%s", not "active"', r.id, r.status) END,
-		CASE WHEN t.tier IS NULL THEN format('tier "%s" of resource %s is not listed in custbackup.tiers', r.tier, r.id)
+			THEN format('the status of resource %s is "%s", not "active"', r.id, left(r.status, 250)) END,
+		CASE WHEN t.tier IS NULL THEN format('tier "%s" of resource %s is not listed in custbackup.tiers', left(r.tier, 250), r.id)
 			WHEN t.cadence IS NULL THEN format('tier "%s" takes no backups', r.tier) END,
-		CASE WHEN e.resource_type IS NULL THEN format('there is no engine for resources of type "%s"', r.resource_type)
+		CASE WHEN e.resource_type IS NULL THEN format('there is no engine for resources of type "%s"', left(r.resource_type, 250))
 			WHEN NOT e.enabled THEN format('the engine for resources of type "%s" is disabled', r.resource_type) END
 	  FROM custbackup.source_resources(resource_id) AS r
 	  LEFT JOIN custbackup.tiers t ON t.tier = custbackup.base_tier(r.tier)

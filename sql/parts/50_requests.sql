@@ -22,6 +22,19 @@ END;
 $$;
 COMMENT ON FUNCTION custbackup.require_resource(uuid) IS 'A row of policies(), or a clear error';
 
+-- Whom a caller names stands in every row of the audit trail.
+CREATE FUNCTION custbackup.require_name(requested_by text) RETURNS void
+	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF length(requested_by) > 1000 THEN
+		RAISE EXCEPTION 'custbackup: requested_by has % characters; 1000 are the limit', length(requested_by)
+			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the name or id of whoever asks.';
+	END IF;
+END;
+$$;
+COMMENT ON FUNCTION custbackup.require_name(text) IS 'A clear error, where requested_by is no name';
+
 -- A backup that waits and was never begun serves this request too. One that is to be tried again does not: its first
 -- attempt may have stored what the resource held before this moment.
 CREATE FUNCTION custbackup.enqueue_backup(resource custbackup.policy, requested_by text, is_safety boolean) RETURNS uuid
@@ -66,8 +79,10 @@ DECLARE
 	bound custbackup.idempotency_keys;
 	new_id uuid;
 BEGIN
+	PERFORM custbackup.require_name(requested_by);
 	IF length(idempotency_key) NOT BETWEEN 1 AND 200 THEN
-		RAISE EXCEPTION 'custbackup: an idempotency key has 1 to 200 characters' USING ERRCODE = 'invalid_parameter_value';
+		RAISE EXCEPTION 'custbackup: the idempotency key has % characters, not 1 to 200', length(idempotency_key)
+			USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave it out, or give a new uuid for each request.';
 	END IF;
 	IF idempotency_key IS NOT NULL THEN
 		-- Two callers with one key: the second waits here for the first.
@@ -123,7 +138,7 @@ BEGIN
 			USING ERRCODE = 'no_data_found', HINT = 'The view custbackup.backups lists them.';
 	ELSIF job.kind <> 'backup' THEN
 		RAISE EXCEPTION 'custbackup: % is not a backup but a job of kind %', backup_id, job.kind
-			USING ERRCODE = 'invalid_parameter_value';
+			USING ERRCODE = 'invalid_parameter_value', HINT = 'The view custbackup.backups lists the backups.';
 	END IF;
 	RAISE EXCEPTION 'custbackup: backup % %', backup_id,
 		CASE job.status WHEN 'pending' THEN 'has not been taken yet' WHEN 'running' THEN 'is running' WHEN 'failed' THEN 'failed'
@@ -165,6 +180,7 @@ DECLARE
 	obstacle text := custbackup.restore_obstacle(object, target.id, target.resource_type, target.team_id);
 	job custbackup.jobs;
 BEGIN
+	PERFORM custbackup.require_name(requested_by);
 	IF obstacle IS NOT NULL THEN
 		RAISE EXCEPTION 'custbackup: %', obstacle
 			USING ERRCODE = 'invalid_parameter_value', HINT = 'A restore needs a target of the same team and type.';

@@ -164,8 +164,7 @@ BEGIN
 			WHEN custbackup.token_is_safe(resource.token) IS NOT TRUE
 				THEN format('the token of resource %s cannot name a folder in a store', resource.id)
 			WHEN coalesce(resource.connection_url, '') = '' THEN format('resource %s has no connection_url', resource.id)
-			WHEN length(resource.connection_url) > 100000 OR length(resource.tier) > 1000
-				THEN format('connection_url or tier of resource %s is too long to be one', resource.id)
+			WHEN length(resource.connection_url) > 100000 THEN format('connection_url of resource %s is too long to be one', resource.id)
 		END;
 	END IF;
 	IF detail IS NULL AND job.store IS NULL AND NOT EXISTS (SELECT FROM custbackup.stores s WHERE s.is_default) THEN
@@ -220,6 +219,26 @@ $$;
 COMMENT ON FUNCTION custbackup.claim_one(custbackup.jobs, custbackup.policy, text, timestamptz) IS
 	'Starts an attempt of a pending job, or ends the job where it may not run';
 
+-- The platform's relation may fail at one row, which must not keep all others in the queue. Errors that are not a row's
+-- (no such relation, a lock, no memory) are left to the caller, who is tried again.
+CREATE FUNCTION custbackup.look_up(resource_id uuid, OUT resource custbackup.policy, OUT failed boolean)
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	failed := false;
+	SELECT * INTO resource FROM custbackup.policies(resource_id);
+EXCEPTION
+	WHEN data_exception OR cardinality_violation OR plpgsql_error OR external_routine_exception
+		OR external_routine_invocation_exception
+	THEN
+		-- For the log alone: the message may hold what the row holds.
+		RAISE WARNING 'custbackup: resource % cannot be read from custbackup.resource_source, its job waits: %', resource_id, SQLERRM
+			USING ERRCODE = SQLSTATE;
+		failed := true;
+END;
+$$;
+COMMENT ON FUNCTION custbackup.look_up(uuid) IS 'A row of policies(); failed, with a warning, where reading it raises an error';
+
 CREATE FUNCTION custbackup.claim(runner text, slots integer, holding uuid[] DEFAULT '{}', as_of timestamptz DEFAULT now())
 	RETURNS TABLE (job_id uuid, attempt_id uuid, kind text, job text)
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -237,14 +256,15 @@ DECLARE
 		 ORDER BY j.not_before, j.requested_at, j.id
 		   FOR NO KEY UPDATE OF j SKIP LOCKED;
 	candidate custbackup.jobs;
-	resource custbackup.policy;
+	looked record;
 	claimed custbackup.jobs;
 	free integer := coalesce(slots, 0);
 	-- Jobs that end at once take no slot; one call looks at no more than this, so that it stays short.
 	looks integer := least(free, 1000) + 200;
 BEGIN
 	IF length(runner) BETWEEN 1 AND 200 IS NOT TRUE THEN
-		RAISE EXCEPTION 'custbackup: a runner needs a name of 1 to 200 characters' USING ERRCODE = 'invalid_parameter_value';
+		RAISE EXCEPTION 'custbackup: a runner needs a name of 1 to 200 characters'
+			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give each runner one of its own, the same at every call.';
 	END IF;
 	FOR candidate IN
 		SELECT j.* FROM custbackup.jobs j
@@ -263,13 +283,17 @@ BEGIN
 		-- who has this lock looks again, and who does not get it leaves the resource to the other.
 		CONTINUE WHEN NOT custbackup.try_lock('custbackup.jobs', hashtext(candidate.resource_id::text));
 		CONTINUE WHEN EXISTS (SELECT FROM custbackup.jobs r WHERE r.resource_id = candidate.resource_id AND r.status = 'running');
-		SELECT * INTO resource FROM custbackup.policies(candidate.resource_id);
-		claimed := custbackup.claim_one(candidate, resource, runner, as_of);
+		SELECT * INTO looked FROM custbackup.look_up(candidate.resource_id);
+		IF looked.failed THEN
+			UPDATE custbackup.jobs j SET not_before = as_of + interval '30 seconds' WHERE j.id = candidate.id;
+			CONTINUE;
+		END IF;
+		claimed := custbackup.claim_one(candidate, looked.resource, runner, as_of);
 		CONTINUE WHEN claimed.id IS NULL;
 		job_id := claimed.id;
 		attempt_id := claimed.attempt_id;
 		kind := claimed.kind;
-		job := custbackup.job_text(claimed, resource);
+		job := custbackup.job_text(claimed, looked.resource);
 		IF kind = 'backup' AND NOT at_home THEN
 			-- An earlier attempt may still be at work, in the original of this copy: nothing of it is cleared away.
 			job := (job::jsonb || '{"previous": []}')::text;

@@ -6,7 +6,8 @@ AS $$
 BEGIN
 	-- NULL, '-' and the oid of no role are regroles too.
 	IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = role) THEN
-		RAISE EXCEPTION 'custbackup: there is no role %', coalesce(role::text, 'NULL') USING ERRCODE = 'undefined_object';
+		RAISE EXCEPTION 'custbackup: there is no role %', coalesce(role::text, 'NULL')
+			USING ERRCODE = 'undefined_object', HINT = 'Name a role that exists, as GRANT would have it.';
 	END IF;
 END;
 $$;

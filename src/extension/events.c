@@ -168,24 +168,26 @@ error_tail_read(ErrorTail *tail, int fd)
 	return true;
 }
 
-/* Does the server's encoding have this character? */
-static bool
-server_has(Oid conversion, const char *character, int length)
-{
-	unsigned char converted[4 * MAX_CONVERSION_GROWTH + 1];
+typedef char ConvertedCharacter[4 * MAX_CONVERSION_GROWTH + 1];
 
+/* One character in another encoding; false: that has no such character. */
+static bool
+convert_character(Oid conversion, int from, int to, const char *character, int length,
+				  ConvertedCharacter converted)
+{
 	return OidIsValid(conversion) &&
-		   pg_do_encoding_conversion_buf(conversion, PG_UTF8, GetDatabaseEncoding(),
-										 (unsigned char *) unconstify(char *, character), length, converted,
-										 sizeof(converted), true) == length;
+		   pg_do_encoding_conversion_buf(
+			   conversion, from, to, (unsigned char *) unconstify(char *, character), length,
+			   (unsigned char *) converted, sizeof(ConvertedCharacter), true) == length;
 }
 
 const char *
 events_to_server(const char *event)
 {
-	StringInfoData text;
-	Oid			   conversion;
-	int			   length;
+	StringInfoData	   text;
+	Oid				   conversion;
+	int				   length;
+	ConvertedCharacter converted;
 
 	if (GetDatabaseEncoding() == PG_UTF8 || GetDatabaseEncoding() == PG_SQL_ASCII)
 		return event;
@@ -198,13 +200,50 @@ events_to_server(const char *event)
 		length = pg_utf_mblen((const unsigned char *) c);
 		if (code < 0x80)
 			appendStringInfoChar(&text, *c);
-		else if (!server_has(conversion, c, length))
+		else if (!convert_character(conversion, PG_UTF8, GetDatabaseEncoding(), c, length, converted))
 			appendStringInfoChar(&text, '?');
 		else if (code < 0x10000)
 			appendStringInfo(&text, "\\u%04x", code);
 		else
 			appendStringInfo(&text, "\\u%04x\\u%04x", 0xd800 + ((code - 0x10000) >> 10),
 							 0xdc00 + ((code - 0x10000) & 0x3ff));
+	}
+	return text.data;
+}
+
+/* SQL_ASCII takes any byte. */
+static bool
+is_utf8_character(const char *c, int length)
+{
+	return strnlen(c, length) == (size_t) length && pg_utf8_islegal((const unsigned char *) c, length);
+}
+
+char *
+events_from_server(const char *job)
+{
+	int			   from = GetDatabaseEncoding();
+	Oid			   conversion;
+	StringInfoData text;
+	int			   length;
+
+	if (from == PG_UTF8)
+		return pstrdup(job);
+	conversion = from == PG_SQL_ASCII ? InvalidOid : FindDefaultConversionProc(from, PG_UTF8);
+	initStringInfo(&text);
+	for (const char *c = job; *c != '\0'; c += length)
+	{
+		ConvertedCharacter converted;
+
+		length = from == PG_SQL_ASCII ? pg_utf_mblen((const unsigned char *) c) : pg_mblen(c);
+		if (from == PG_SQL_ASCII && is_utf8_character(c, length))
+			appendBinaryStringInfo(&text, c, length);
+		else if (convert_character(conversion, from, PG_UTF8, c, length, converted))
+			appendStringInfoString(&text, converted);
+		else
+		{
+			appendStringInfoChar(&text, '?');
+			length = from == PG_SQL_ASCII ? 1 : length;
+		}
 	}
 	return text.data;
 }

@@ -70,6 +70,12 @@ extern bool error_tail_read(ErrorTail *tail, int fd);
  */
 extern const char *events_to_server(const char *event);
 
+/*
+ * A job in the encoding of the protocol, UTF-8; what is no character there becomes a
+ * question mark, so that one odd row holds up no other's job.  In a transaction; palloc'd.
+ */
+extern char *events_from_server(const char *job);
+
 /* {"event": "failed", ...}: palloc'd, ASCII.  tail may be NULL. */
 extern char *events_failed(const char *reason, const char *detail, const ErrorTail *tail, TargetState target);
 

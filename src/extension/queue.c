@@ -8,7 +8,6 @@
 #include "access/tupdesc.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "mb/pg_wchar.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -97,13 +96,12 @@ static ClaimedJob *
 keep_job(MemoryContext context, uint64 row)
 {
 	char	   *kind = text_column(row, 3);
-	char	   *job = text_column(row, 4);
-	char	   *converted = pg_server_to_any(job, strlen(job), PG_UTF8);
+	char	   *job = events_from_server(text_column(row, 4));
 	ClaimedJob *kept = MemoryContextAlloc(context, sizeof(ClaimedJob));
 
 	kept->attempt = *DatumGetUUIDP(column(row, 2));
 	kept->is_restore = strcmp(kind, "restore") == 0;
-	kept->job = MemoryContextStrdup(context, converted);
+	kept->job = MemoryContextStrdup(context, job);
 	return kept;
 }
 

@@ -1,7 +1,7 @@
 -- What a runner gets, and what becomes of what it loses.
 BEGIN;
 \ir include/fleet.psql
-SELECT plan(67);
+SELECT plan(73);
 
 SELECT throws_ok($$SELECT custbackup.claim('', 1)$$, '22023', NULL, 'a runner has a name');
 SELECT throws_ok($$SELECT custbackup.claim(NULL, 1)$$, '22023', NULL, 'not NULL');
@@ -158,6 +158,28 @@ SELECT lives_ok($$SELECT custbackup.request_backup('00000008-0000-4000-8000-0000
 SELECT is(pg_temp.claim(), NULL, 'is skipped');
 SELECT is(concat_ws(' ', status, reason), 'skipped not_eligible', 'as not active') FROM custbackup.jobs WHERE resource_id = '00000008-0000-4000-8000-000000000001';
 SELECT is(count(*), 2::bigint, 'a row without an id is nobody') FROM custbackup.schedule;
+
+-- Nor may one row of it keep all others in the queue: by its size, or because reading it fails.
+TRUNCATE public.platform;
+INSERT INTO public.platform SELECT ('0000001' || g || '-0000-4000-8000-000000000001')::uuid, 'fine-' || g, NULL, 'pro', 'postgres', 'x', 'active' FROM generate_series(0, 4) g;
+CREATE FUNCTION pg_temp.noise() RETURNS text LANGUAGE sql AS $$SELECT string_agg(sha256(g::text::bytea)::text, '') FROM generate_series(1, 1000) g$$;
+UPDATE public.platform SET resource_type = pg_temp.noise() WHERE token = 'fine-0';
+UPDATE public.platform SET status = pg_temp.noise() WHERE token = 'fine-1';
+UPDATE public.platform SET tier = pg_temp.noise() WHERE token = 'fine-2';
+UPDATE public.platform SET token = pg_temp.noise() WHERE token = 'fine-3';
+INSERT INTO custbackup.jobs (kind, resource_id, resource_type, not_before, requested_at) SELECT 'backup', id, 'postgres', now() - interval '1 hour', now() - interval '2 hours' FROM public.platform;
+SELECT is(array_agg(job::jsonb #>> '{resource,token}'), '{fine-4}', 'rows as long as books: the one that is right is claimed') FROM custbackup.claim('r1', 9, '{}', now() + interval '1 minute');
+SELECT results_eq($$SELECT j.status || '/' || j.reason FROM custbackup.jobs j JOIN public.platform p ON p.id = j.resource_id WHERE j.status <> 'running' ORDER BY p.id$$,
+	ARRAY['failed/config', 'skipped/not_eligible', 'skipped/not_eligible', 'failed/config'], 'the others end');
+SELECT cmp_ok(max(length(detail)), '<', 1000, 'and none of them fills the queue') FROM custbackup.jobs;
+UPDATE custbackup.jobs SET status = 'failed', reason = 'internal', finished_at = now() WHERE status = 'running';
+CREATE VIEW public.failing AS SELECT id, token, team_id, tier, resource_type, CASE WHEN token = 'fine-4' THEN connection_url ELSE (1 / length(left(tier, 0)))::text END AS connection_url, status FROM public.platform;
+SET LOCAL custbackup.resource_source = 'public.failing';
+INSERT INTO custbackup.jobs (kind, resource_id, resource_type, not_before, requested_at) SELECT 'backup', id, 'postgres', now() - interval '1 hour', now() - interval '2 hours' FROM public.platform;
+SELECT is(array_agg(job::jsonb #>> '{resource,token}'), '{fine-4}', 'rows that cannot be read: the one that can is claimed') FROM custbackup.claim('r1', 9, '{}', now());
+SELECT is(count(*), 4::bigint, 'the others wait') FROM custbackup.jobs WHERE status = 'pending' AND not_before = now() + interval '30 seconds' AND attempt = 0;
+SET LOCAL custbackup.resource_source = 'public.nowhere';
+SELECT throws_ok($$SELECT custbackup.claim('r1', 9, '{}', now() + interval '1 hour')$$, '42P01', NULL, 'what is wrong with all of them is no single row''s matter');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -18,6 +18,8 @@ UPDATE custbackup.tiers SET cadence = '1 month' WHERE tier = 'pro';
 DELETE FROM custbackup.tiers WHERE tier = 'free';
 DELETE FROM custbackup.engines WHERE resource_type = 'redis';
 INSERT INTO custbackup.resources (id, token, tier, resource_type, connection_url, created_at) VALUES (:acme, '../etc', 'pro', 'postgres', 'x', '2026-01-01');
+INSERT INTO custbackup.resources (id, token, tier, resource_type, connection_url) VALUES (:acme, 'acme', 'pro', 'postgres', 'postgres://app:secret@db/app');
+INSERT INTO custbackup.resources (id, token, tier, resource_type, connection_url) VALUES (:acme, 'acme', 'pro', 'postgres', 'host=db password=secret');
 
 -- a backup that waits, then fails
 INSERT INTO custbackup.resources (id, token, tier, resource_type, connection_url) VALUES (:acme, 'acme', 'pro', 'postgres', 'x');
@@ -34,5 +36,9 @@ END $$;
 SELECT count(*) FROM custbackup.claim('regress', 1, '{}', now() + interval '1 minute');
 SELECT status, reason, message, detail FROM custbackup.backups;
 SELECT custbackup.claim('', 1);
+SELECT custbackup.schedule('infinity');
+SELECT custbackup.request_backup(:acme, requested_by => repeat('x', 1001));
+SELECT custbackup.request_backup(:acme, idempotency_key => repeat('x', 201));
+SELECT custbackup.grant_api(NULL);
 DROP EXTENSION custbackup;
 DROP SCHEMA custbackup;

@@ -130,6 +130,16 @@ sub worker_goes { my ($what, $seconds) = @_; ok(wait_for(sub { !worker_pid($node
     ok(await($node, $job, 'failed'), 'a failure in letters that the database does not have');
     is($node->safe_psql('western', "SET client_encoding = 'UTF8'; SELECT reason, detail FROM custbackup.jobs WHERE id = '$job'"), "dump|\xc3\xa9 ? ?",
         'is recorded, those letters as question marks');
+
+    # SQL_ASCII takes any byte, and the protocol is UTF-8.
+    $node->safe_psql('postgres', "CREATE DATABASE bytes TEMPLATE template0 LOCALE 'C' ENCODING 'SQL_ASCII'");
+    $node->{database} = 'bytes';
+    create_extension($node);
+    $node->safe_psql('bytes', q{INSERT INTO custbackup.tiers (tier, cadence) VALUES (E'\xff pro', '1 hour')});
+    reconfigure("custbackup.database = 'bytes'");
+    my @jobs = map { submit($node, 'ok') } 1 .. 2;
+    $node->safe_psql('bytes', "UPDATE custbackup.resources SET tier = E'\\xff pro' WHERE id = (SELECT resource_id FROM custbackup.jobs WHERE id = '$jobs[0]')");
+    ok(await($node, $_, 'ok'), 'a tier that is no UTF-8 stops no job') for @jobs;
 }
 
 is(log_count($node, qr/terminated by signal/), 0, 'no process crashed');

@@ -43,12 +43,13 @@ SQL
     $node->safe_psql($db, 'SELECT custbackup.wake()');
     ok(wait_for(sub { log_count($node, qr/the platform's view is broken/) }, 10, 'logged'), 'an error in the platform\'s view is logged');
     sleep 3;
-    cmp_ok(log_count($node, qr/ERROR:  the platform's view is broken/), '<', 6, 'with growing pauses');
+    cmp_ok(log_count($node, qr/the platform's view is broken/), '<', 6, 'not again and again');
     is(worker_pid($node), $worker, 'the worker survives it');
     is(attempt_of($node, $running), 1, 'and so does what runs');
     $node->safe_psql($db, "SELECT custbackup.cancel('$running')");
     ok(await($node, $running, 'cancelled', 5), 'which can be cancelled meanwhile');
     reconfigure('custbackup.max_jobs = 5');
+    $node->safe_psql($db, "SELECT custbackup.request_backup(resource_id) FROM custbackup.jobs WHERE id = '$job'");
     ok(await($node, $job, 'ok', 30), 'once the view is mended its job runs');
     reconfigure("custbackup.resource_source = 'custbackup.resources'\ncustbackup.max_jobs = 4");
 }
