@@ -87,9 +87,11 @@ BEGIN
 				 WHERE j.resource_id = c.id AND j.kind = 'backup' AND j.scheduled_for = c.slot) IS NULL
 		   AND custbackup.request_mark(c.id) <> ALL (asked)
 	), waiting AS MATERIALIZED (
-		SELECT j.id, d.slot FROM due d JOIN custbackup.jobs j ON j.id = d.waiting_id
-		 WHERE j.finished_at IS NULL
-		   FOR NO KEY UPDATE OF j SKIP LOCKED
+		SELECT d.slot,
+			(SELECT j.id FROM custbackup.jobs j WHERE j.id = d.waiting_id AND j.finished_at IS NULL
+				FOR NO KEY UPDATE SKIP LOCKED) AS id
+		  FROM due d
+		 WHERE d.waiting_id IS NOT NULL
 	), taken AS (
 		-- A backup that waits already is this slot's backup; also if it starts this very moment.
 		UPDATE custbackup.jobs j
