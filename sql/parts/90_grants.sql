@@ -94,4 +94,8 @@ BEGIN
 	LOOP
 		EXECUTE format('REVOKE ALL ON %s %s FROM %s', given.kind, given.name, given.grantee);
 	END LOOP;
+	-- pg_dump knows nothing of what a table's row type had from the start, and would warn of each at every dump.
+	DELETE FROM pg_init_privs i
+	 WHERE i.classoid = 'pg_type'::regclass
+	   AND i.objoid IN (SELECT c.reltype FROM pg_class c WHERE c.relnamespace = 'custbackup'::regnamespace AND c.relkind <> 'c');
 END $$;
