@@ -29,9 +29,11 @@ upload_table() {
 }
 
 download_table() {
+    # The last round of the uploads has removed it.
+    "$s3_tool" put "$s3_url" $key <"$input" >/dev/null 2>&1
     compare 'curl | sha256sum' "$s3_curl $s3_endpoint/bucket/curl | sha256sum" \
         'curl | openssl dgst -sha256' "$s3_curl $s3_endpoint/bucket/curl | openssl dgst -sha256" \
-        'custbackup, ranges in flight, to a spool' "TMPDIR=$s3_place $s3_tool get '$s3_url' $key"
+        'custbackup, ranges in flight, to a spool' "TMPDIR=$s3_place $s3_tool get '$s3_url' $key | grep -q sha256"
 }
 
 memory_table() {
