@@ -318,6 +318,12 @@ http_begin(HttpClient *client, const HttpRequest *request, HttpAnswer *answer, v
 	return NULL;
 }
 
+bool
+http_body_is_sent(const HttpExchange *exchange)
+{
+	return exchange->sent == exchange->request->body.length;
+}
+
 void
 http_end(HttpExchange *exchange)
 {

@@ -100,6 +100,9 @@ extern bool http_drive(HttpClient *client, int milliseconds, bool watch_cancel, 
 /* The owner of one exchange that has finished, which is ended thereby; NULL: none has. */
 extern void *http_finished(HttpClient *client);
 
+/* True: the whole body was handed over, so the server may act on it whether we hear of it or not. */
+extern bool http_body_is_sent(const HttpExchange *exchange);
+
 /* Ends an exchange that has not finished. */
 extern void http_end(HttpExchange *exchange);
 

@@ -18,6 +18,8 @@
 #include "cancel.h"
 
 #define MILLISECOND INT64_C(1000000)
+/* What a body that was sent whole is given to be answered, when the transfer is stopped. */
+#define LANDING_TIME (1000 * MILLISECOND)
 
 typedef struct TaskQueue
 {
@@ -43,6 +45,7 @@ struct S3Transfer
 	S3Task *waiting; /* in the order of submission */
 	S3Task *flying;
 	int64_t flying_count;
+	bool	unanswered; /* a body was sent, in part or whole, and what became of it is not known */
 };
 
 static void
@@ -151,6 +154,8 @@ land(S3Transfer *transfer, S3Task *task, Failure *failure)
 	unlink_task(&transfer->flying, task);
 	transfer->flying_count--;
 	task->exchange = NULL;
+	if (task->request.body.length > 0 && task->call.answer.http.outcome != HTTP_ANSWERED)
+		transfer->unanswered = true;
 	if (verdict == S3_AGAIN)
 	{
 		task->next = transfer->waiting;
@@ -166,6 +171,48 @@ land(S3Transfer *transfer, S3Task *task, Failure *failure)
 	pthread_mutex_unlock(&transfer->lock);
 	tell(transfer);
 	return true;
+}
+
+static void
+cut(S3Transfer *transfer, bool whole_bodies_too)
+{
+	S3Task *next;
+
+	for (S3Task *task = transfer->flying; task; task = next)
+	{
+		next = task->next;
+		if (task->exchange && !whole_bodies_too && task->request.body.length > 0 &&
+			http_body_is_sent(task->exchange))
+			continue;
+		if (task->exchange)
+			http_end(task->exchange);
+		task->exchange = NULL;
+		transfer->unanswered |= task->request.body.length > 0;
+		unlink_task(&transfer->flying, task);
+	}
+}
+
+/*
+ * Ends what is in flight.  A server that has a whole body acts on it although the
+ * connection is gone, so the answer is waited for, a while.
+ */
+static void
+end_flying(S3Transfer *transfer)
+{
+	int64_t deadline = monotonic_nanoseconds() + LANDING_TIME;
+	Failure ignored = {0};
+	S3Task *task;
+
+	cut(transfer, false);
+	while (transfer->flying && monotonic_nanoseconds() < deadline &&
+		   http_drive(transfer->client->http, 50, false, &ignored))
+		while ((task = http_finished(transfer->client->http)) != NULL)
+		{
+			task->exchange = NULL;
+			transfer->unanswered |= task->call.answer.http.outcome != HTTP_ANSWERED;
+			unlink_task(&transfer->flying, task);
+		}
+	cut(transfer, true);
 }
 
 static void *
@@ -185,9 +232,7 @@ run(void *context)
 		while (fine && (task = http_finished(transfer->client->http)) != NULL)
 			fine = land(transfer, task, &failure);
 	}
-	for (task = transfer->flying; task; task = task->next)
-		if (task->exchange)
-			http_end(task->exchange);
+	end_flying(transfer);
 	if (!fine)
 		s3_transfer_fail(transfer, &failure);
 	return NULL;
@@ -284,17 +329,21 @@ s3_transfer_stored(const S3Transfer *transfer)
 	return atomic_load(&transfer->stored);
 }
 
-void
+bool
 s3_transfer_stop(S3Transfer *transfer)
 {
+	bool all_answered;
+
 	if (!transfer)
-		return;
+		return true;
 	pthread_mutex_lock(&transfer->lock);
 	transfer->stop = true;
 	pthread_mutex_unlock(&transfer->lock);
 	http_wake(transfer->client->http);
 	pthread_join(transfer->thread, NULL);
+	all_answered = !transfer->unanswered;
 	close(transfer->news);
 	pthread_mutex_destroy(&transfer->lock);
 	free(transfer);
+	return all_answered;
 }

@@ -51,7 +51,11 @@ extern void s3_transfer_fail(S3Transfer *transfer, const Failure *failure);
 /* Bytes of bodies that the store has taken; from any thread. */
 extern int64_t s3_transfer_stored(const S3Transfer *transfer);
 
-/* Ends what is in flight, joins the thread, frees. */
-extern void s3_transfer_stop(S3Transfer *transfer);
+/*
+ * Ends what is in flight, joins the thread, frees.  Bodies that were sent whole get
+ * a second to be answered.  False: a body was sent of which nobody knows whether the
+ * store took it, or still will.
+ */
+extern bool s3_transfer_stop(S3Transfer *transfer);
 
 #endif

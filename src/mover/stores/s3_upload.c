@@ -9,12 +9,12 @@
 #include <string.h>
 #include <time.h>
 
-#include "stores/buffer.h"
 #include "stores/s3_finish.h"
 #include "stores/s3_list.h"
 #include "stores/s3_object.h"
 #include "stores/s3_part_hasher.h"
 #include "stores/s3_parts.h"
+#include "stores/s3_stored_parts.h"
 #include "stores/s3_upload_part.h"
 #include "stores/s3_xml.h"
 #include "utc.h"
@@ -22,13 +22,8 @@
 #define METADATA_FORMAT "1"
 /* A store may take minutes to put 10,000 parts together. */
 #define COMPLETE_PATIENCE 110
-
-/* What Complete has to name. */
-typedef struct StoredPart
-{
-	char etag[S3_ETAG_SIZE];
-	char checksum[S3_DIGEST_BASE64_SIZE];
-} StoredPart;
+/* Nanoseconds in which a part that was cut off has reached the store or never will. */
+#define LATE_PART_TIME INT64_C(250000000)
 
 typedef struct S3Upload
 {
@@ -53,8 +48,7 @@ typedef struct S3Upload
 	S3Transfer	 *transfer;
 	S3PartHasher *hasher;
 	int64_t		  stored; /* when the transfer has ended */
-	StoredPart	 *stored_parts;
-	int64_t		  stored_capacity;
+	S3StoredParts stored_parts;
 	int64_t		  submitted;
 	int64_t		  collected;
 	char		  sha256[DIGEST_TEXT_SIZE]; /* when all parts are hashed */
@@ -163,28 +157,6 @@ submit_part(S3Upload *upload, Failure *failure)
 
 /* ---- parts that come back --------------------------------------------------------------------- */
 
-static bool
-keep_stored_part(S3Upload *upload, S3Part *part, Failure *failure)
-{
-	StoredPart *stored;
-
-	if (part->number > upload->stored_capacity)
-	{
-		int64_t capacity = upload->stored_capacity > 0 ? upload->stored_capacity * 2 : 32;
-
-		stored = realloc(upload->stored_parts, (size_t) capacity * sizeof(StoredPart));
-		if (!stored)
-			return failure_no_memory(failure);
-		upload->stored_parts = stored;
-		upload->stored_capacity = capacity;
-	}
-	stored = &upload->stored_parts[part->number - 1];
-	if (!http_header(&part->task.call.answer.http, "etag", stored->etag, sizeof(stored->etag)))
-		return failure_set(failure, REASON_STORE, "the store took a part without giving it an ETag");
-	snprintf(stored->checksum, sizeof(stored->checksum), "%s", part->task.call.checksum);
-	return true;
-}
-
 /* Takes one part that the store has; wait: until there is one. */
 static bool
 collect_part(S3Upload *upload, bool wait, bool *collected, Failure *failure)
@@ -196,7 +168,7 @@ collect_part(S3Upload *upload, bool wait, bool *collected, Failure *failure)
 	*collected = task != NULL;
 	if (!task)
 		return true;
-	if (!keep_stored_part(upload, (S3Part *) task, failure))
+	if (!s3_stored_parts_keep(&upload->stored_parts, (S3Part *) task, failure))
 		return false;
 	s3_part_end(&upload->room, (S3Part *) task);
 	upload->collected++;
@@ -257,34 +229,6 @@ s3_upload_stored(const Upload *handle)
 
 /* ---- the last step ---------------------------------------------------------------------------- */
 
-/* malloc'ed; NULL: failure. */
-static char *
-complete_document(const S3Upload *upload, Failure *failure)
-{
-	Buffer document = {0};
-
-	buffer_text(&document, "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
-	for (int64_t i = 0; i < upload->collected; i++)
-	{
-		const StoredPart *part = &upload->stored_parts[i];
-
-		buffer_format(&document, "<Part><PartNumber>%d</PartNumber><ETag>", (int) i + 1);
-		for (const char *c = part->etag; *c; c++)
-		{
-			if (*c == '"')
-				buffer_text(&document, "&quot;");
-			else if (*c != '<' && *c != '&')
-				buffer_append(&document, c, 1);
-		}
-		buffer_text(&document, "</ETag>");
-		if (upload->client->url.checksum == S3_CHECKSUM_SHA256)
-			buffer_format(&document, "<ChecksumSHA256>%s</ChecksumSHA256>", part->checksum);
-		buffer_text(&document, "</Part>");
-	}
-	buffer_text(&document, "</CompleteMultipartUpload>");
-	return buffer_take(&document, failure);
-}
-
 static S3Sent
 what_was_sent(const S3Upload *upload)
 {
@@ -324,7 +268,8 @@ static bool
 complete(S3Upload *upload, ObjectStat *stat, Failure *failure)
 {
 	S3Sent	  sent = what_was_sent(upload);
-	char	 *document = complete_document(upload, failure);
+	char	 *document = s3_stored_parts_document(&upload->stored_parts, upload->collected,
+												  upload->client->url.checksum, failure);
 	S3Request request = {.what = "complete the upload of",
 						 .when = REASON_UPLOAD,
 						 .method = "POST",
@@ -348,14 +293,18 @@ complete(S3Upload *upload, ObjectStat *stat, Failure *failure)
 	return completed;
 }
 
-static void
+/* False: a part may still reach the store. */
+static bool
 stop_threads(S3Upload *upload)
 {
+	bool all_answered;
+
 	/* The hasher first: it hands on to the transfer. */
 	s3_part_hasher_stop(upload->hasher);
 	upload->hasher = NULL;
-	s3_transfer_stop(upload->transfer);
+	all_answered = s3_transfer_stop(upload->transfer);
 	upload->transfer = NULL;
+	return all_answered;
 }
 
 static bool
@@ -379,7 +328,7 @@ free_upload(S3Upload *upload)
 	stop_threads(upload);
 	s3_part_room_close(&upload->room);
 	part_digest_close(upload->digest);
-	free(upload->stored_parts);
+	s3_stored_parts_free(&upload->stored_parts);
 	free(upload->upload_id);
 	free(upload->key);
 	free(upload->content_type);
@@ -408,16 +357,28 @@ s3_upload_finish(Upload *handle, ObjectStat *stat, Failure *failure)
 	return true;
 }
 
+/* A store that was busy with a part at the abort may keep it, under the same upload: S3's manual has it aborted again. */
+static void
+abort_parts(S3Upload *upload, bool all_answered, Failure *left)
+{
+	Failure ignored = {0};
+
+	if (s3_object_abort(upload->client, upload->key, upload->upload_id, true, left) && !all_answered &&
+		s3_wait_until(upload->client, monotonic_nanoseconds() + LATE_PART_TIME, false, &ignored))
+		s3_object_abort(upload->client, upload->key, upload->upload_id, true, left);
+}
+
 static void
 s3_upload_abort(Upload *handle, Failure *left)
 {
 	S3Upload *upload = (S3Upload *) handle;
 	S3Sent	  sent = what_was_sent(upload);
+	bool	  all_answered;
 
 	/* First what is in flight: a part that arrives after the abort would stay. */
-	stop_threads(upload);
+	all_answered = stop_threads(upload);
 	if (upload->upload_id)
-		s3_object_abort(upload->client, upload->key, upload->upload_id, true, left);
+		abort_parts(upload, all_answered, left);
 	if (upload->may_be_stored)
 		s3_finish_undo(&sent, left);
 	free_upload(upload);
