@@ -17,8 +17,6 @@ cleanup() {
     rm -rf "$control" "$customer" "$wrapper"
 }
 
-free_port() { perl -MIO::Socket::INET -e 'print IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1")->sockport'; }
-
 mkdir -p "$wrapper" "$workspace/run/latency-store"
 chmod 700 "$workspace/run/latency-store"
 cat >"$workspace/run/wrapper.c" <<'C'

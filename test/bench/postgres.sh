@@ -1,12 +1,13 @@
-# postgres.sh: a database of SIZE_MB of raw dump, backed up to a local directory and to buckets, and put back,
-# beside the plain tools. One server, one client host; CPU is the whole machine's.
+# postgres.sh: a database of SIZE_MB of raw dump, backed up to a local directory and to buckets, and put back, beside
+# the plain tools; and the memory of the mover while it stores MEMORY_MB. One server, one client host; CPU is the whole
+# machine's. PARTS names some of local, buckets, restore and memory, SERVERS some of sink, versity and minio.
 
 size_mb=${SIZE_MB:-1600}
 data=$workspace/run/bench-data
-pg_port=$(perl -MIO::Socket::INET -e 'print IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1")->sockport')
-store=$workspace/run/store
-spool=$workspace/run
 . "$source_dir/test/lib/s3_servers.sh"
+. "$source_dir/test/lib/bench_mover.sh"
+pg_port=$(free_port)
+make_mover "$workspace/run/store"
 
 cleanup() {
     remove_s3
@@ -42,96 +43,73 @@ SQL
 role=admin sql -d shop -c 'VACUUM (FREEZE, ANALYZE)' -c CHECKPOINT
 
 export PGHOST=127.0.0.1 PGPORT=$pg_port PGUSER=app PGDATABASE=shop
-mkdir -p "$store" && chmod 700 "$store"
-chown "$test_user" "$store" 2>/dev/null
+url=$(cipher "postgresql://app:app@127.0.0.1:$pg_port/shop")
+export url
+events=$workspace/run/events
+backup_command='backup_job postgres "$url" >$workspace/run/job; run_mover $workspace/run/job $workspace/run/events'
+# What a failed backup leaves out.
+backup_proof='grep -q "\"done\"" $workspace/run/events'
 
-# One job, written once; every run has a new id.
-custbackup keygen >"$workspace/run/key" && chmod 600 "$workspace/run/key"
-url=$(printf 'postgresql://app:app@127.0.0.1:%s/shop' "$pg_port" | custbackup encrypt-url --key-file="$workspace/run/key")
-chown "$test_user" "$workspace/run/key" 2>/dev/null
-cat >"$workspace/run/settings" <<JSON
-{"key_file": "$workspace/run/key", "spool_dir": "$spool", "allow_local_targets": true}
-JSON
-
-# backup_job STORE_URL
-backup_job() {
-    local id
-    id=$(cat /proc/sys/kernel/random/uuid)
-    cat <<JSON
-{"version": 1, "kind": "backup", "job_id": "$id", "attempt_id": "$(cat /proc/sys/kernel/random/uuid)", "attempt": 1, "engine": "postgres",
- "resource": {"id": "$(cat /proc/sys/kernel/random/uuid)", "token": "bench", "team_id": null, "tier": "pro", "type": "postgres", "connection_url": "$url"},
- "store": {"name": "default", "url": "$1"}, "object": {"key": "bench/$id.dump.gz", "expected_bytes": null}, "previous": []}
-JSON
-}
-
-# run_mover FILE_WITH_JOB EVENTS_FILE: as the ordinary user, peak resident memory beside the events.
-run_mover() {
-    as_user sh -c 'exec custbackup run --settings-fd=3 3<"$1" <"$2" >"$3"' mover "$workspace/run/settings" "$1" "$2"
-}
-export -f as_user backup_job run_mover
-store_url=file://$store
-export workspace test_user url store_url spool
-
-backup_command='backup_job $store_url >$workspace/run/job; run_mover $workspace/run/job $workspace/run/events'
-before_each='rm -rf "$store"/bench; sync'
-dump=$workspace/run/plain.dump
-echo "backup of $rows rows ($(role=app sql -d shop -c "SELECT pg_size_pretty(pg_database_size('shop'))") on disk) to a local directory"
-compare \
-    'pg_dump -Fc -Z0 >/dev/null (bare: the floor)' 'pg_dump -Fc -Z0 >/dev/null' \
-    'custbackup: pg_dump, gzip, sha256, fsync, manifest' "$backup_command" \
-    'pg_dump -Fc | gzip | tee >(sha256sum) > file (as people do)' 'pg_dump -Fc | gzip | tee >(sha256sum >/dev/null) >$workspace/run/people.gz; rm $workspace/run/people.gz'
-
-before_each=
-for server in versity minio; do
-    start_s3 $server || return 1
-    printf '\nto a bucket of %s, on the same machine\n' $server
-    store_url=$s3_url compare \
+local_backups() {
+    echo "backup of $rows rows ($(role=app sql -d shop -c "SELECT pg_size_pretty(pg_database_size('shop'))") on disk) to a local directory"
+    before_each='rm -rf "$store"/bench; sync' compare \
         'pg_dump -Fc -Z0 >/dev/null (bare: the floor)' 'pg_dump -Fc -Z0 >/dev/null' \
-        'custbackup: pg_dump, gzip, sha256, multipart, HEAD, manifest' "$backup_command; grep -q stored_bytes $workspace/run/events"
-    stop_s3
-done
+        'custbackup: pg_dump, gzip, sha256, fsync, manifest' "$backup_command" \
+        'pg_dump -Fc | gzip | tee >(sha256sum) > file (as people do)' 'pg_dump -Fc | gzip | tee >(sha256sum >/dev/null) >$workspace/run/people.gz; rm $workspace/run/people.gz'
+}
 
-# The last backup, for the restores; peak memory of the mover by the kernel's own account.
-rm -rf "$store"/bench
-bash -c "$backup_command" >/dev/null
-cp "$workspace/run/job" "$workspace/run/job.backup"
-raw=$(sed -n 's/.*"raw_bytes": *\([0-9]*\).*/\1/p' "$workspace/run/events" | tail -1)
-stored=$(sed -n 's/.*"stored_bytes": *\([0-9]*\).*/\1/p' "$workspace/run/events" | tail -1)
-sha=$(sed -n 's/.*"sha256": *"\([0-9a-f]*\)".*/\1/p' "$workspace/run/events" | tail -1)
-id=$(sed -n 's/.*"job_id": *"\([^"]*\)".*/\1/p' "$workspace/run/job.backup")
-resource=$(sed -n 's/.*"resource": *{"id": *"\([^"]*\)".*/\1/p' "$workspace/run/job.backup")
-echo "raw $raw bytes, stored $stored"
-cat >"$workspace/run/restore" <<JSON
-{"version": 1, "kind": "restore", "job_id": "$(cat /proc/sys/kernel/random/uuid)", "attempt_id": "$(cat /proc/sys/kernel/random/uuid)", "attempt": 1, "engine": "postgres", "mode": "rewind",
- "resource": {"id": "$resource", "token": "bench", "team_id": null, "tier": "pro", "type": "postgres", "connection_url": "$url"},
- "store": {"name": "default", "url": "file://$store"},
- "object": {"backup_id": "$id", "key": "bench/$id.dump.gz", "version": null, "sha256": "$sha", "raw_bytes": $raw, "stored_bytes": $stored, "resource_id": "$resource", "token": "bench"}}
-JSON
-pg_dump -Fc -Z0 -f "$dump" && gzip -1 -k "$dump" && sha256sum "$dump.gz" >"$dump.sha256"
-chown "$test_user" "$dump"* 2>/dev/null
+bucket_backups() {
+    local server
+    for server in ${SERVERS:-sink versity minio}; do
+        start_s3 $server || return 1
+        printf '\nto a bucket of %s, on the same machine\n' $server
+        store_url=$s3_url compare \
+            'pg_dump -Fc -Z0 >/dev/null (bare: the floor)' 'pg_dump -Fc -Z0 >/dev/null' \
+            'custbackup: pg_dump, gzip, sha256, multipart, HEAD, manifest' "$backup_command; $backup_proof" || return 1
+        stop_s3
+    done
+}
 
 # Every restore begins with an empty database and a checkpoint behind it.
-before_each='PGDATABASE=postgres sql -c "DROP DATABASE shop" -c "CREATE DATABASE shop OWNER app" -c CHECKPOINT; sync'
-printf '\nrestore of it into an empty database\n'
-compare \
-    'pg_restore --single-transaction file (bare: the floor)' 'pg_restore --no-owner --single-transaction -d shop $workspace/run/plain.dump' \
-    'custbackup: sha256 first, exact, atomic' 'run_mover $workspace/run/restore $workspace/run/events' \
-    'sha256sum -c && gunzip | pg_restore (as people do)' 'sha256sum -c $workspace/run/plain.dump.sha256 && gunzip -c $workspace/run/plain.dump.gz | pg_restore --no-owner --single-transaction -d shop'
-before_each=
+restores() {
+    local dump=$workspace/run/plain.dump
+    rm -rf "$store"/bench
+    bash -c "$backup_command; $backup_proof" || return 1
+    echo "raw $(event_field raw_bytes "$events") bytes, stored $(event_field stored_bytes "$events")"
+    restore_job postgres "$url" >"$workspace/run/restore"
+    pg_dump -Fc -Z0 -f "$dump" && gzip -1 -k "$dump" && sha256sum "$dump.gz" >"$dump.sha256"
+    chown "$test_user" "$dump"* 2>/dev/null
+    printf '\nrestore of it into an empty database\n'
+    before_each='PGDATABASE=postgres role=admin sql -c "DROP DATABASE shop" -c "CREATE DATABASE shop OWNER app" -c CHECKPOINT; sync' compare \
+        'pg_restore --single-transaction file (bare: the floor)' 'pg_restore --no-owner --single-transaction -d shop $workspace/run/plain.dump' \
+        'custbackup: sha256 first, exact, atomic' "run_mover \$workspace/run/restore \$workspace/run/events; $backup_proof" \
+        'sha256sum -c && gunzip | pg_restore (as people do)' 'sha256sum -c $workspace/run/plain.dump.sha256 && gunzip -c $workspace/run/plain.dump.gz | pg_restore --no-owner --single-transaction -d shop'
+}
 
-# Peak resident memory of the mover itself (not of its tools), by the kernel.
-rm -rf "$store"/bench
-printf '\npeak resident memory of the mover during a backup: '
-backup_job "$store_url" >"$workspace/run/job"
-run_mover "$workspace/run/job" "$workspace/run/events" &
-peak=0
-sleep 0.5
-while kill -0 $! 2>/dev/null; do
-    for pid in $(pgrep -x custbackup); do
-        now=$(awk '/^VmHWM/ { print $2 }' "/proc/$pid/status" 2>/dev/null)
-        [ "${now:-0}" -gt "$peak" ] && peak=$now
+# Rows that no gzip makes smaller than their bytes; into the sink, which leaves the machine to the mover.
+memory_table() {
+    local mb peak
+    start_s3 sink || return 1
+    role=admin sql -d postgres -c 'CREATE DATABASE noise OWNER app'
+    role=app sql -d noise -c 'CREATE EXTENSION pgcrypto' -c 'CREATE UNLOGGED TABLE noise (id serial, bytes bytea)' \
+        -c 'ALTER TABLE noise ALTER bytes SET STORAGE EXTERNAL'
+    url=$(cipher "postgresql://app:app@127.0.0.1:$pg_port/noise")
+    printf '\n| stored in a bucket, bytes | peak resident memory of the mover |\n|---:|---:|\n'
+    for mb in ${MEMORY_MB:-1 100 1000 3000}; do
+        role=app sql -d noise -c "INSERT INTO noise (bytes) SELECT gen_random_bytes(1000) FROM generate_series((SELECT count(*) FROM noise) + 1, $mb * 900)"
+        store_url=$s3_url backup_job postgres "$url" >"$workspace/run/job"
+        peak=$(peak_of "$workspace/run/job")
+        printf '| %s | %s |\n' "$(event_field stored_bytes "$workspace/run/peak-events")" "$peak"
     done
-    sleep 0.1
+    stop_s3
+}
+
+for part in ${PARTS:-local buckets restore memory}; do
+    case $part in
+        local) local_backups ;;
+        buckets) bucket_backups ;;
+        restore) restores ;;
+        memory) memory_table ;;
+    esac || return 1
 done
-echo "$((peak / 1024)) MiB"
 unset PGHOST PGPORT PGUSER PGDATABASE

@@ -10,10 +10,6 @@ shell() {
     "$@" | sed 's/^/     /'
 }
 
-free_port() {
-    perl -MIO::Socket::INET -e 'print IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1")->sockport'
-}
-
 port_of() { cat "$workspace/$1.port"; }
 
 # start_server NAME [SETTINGS]: administrators by socket, customers by TCP with a password.

@@ -17,7 +17,7 @@ export AWS_ACCESS_KEY_ID=bench AWS_SECRET_ACCESS_KEY=bench-secret AWS_REGION=us-
 
 start_s3() {
     local port
-    port=$(perl -MIO::Socket::INET -e 'print IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1")->sockport')
+    port=$(free_port)
     mkdir -p "$s3_place/data"
     case $1 in
         sink) set -- "$source_dir/build/unit/s3_sink" "$port" ;;

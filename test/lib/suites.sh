@@ -28,7 +28,7 @@ start_sql_server() {
         cat "$workspace/run/initdb.log" >&2
         return 1
     }
-    sql_port=$(perl -MIO::Socket::INET -e 'print IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1")->sockport')
+    sql_port=$(free_port)
     cat >>"$sql_data/postgresql.conf" <<CONF
 listen_addresses = ''
 port = $sql_port

@@ -26,6 +26,11 @@ as_user() {
     fi
 }
 
+# A port of loopback that nobody listens on.
+free_port() {
+    perl -MIO::Socket::INET -e 'print IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1")->sockport'
+}
+
 # build [--in DIRECTORY] TARGETS...: in the source tree, or in another directory below it.
 build() {
     local place="-C $source_dir"
