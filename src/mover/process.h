@@ -5,8 +5,9 @@
  * A child gets an absolute path, an environment made for it (nothing is
  * inherited), a safe working directory, default signals, descriptors 0 to 2 and
  * those that were asked for, no others; PDEATHSIG SIGKILL and a hard RLIMIT_CORE
- * of 0; no limit of memory of ours; a process group of its own.  If exec fails, child_start() fails, with
- * exec's errno, which came through a close-on-exec pipe.
+ * of 0, no memory in a core file (protect.h); no limit of memory of ours; a process
+ * group of its own.  If exec fails, child_start() fails, with exec's errno, which
+ * came through a close-on-exec pipe.
  *
  * PDEATHSIG follows the thread that forked, and fork copies one thread alone: no
  * other thread may be alive in child_start() (asserted).

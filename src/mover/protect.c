@@ -14,7 +14,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define OOM_SCORE_ADJ "800"
+/* In line before all others when the kernel needs memory; and no page of memory in a core file. */
+#define OOM_SCORE_ADJ	"800"
+#define COREDUMP_FILTER "0"
 
 #ifdef __has_feature
 #if __has_feature(address_sanitizer)
@@ -40,15 +42,15 @@ open_standard_fds(void)
 	return true;
 }
 
-/* Where it is refused (a container without its own /proc), the kernel chooses as it likes. */
+/* Where it is refused (a container without its own /proc), the kernel does as it likes. */
 static void
-volunteer_for_oom(void)
+tell_kernel(const char *file, const char *value)
 {
-	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	int fd = open(file, O_WRONLY | O_CLOEXEC);
 
 	if (fd < 0)
 		return;
-	if (write(fd, OOM_SCORE_ADJ, strlen(OOM_SCORE_ADJ)) < 0)
+	if (write(fd, value, strlen(value)) < 0)
 		errno = 0;
 	close(fd);
 }
@@ -74,8 +76,12 @@ protect_process(Failure *failure)
 	struct sigaction ignore = {.sa_handler = SIG_IGN};
 	struct sigaction standard = {.sa_handler = SIG_DFL};
 
-	/* Before we are undumpable, when the files of /proc/self become root's. */
-	volunteer_for_oom();
+	/*
+	 * Before we are undumpable, when the files of /proc/self become root's.  Both go on to our tools: those
+	 * are dumpable again, and a core_pattern that is a program gets a core file whatever the limit is.
+	 */
+	tell_kernel("/proc/self/oom_score_adj", OOM_SCORE_ADJ);
+	tell_kernel("/proc/self/coredump_filter", COREDUMP_FILTER);
 	umask(077);
 	/* SIGCHLD: whoever ignored it and started us would have the kernel throw our tools' statuses away. */
 	if (!forbid_core_files() || sigaction(SIGPIPE, &ignore, NULL) < 0 ||

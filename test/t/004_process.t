@@ -30,6 +30,7 @@ tr '\\0' '\\n' </proc/\$\$/cmdline >cmdline
 i=0; while [ \$i -lt 300 ]; do readlink /proc/\$\$/fd/\$i; i=\$((i + 1)); done >fds
 cat /proc/\$\$/limits >limits
 cat /proc/\$\$/oom_score_adj >oom
+cat /proc/\$\$/coredump_filter >filter
 grep '^Sig' /proc/\$\$/status >signals
 echo \$\$ >pid.new && mv pid.new pid
 if [ -e '$directory/ignore_term' ]; then trap '' TERM; fi
@@ -104,6 +105,7 @@ is(proc($pid, 'oom_score_adj') + 0, 800, 'the kernel will take it first');
 is(slurp_file("$directory/seen/oom") + 0, 800, 'and its tool');
 hides(slurp_file("$directory/seen/$_"), "the tool's $_") for qw(environ cmdline);
 like(slurp_file("$directory/seen/limits"), qr/^Max core file size +0 +0 /m, 'the tool leaves no core file, nor can want one');
+like(slurp_file("$directory/seen/filter"), qr/^0+$/, 'a core file that is wanted all the same has no memory in it');
 unlike(slurp_file("$directory/seen/environ"), qr/^(AWS|PERL|TEST|PATH=.*perl|HOME=\/root)/m, 'nothing of our environment in it');
 like(slurp_file("$directory/seen/environ"), qr{^PGPASSFILE=/proc/self/fd/\d+$}m, 'the password comes by a file without a name');
 my @fds = split /\n/, slurp_file("$directory/seen/fds");
