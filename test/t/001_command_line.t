@@ -3,7 +3,9 @@ use strict;
 use warnings;
 
 use CustbackupTest;
+use IO::Pty ();
 use IPC::Run ();
+use POSIX ();
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -91,6 +93,10 @@ SKIP:
     like(slurp_file("$directory/err"), qr/could not write to standard output/, 'and says so');
 }
 
+my $closed = system("$mover keygen >&- 2>$directory/err");
+is($closed >> 8, 1, 'keygen without a standard output fails');
+like(slurp_file("$directory/err"), qr/could not write to standard output/, 'and says so');
+
 # ---- encrypt-url
 
 my @encrypt = ('encrypt-url', "--key-file=$key_file");
@@ -129,6 +135,24 @@ refused('a URL as an argument', 2, qr/read from standard input, never from the c
 refused('encrypt-url without a key file', 1, qr/no key file is set \(custbackup\.key_file, or --key-file\)/, $url, 'encrypt-url');
 refused('encrypt-url with a key file that is not there', 1, qr/No such file/, $url, 'encrypt-url', '--key-file=/nonexistent');
 refused('an unknown option', 2, qr/unrecognized option/, $url, @encrypt, '--keyfile=x');
+
+# At a terminal nothing is shown of what is typed, and afterwards all is again.
+for my $case ([ 'a URL', sub { print { $_[0] } "$url\n" }, 0 ], [ 'an interrupt', sub { kill 'INT', $_[1] }, 1 ])
+{
+    my ($what, $act, $status) = @$case;
+    my $terminal = IO::Pty->new;
+    my $slave = $terminal->slave;
+    my $echo = sub { my $t = POSIX::Termios->new; $t->getattr($slave->fileno); return $t->getlflag & POSIX::ECHO ? 1 : 0 };
+    is($echo->(), 1, "$what: a terminal that shows what is typed");
+    my ($said, $errors) = ('', '');
+    my $run = IPC::Run::start([ $mover, @encrypt ], '<', $slave, '>', \$said, '2>', \$errors, IPC::Run::timeout(60));
+    ok(wait_for(sub { $run->pump_nb; $errors =~ /not shown/ && !$echo->() }, 30, 'it asks'), "$what: asked for unseen");
+    $act->($terminal, $run->{KIDS}[0]{PID});
+    $run->finish;
+    is($run->full_result(0) >> 8, $status, "$what: exit status");
+    like($said, $status ? qr/^\z/ : qr/^[A-Za-z0-9_-]+\n\z/, "$what: the ciphertext, if any");
+    is($echo->(), 1, "$what: shown again");
+}
 
 # From the settings' file, which options override.
 my $settings = "$directory/settings.json";

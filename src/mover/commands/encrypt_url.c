@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cancel.h"
 #include "read_url.h"
 #include "secret.h"
 
@@ -108,7 +109,8 @@ command_encrypt_url(int argc, char **argv)
 	int		 code;
 	int		 status = -1;
 
-	if (!command_read_settings(&settings, &failure))
+	/* A terminal that was told to show nothing is told otherwise before we end. */
+	if (!cancel_install(&failure) || !command_read_settings(&settings, &failure))
 		status = command_failed(NAME, &failure);
 	while (status < 0 && (code = getopt_long(argc, argv, "h", options, NULL)) != -1)
 	{
