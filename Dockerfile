@@ -19,7 +19,7 @@ COPY . /source
 WORKDIR /source
 RUN make clean && make -j2 PG_CONFIG=/usr/lib/postgresql/${PG_MAJOR}/bin/pg_config \
  && make install DESTDIR=/out PG_CONFIG=/usr/lib/postgresql/${PG_MAJOR}/bin/pg_config \
- && strip /out/usr/lib/postgresql/${PG_MAJOR}/bin/custbackup
+ && strip /out/usr/lib/postgresql/${PG_MAJOR}/bin/custbackup /out/usr/lib/postgresql/${PG_MAJOR}/lib/custbackup_mongodb.so
 
 FROM ${BASE}
 ARG PG_MAJOR=17
@@ -29,4 +29,5 @@ RUN apt-get update \
         libisal2 libjansson4 libcurl4t64 libexpat1 libmongoc-1.0-0t64 \
  && rm -rf /var/lib/apt/lists/*
 COPY --from=build /out /
-RUN ln -sf ../lib/postgresql/${PG_MAJOR}/bin/custbackup /usr/bin/custbackup && custbackup --version
+RUN ln -sf ../lib/postgresql/${PG_MAJOR}/bin/custbackup /usr/bin/custbackup && custbackup --version \
+ && ! ldd /usr/lib/postgresql/${PG_MAJOR}/lib/custbackup*.so | grep 'not found'
