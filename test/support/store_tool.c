@@ -48,6 +48,7 @@ say_stat(const ObjectStat *stat)
 	json_object_set_new(result, "version", text_or_null(stat->version));
 	json_object_set_new(result, "etag", text_or_null(stat->etag));
 	json_object_set_new(result, "attempt_id", text_or_null(stat->attempt_id));
+	json_object_set_new(result, "encryption", text_or_null(stat->encryption));
 	json_object_set_new(result, "locked_until", json_integer(stat->locked_until));
 }
 

@@ -157,6 +157,10 @@ check_upload_in_parts(Check *check)
 	char	 *upload_id = NULL;
 	int		  count = 0;
 
+	/* As a backup's own, with all that the URL asks for. */
+	s3_object_add_options(&check->client->url, false, &request);
+	if (check->client->url.checksum == S3_CHECKSUM_SHA256)
+		s3_request_header(&request, "x-amz-checksum-algorithm", "SHA256");
 	if (s3_perform(check->client, &request, &answer, &failure))
 	{
 		s3_xml_parse(answer.http.body, answer.http.body_length, take_upload_id, &upload_id);

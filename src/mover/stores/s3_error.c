@@ -24,6 +24,7 @@
 #define OPTION                                                                                               \
 	"the store does not know something that the URL's options ask for (docs/stores.md has notes on each "    \
 	"provider)"
+#define NO_KMS_KEY		   "there is no key as sse_kms_key_id names it; correct it in the store's URL"
 #define FULL			   "the store has no space left for this account or bucket"
 #define GONE			   "the object is not there"
 #define CHANGED_ON_THE_WAY "bytes changed on the way"
@@ -85,7 +86,8 @@ static const S3ErrorRule rules[] = {
 	{"NotImplemented", S3_FINAL, REASON_STORE, OPTION},
 	{"MissingContentMD5", S3_FINAL, REASON_STORE, OPTION},
 	{"KMS.DisabledException", S3_FINAL, REASON_STORE, "the key of sse_kms_key_id is switched off"},
-	{"KMS.NotFoundException", S3_FINAL, REASON_STORE, "there is no key as sse_kms_key_id names it"},
+	{"KMS.NotFoundException", S3_FINAL, REASON_STORE, NO_KMS_KEY},
+	{"kms:KeyNotFound", S3_FINAL, REASON_STORE, NO_KMS_KEY},
 	{"EntityTooLarge", S3_FINAL, REASON_STORE,
 	 "a part is larger than the store allows; set part_size= in the store's URL"},
 	{"EntityTooSmall", S3_FINAL, REASON_STORE,

@@ -66,6 +66,22 @@ is_locked_as_asked(const S3Sent *sent, const ObjectStat *stat, Failure *failure)
 					   utc_text(stat->locked_until, given), asked);
 }
 
+/* Others take the headers of encryption for nothing. */
+static bool
+is_encrypted_as_asked(const S3Sent *sent, const ObjectStat *stat, Failure *failure)
+{
+	const char *asked = sent->client->url.sse;
+
+	if (!asked || (stat->encryption && strcmp(stat->encryption, asked) == 0))
+		return true;
+	return failure_set(
+		failure, REASON_STORE,
+		"the store took %s/%s%s without the encryption that sse=%s asks for (it names %s): this store or "
+		"bucket cannot do it",
+		sent->client->url.bucket, sent->client->url.prefix, sent->key, asked,
+		stat->encryption ? stat->encryption : "none");
+}
+
 /* refusal: what the request failed with, REASON_NONE: it did not; etag: what it gave. */
 static bool
 see_stored(const S3Sent *sent, const Failure *refusal, const char *etag, ObjectStat *stat, Failure *failure)
@@ -89,7 +105,8 @@ see_stored(const S3Sent *sent, const Failure *refusal, const char *etag, ObjectS
 						   "the store said that it has %s/%s%s, and then did not find it",
 						   sent->client->url.bucket, sent->client->url.prefix, sent->key);
 	}
-	if (is_ours(sent, stat, etag, failure) && is_locked_as_asked(sent, stat, failure))
+	if (is_ours(sent, stat, etag, failure) && is_locked_as_asked(sent, stat, failure) &&
+		is_encrypted_as_asked(sent, stat, failure))
 		return true;
 	object_stat_free(stat);
 	return false;

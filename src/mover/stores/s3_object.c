@@ -16,6 +16,18 @@
 #define HEADS_WITHOUT_REASON 3
 #define GONE_CODES			 "|NoSuchKey|NoSuchVersion|NotFound|"
 
+void
+s3_object_add_options(const S3Url *url, bool is_manifest, S3Request *request)
+{
+	if (url->sse)
+		s3_request_header(request, "x-amz-server-side-encryption", url->sse);
+	if (url->sse_kms_key_id)
+		s3_request_header(request, "x-amz-server-side-encryption-aws-kms-key-id", url->sse_kms_key_id);
+	/* Manifests must be readable at once, whatever class the backups lie in. */
+	if (url->storage_class && !is_manifest)
+		s3_request_header(request, "x-amz-storage-class", url->storage_class);
+}
+
 /* A copy of a header's value, NULL when it is not there; false: no memory. */
 static bool
 copy_header(const HttpAnswer *answer, const char *name, char **copy, Failure *failure)
@@ -58,6 +70,7 @@ read_stat(const HttpAnswer *answer, ObjectStat *stat, Failure *failure)
 		stat->modified = (int64_t) curl_getdate(value, NULL);
 	if (copy_header(answer, "etag", &stat->etag, failure) &&
 		copy_header(answer, "x-amz-version-id", &stat->version, failure) &&
+		copy_header(answer, "x-amz-server-side-encryption", &stat->encryption, failure) &&
 		copy_header(answer, S3_META_ATTEMPT, &stat->attempt_id, failure))
 		return true;
 	object_stat_free(stat);

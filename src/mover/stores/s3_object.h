@@ -14,6 +14,9 @@
 #define S3_META_BACKUP	"x-amz-meta-custbackup-backup"
 #define S3_META_ATTEMPT "x-amz-meta-custbackup-attempt"
 
+/* Adds the headers of encryption and storage class that the store's URL asks for; manifests have no class. */
+extern void s3_object_add_options(const S3Url *url, bool is_manifest, S3Request *request);
+
 /*
  * HEAD; where it refuses, a GET of one byte asks why, because an answer to HEAD
  * has no body to say it in.  version may be NULL.  even_cancelled: for cleaning up.

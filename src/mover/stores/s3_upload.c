@@ -68,13 +68,7 @@ add_object_headers(const S3Upload *upload, S3Request *request)
 	s3_request_header(request, S3_META_TYPE, upload->resource_type);
 	s3_request_header(request, S3_META_BACKUP, upload->backup_id);
 	s3_request_header(request, S3_META_ATTEMPT, upload->attempt_id);
-	if (url->sse)
-		s3_request_header(request, "x-amz-server-side-encryption", url->sse);
-	if (url->sse_kms_key_id)
-		s3_request_header(request, "x-amz-server-side-encryption-aws-kms-key-id", url->sse_kms_key_id);
-	/* Manifests must be readable at once, whatever class the backups lie in. */
-	if (url->storage_class && strcmp(upload->content_type, "application/json") != 0)
-		s3_request_header(request, "x-amz-storage-class", url->storage_class);
+	s3_object_add_options(url, strcmp(upload->content_type, "application/json") == 0, request);
 	if (upload->retain_until > 0)
 	{
 		s3_request_header(request, "x-amz-object-lock-mode", url->lock);

@@ -41,5 +41,6 @@ object_stat_free(ObjectStat *stat)
 	free(stat->version);
 	free(stat->etag);
 	free(stat->attempt_id);
+	free(stat->encryption);
 	*stat = (ObjectStat){0};
 }

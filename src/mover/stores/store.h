@@ -56,6 +56,7 @@ typedef struct ObjectStat
 	char   *version;	  /* NULL: none */
 	char   *etag;		  /* NULL: none */
 	char   *attempt_id;	  /* from the metadata; NULL: unknown */
+	char   *encryption;	  /* by the store: 'AES256', 'aws:kms'; NULL: it speaks of none */
 	int64_t modified;	  /* seconds since 1970, the store's clock */
 	int64_t locked_until; /* the same; 0: nothing keeps it from being deleted; UTC_FOR_EVER: a legal hold */
 	char	sha256[DIGEST_TEXT_SIZE]; /* of what was uploaded, from finish(); otherwise "" */
