@@ -43,7 +43,7 @@ memory_table() {
         "$s3_tool" remove "$s3_url" $key >/dev/null
         printf '| %s MB | %s | %s |\n' $mb \
             "$(for _ in 1 2 3; do cat "$input"; done | head -c "${mb}000000" | "$s3_tool" put "$s3_url" $key 2>/dev/null | sed -n "$rss")" \
-            "$(TMPDIR=$s3_place "$s3_tool" get "$s3_url" $key 2>&1 >/dev/null | sed -n "$rss")"
+            "$(TMPDIR=$s3_place "$s3_tool" get "$s3_url" $key | sed -n "$rss")"
     done
 }
 

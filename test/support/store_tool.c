@@ -4,7 +4,7 @@
  *
  *	  store_tool put URL KEY [EXPECTED_BYTES]   stdin becomes the object
  *	  store_tool put-many URL                   stdin names keys, a line each; objects of one byte
- *	  store_tool get URL KEY [VERSION]          the object to stdout, facts to stderr
+ *	  store_tool get URL KEY [VERSION]          fetched whole, and thrown away
  *	  store_tool head | read | remove | abort URL KEY [VERSION or UPLOAD_ID]
  *	  store_tool list URL [PREFIX]
  *	  store_tool uploads URL
