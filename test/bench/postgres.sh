@@ -1,6 +1,6 @@
 # postgres.sh: a database of SIZE_MB of raw dump, backed up to a local directory and to buckets, and put back, beside
-# the plain tools; and the memory of the mover while it stores MEMORY_MB. One server, one client host; CPU is the whole
-# machine's. PARTS names some of local, buckets, restore and memory, SERVERS some of sink, versity and minio.
+# the plain tools; and the memory of the mover while it stores MEMORY_MB. One server, one client host; CPU is that of
+# both. PARTS names some of local, buckets, restore and memory, SERVERS some of sink, versity and minio.
 
 size_mb=${SIZE_MB:-1600}
 data=$workspace/run/bench-data
@@ -26,6 +26,8 @@ checkpoint_timeout = '1h'
 autovacuum = off
 CONF
 as_user pg_ctl -D "$data" -l "$workspace/run/bench.log" -w start >/dev/null
+postmaster=$(head -1 "$data/postmaster.pid")
+servers=$postmaster
 sql() { psql -X -q -At -h 127.0.0.1 -p "$pg_port" -U "${role:-admin}" -v ON_ERROR_STOP=1 "$@"; }
 
 role=admin sql -d postgres -c "CREATE ROLE app LOGIN PASSWORD 'app'" -c 'CREATE DATABASE shop OWNER app'
@@ -55,7 +57,7 @@ local_backups() {
     before_each='rm -rf "$store"/bench; sync' compare \
         'pg_dump -Fc -Z0 >/dev/null (bare: the floor)' 'pg_dump -Fc -Z0 >/dev/null' \
         'custbackup: pg_dump, gzip, sha256, fsync, manifest' "$backup_command" \
-        'pg_dump -Fc | gzip | tee >(sha256sum) > file (as people do)' 'pg_dump -Fc | gzip | tee >(sha256sum >/dev/null) >$workspace/run/people.gz; rm $workspace/run/people.gz'
+        'pg_dump -Fc | gzip | tee >(sha256sum) > file (as people do)' 'pg_dump -Fc | gzip | { tee >(sha256sum >/dev/null) >$workspace/run/people.gz; wait; }; rm $workspace/run/people.gz'
 }
 
 bucket_backups() {
@@ -63,7 +65,7 @@ bucket_backups() {
     for server in ${SERVERS:-sink versity minio}; do
         start_s3 $server || return 1
         printf '\nto a bucket of %s, on the same machine\n' $server
-        store_url=$s3_url compare \
+        servers="$postmaster $s3_pid" store_url=$s3_url compare \
             'pg_dump -Fc -Z0 >/dev/null (bare: the floor)' 'pg_dump -Fc -Z0 >/dev/null' \
             'custbackup: pg_dump, gzip, sha256, multipart, HEAD, manifest' "$backup_command; $backup_proof" || return 1
         stop_s3

@@ -1,28 +1,40 @@
-# measure.sh: sourced by benchmarks. Wall time and the whole machine's CPU (client and server) of a command.
+# measure.sh: sourced by benchmarks. Wall time, and CPU of client and server, of a command.
 #
 # compare NAME_A 'command a' NAME_B 'command b' ...: runs them in turn, ROUNDS times each, so that a machine
 # whose speed drifts drifts for all; prints a table with medians and the ratio to the first.
+#
+# $servers: process ids of the servers that work for the commands. Where they are named, CPU is theirs and the
+# command's alone, whatever else runs; else it is the whole machine's.
 
 rounds=${ROUNDS:-3}
+servers=
 
-# Busy hundredths of a second of all cores since boot, but for what was made nice (a fuzzer beside us).
+# Hundredths of a second: of the servers, their children, and those of these that have ended; or of all cores since boot.
 busy_ticks() {
-    awk '/^cpu / { print $2 + $4 + $7 + $8 }' /proc/stat
+    local server pid
+    if [ -z "$servers" ]; then
+        awk '/^cpu / { print $2 + $3 + $4 + $7 + $8 }' /proc/stat
+        return
+    fi
+    for server in $servers; do
+        # Behind the last parenthesis, which ends the name.
+        for pid in "$server" $(pgrep -P "$server"); do sed 's/.*) //' "/proc/$pid/stat" 2>/dev/null; done
+    done | awk '{ sum += $12 + $13 + $14 + $15 } END { print sum }'
 }
 
 # measure_once COMMAND: prints "wall_seconds cpu_seconds".
 measure_once() {
-    local ticks begun ended
+    local ticks wall user system TIMEFORMAT='%R %U %S'
     ticks=$(busy_ticks)
-    begun=$(date +%s.%N)
-    bash -c "$1" >/dev/null 2>"$workspace/run/measure.err" || {
+    { time bash -c "$1" >/dev/null 2>"$workspace/run/measure.err"; } 2>"$workspace/run/measure.time" || {
         echo "benchmark command failed: $1" >&2
         tail -5 "$workspace/run/measure.err" >&2
         return 1
     }
-    ended=$(date +%s.%N)
-    awk -v a="$begun" -v b="$ended" -v t="$ticks" -v u="$(busy_ticks)" -v hz="$(getconf CLK_TCK)" \
-        'BEGIN { printf "%.3f %.3f\n", b - a, (u - t) / hz }'
+    read -r wall user system <"$workspace/run/measure.time"
+    [ -n "$servers" ] || user=0 system=0
+    awk -v wall="$wall" -v own="$user $system" -v t="$ticks" -v u="$(busy_ticks)" -v hz="$(getconf CLK_TCK)" \
+        'BEGIN { split(own, o, " "); printf "%.3f %.3f\n", wall, o[1] + o[2] + (u - t) / hz }'
 }
 
 median() {

@@ -161,6 +161,7 @@ start_pg_dump(DumpSource *dump, Failure *failure)
 	if (!postgres_environment_make(&dump->environment, &dump->url, &dump->session, dump->context.settings,
 								   failure))
 		return false;
+	postgres_environment_buffer_stdout(&dump->environment);
 	spec.idle = look_at_pg_dump;
 	spec.idle_context = dump;
 	spec.envp = dump->environment.variables;

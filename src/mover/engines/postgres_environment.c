@@ -10,6 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Where coreutils keeps it on Debian and Red Hat. */
+#define STDBUF_LIBRARY "/usr/libexec/coreutils/libstdbuf.so"
+
 static bool __attribute__((format(printf, 2, 3)))
 add_variable(PostgresEnvironment *environment, const char *format, ...)
 {
@@ -134,6 +137,13 @@ postgres_environment_make(PostgresEnvironment *environment, const PostgresUrl *u
 		return true;
 	postgres_environment_free(environment);
 	return failure_no_memory(failure);
+}
+
+void
+postgres_environment_buffer_stdout(PostgresEnvironment *environment)
+{
+	if (access(STDBUF_LIBRARY, R_OK) == 0 && add_variable(environment, "_STDBUF_O=65536"))
+		(void) add_variable(environment, "LD_PRELOAD=" STDBUF_LIBRARY);
 }
 
 void
