@@ -17,7 +17,7 @@ use Time::HiRes qw(time sleep);
 use CustbackupTest;
 use PostgreSQL::Test::Utils ();
 
-our @EXPORT = qw(start_redis same redis_url fill_everything redis_backup redis_restore);
+our @EXPORT = qw(start_redis same redis_url strings fill_everything redis_backup redis_restore);
 
 # The server is the same program as redis-check-rdb, by another name: Debian's redis-tools has it without
 # the service that redis-server would start.
@@ -91,6 +91,15 @@ sub same
     diag('too much: ', substr $_, 0, 200) for @more[0 .. ($#more > 3 ? 3 : $#more)];
     diag('missing:  ', substr $_, 0, 200) for @less[0 .. ($#less > 3 ? 3 : $#less)];
     return;
+}
+
+# key:1 and so on, each a string of its own and of a little more than so many bytes.
+sub strings
+{
+    my ($server, $count, $size) = @_;
+    $server->client->do('EVAL',
+        'for i = 1, ARGV[1] do redis.call("SET", "key:" .. i, i .. string.rep(string.char(65 + i % 26), ARGV[2])) end',
+        0, $count, $size);
 }
 
 # Every type and encoding that this server knows, in databases 0, 3 and 9, with expiries, groups and a function.

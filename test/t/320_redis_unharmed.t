@@ -10,14 +10,6 @@ use Time::HiRes qw(time sleep);
 
 my ($settings, $store, $directory) = mover_settings();
 
-sub strings
-{
-    my ($server, $count, $size) = @_;
-    $server->client->do('EVAL',
-        'for i = 1, ARGV[1] do redis.call("SET", "key:" .. i, i .. string.rep(string.char(65 + i % 26), ARGV[2])) end',
-        0, $count, $size);
-}
-
 sub configuration
 {
     my ($server) = @_;
@@ -139,112 +131,6 @@ for my $case (
     is(last_event($result)->{event}, 'done', 'and ends well') or diag explain last_event($result);
     is(last_event($result)->{counts}{keys}, 60000, 'with the keys of its beginning');
     ok($longest < 2, 'the customer could write all the while') or diag $longest;
-}
-
-# ---- maxmemory and eviction
-
-{
-    my $server = start_redis(conf => "maxmemory 32mb\nmaxmemory-policy allkeys-lru\n");
-    strings($server, 30000, 500);
-    my $r = $server->client;
-    my $before = $r->do('DEBUG', 'DIGEST');
-    my $backup = redis_backup($settings, $store, redis_url($server));
-    is($backup->{done}{event}, 'done', 'backup of a server with maxmemory');
-    is($backup->{done}{counts}{keys}, 30000, 'whole');
-    my $got = redis_restore($settings, $store, redis_url($server), $backup);
-    is($got->{done}{event}, 'done', 'a rewind that has no room beside the live data') or diag explain $got->{done};
-    ok($got->{done}{target_modified}, 'says that the target was modified');
-    like($got->{done}{left_alone}[0], qr/restored in place.*maxmemory/, 'and why in place');
-    is($r->do('DEBUG', 'DIGEST'), $before, 'all keys are back');
-    like($r->do('INFO', 'stats'), qr/evicted_keys:0\r/, 'and none was evicted');
-
-    # Room beside: atomic, still nothing evicted.
-    $r->do('CONFIG', 'SET', 'maxmemory', '200mb');
-    $got = redis_restore($settings, $store, redis_url($server), $backup);
-    is_deeply($got->{done}{left_alone}, [], 'with room, by a spare database');
-    is($r->do('DEBUG', 'DIGEST'), $before, 'all keys');
-    like($r->do('INFO', 'stats'), qr/evicted_keys:0\r/, 'none evicted');
-
-    # Too small for the data alone.
-    my $small = start_redis(conf => "maxmemory 10mb\nmaxmemory-policy allkeys-lru\n");
-    $small->client->do('SET', 'live', 1);
-    my $refused = redis_restore($settings, $store, redis_url($small), $backup);
-    is($refused->{done}{reason}, 'not_restorable', 'a target that is too small is refused');
-    like($refused->{done}{detail}, qr/maxmemory is 10 MiB: raise it/, 'with a sentence');
-    is($small->client->do('GET', 'live'), 1, 'untouched');
-    ok(!$refused->{done}{target_modified}, 'target_modified false');
-}
-
-{
-    # A backup that does not say what memory it needs, and compresses much better than memory does.
-    my $server = start_redis(conf => "databases 16\n");
-    strings($server, 200, 200000);
-    my $neighbour = $server->client;
-    $neighbour->do('SELECT', 1);
-    $neighbour->do('SET', 'neighbour', 1);
-    my $backup = redis_backup($settings, $store, redis_url($server, database => 0));
-    is($backup->{done}{consistency}, 'per key', 'key by key, beside a neighbour');
-    my $target = start_redis(conf => "maxmemory 60mb\nmaxmemory-policy allkeys-random\n");
-    strings($target, 2000, 10000);
-    my $got = redis_restore($settings, $store, redis_url($target, database => 0), $backup);
-    is($got->{done}{event}, 'done', 'it is estimated, and restored in place') or diag explain $got->{done};
-    like($got->{done}{left_alone}[0], qr/about 4\d MiB have no room beside/, 'as it does not fit beside');
-    same($target->everything(database => 0), $server->everything(database => 0), 'whole');
-    like($target->client->do('INFO', 'stats'), qr/evicted_keys:0\r/, 'nothing was evicted');
-}
-
-{
-    # Compressed in the source's memory, not in the target's: it says too little of the memory that it needs.
-    my $server = start_redis(conf => "list-compress-depth 1\nlist-max-listpack-size -2\n");
-    $server->client->do('EVAL', 'for i = 1, 12000 do redis.call("RPUSH", "list:" .. i % 6, string.rep("x", 4000)) end', 0);
-    my $backup = redis_backup($settings, $store, redis_url($server));
-    my $target = start_redis(conf => "maxmemory 50mb\nmaxmemory-policy allkeys-random\n");
-    strings($target, 2000, 10000);
-    my $r = $target->client;
-    my $before = $r->do('DEBUG', 'DIGEST');
-    my $got = redis_restore($settings, $store, redis_url($target), $backup);
-    is($got->{done}{reason}, 'not_restorable', 'stopped before the server would evict') or diag explain $got->{done};
-    like($got->{done}{detail}, qr/does not fit beside/, 'with a sentence');
-    ok(!$got->{done}{target_modified}, 'target_modified false');
-    like($r->do('INFO', 'stats'), qr/evicted_keys:0\r/, 'nothing was evicted');
-    is($r->do('DEBUG', 'DIGEST'), $before, 'the live data is untouched');
-    is(join(' ', $r->do('INFO', 'keyspace') =~ /^(db\d+)/mg), 'db0', 'and no spare database is left');
-}
-
-{
-    # Key by key beside a full memory: what is asked for waits in the server, and its keys must not pay for it.
-    my $server = start_redis(conf => "maxmemory 40mb\nmaxmemory-policy allkeys-lru\nrename-command SYNC \"\"\n");
-    my $r = $server->client;
-    $r->do('SET', 'a large one', 'y' x 12_000_000);
-    my $used = sub { ($r->do('INFO', 'memory') =~ /used_memory:(\d+)/)[0] };
-    for (my $i = 0; $used->() < 37_000_000; $i++)
-    {
-        $r->do('EVAL', 'for i = 1, 100 do redis.call("SET", "key:" .. ARGV[1] .. ":" .. i, string.rep("x", 5000)) end', 0, $i);
-    }
-    my $keys = $r->do('DBSIZE');
-    my $refused = redis_backup($settings, $store, redis_url($server));
-    is($refused->{done}{reason}, 'dump', 'a value that has no room beside: the backup fails') or diag explain $refused->{done};
-    like($refused->{done}{detail}, qr/key "a large one" takes \d+ bytes.*raise maxmemory/, 'with a sentence');
-    is($r->do('DBSIZE'), $keys, 'and no key was evicted for it');
-    $r->do('DEL', 'a large one');
-    $r->do('EVAL', 'for i = 1, 20 do redis.call("SET", "middling:" .. i, string.rep("x", 500000)) end', 0);
-    $keys = $r->do('DBSIZE');
-    my $backup = redis_backup($settings, $store, redis_url($server));
-    is($backup->{done}{counts}{keys}, $keys, 'in a little room all are read, a few at a time') or diag explain $backup->{done};
-    like($r->do('INFO', 'stats'), qr/evicted_keys:0\r/, 'none evicted');
-}
-
-{
-    # In place, with so much to free that it takes a while.
-    my $server = start_redis(conf => "maxmemory 110mb\nmaxmemory-policy allkeys-lru\n");
-    my $r = $server->client;
-    $r->do('EVAL', 'for i = 1, 100000 do redis.call("SET", "key:" .. ARGV[1] .. ":" .. i, "v") end', 0, $_) for 1 .. 8;
-    my $backup = redis_backup($settings, $store, redis_url($server));
-    my $got = redis_restore($settings, $store, redis_url($server), $backup);
-    is($got->{done}{event}, 'done', 'in place, once what was there is freed') or diag explain $got->{done};
-    like($got->{done}{left_alone}[0], qr/in place.*maxmemory/, 'as there is no room beside');
-    is($r->do('DBSIZE'), 800000, 'all keys');
-    like($r->do('INFO', 'stats'), qr/evicted_keys:0\r/, 'none was evicted');
 }
 
 # ---- too few databases, a cluster, a module's absence, large values

@@ -103,15 +103,6 @@ queue_pair(Resp *resp, const RedisPair *pair, size_t *queued, Failure *failure)
 		   resp_queue(resp, failure, "SWAPDB", number_text(pair->target), number_text(pair->spare), NULL);
 }
 
-/* In place only the marks of the unfinished restore are left to go. */
-static bool
-queue_in_place(Resp *resp, const RedisPair *pair, size_t *queued, Failure *failure)
-{
-	*queued += 2;
-	return resp_queue(resp, failure, "SELECT", number_text(pair->target), NULL) &&
-		   resp_queue(resp, failure, "DEL", REDIS_MARKER_UNFINISHED, NULL);
-}
-
 static bool
 queue_transaction(const RedisCommit *commit, size_t *queued, Failure *failure)
 {
@@ -122,10 +113,9 @@ queue_transaction(const RedisCommit *commit, size_t *queued, Failure *failure)
 	if (!resp_queue(resp, failure, "MULTI", NULL) || !queue_functions(commit, queued, failure))
 		return false;
 	for (size_t i = 0; i < plan->pair_count; i++)
-		if (plan->swaps ? !queue_pair(resp, &plan->pairs[i], queued, failure)
-						: !queue_in_place(resp, &plan->pairs[i], queued, failure))
+		if (!queue_pair(resp, &plan->pairs[i], queued, failure))
 			return false;
-	for (size_t i = 0; plan->swaps && i < plan->emptied_count; i++)
+	for (size_t i = 0; i < plan->emptied_count; i++)
 	{
 		*queued += 2;
 		if (!resp_queue(resp, failure, "SELECT", number_text(plan->emptied[i]), NULL) ||
@@ -192,7 +182,7 @@ find_out(const RedisCommit *commit)
 	bool			 replaced;
 	Resp			*resp;
 
-	if (!plan->swaps || plan->pair_count == 0)
+	if (plan->pair_count == 0)
 		return VERDICT_UNKNOWN;
 	resp = resp_open(commit->url, commit->context->settings, REDIS_FINISHES, &ignored);
 	if (resp == NULL)
@@ -260,7 +250,7 @@ drop_replaced(const RedisCommit *commit, Failure *failure)
 	Failure			 ignored = {0};
 	const RedisPlan *plan = commit->plan;
 
-	for (size_t i = 0; plan->swaps && i < plan->pair_count; i++)
+	for (size_t i = 0; i < plan->pair_count; i++)
 		if (!resp_do(*commit->resp, REASON_RESTORE, &ignored, "SELECT", number_text(plan->pairs[i].spare),
 					 NULL) ||
 			!resp_do(*commit->resp, REASON_RESTORE, &ignored, "FLUSHDB", "ASYNC", NULL))
@@ -271,12 +261,56 @@ drop_replaced(const RedisCommit *commit, Failure *failure)
 	return true;
 }
 
+/* ---- in place ---- */
+
+/* No transaction: there is nothing to be seen at once, and a full server refuses one. */
+static bool
+finish_in_place(const RedisCommit *commit, Failure *failure)
+{
+	Resp	 *resp = *commit->resp;
+	RespReply reply = {.type = RESP_NIL};
+	size_t	  queued = 0;
+	bool	  passed = queue_functions(commit, &queued, failure) && resp_flush(resp, failure) &&
+				  (queued == 0 || resp_receive(resp, &reply, failure));
+
+	if (passed && reply.type == RESP_ERROR)
+		passed = resp_refused(resp, &reply, "FUNCTION RESTORE", REASON_RESTORE, failure);
+	resp_reply_free(&reply);
+	/* The marks last: until then a backup says that this is not done. */
+	for (size_t i = 0; passed && i < commit->plan->pair_count; i++)
+		passed = resp_do(resp, REASON_RESTORE, failure, "SELECT", number_text(commit->plan->pairs[i].target),
+						 NULL) &&
+				 resp_do(resp, REASON_RESTORE, failure, "DEL", REDIS_MARKER_UNFINISHED, NULL);
+	return passed;
+}
+
+/* Done twice it is the same, so a connection that was lost is simply opened again. */
+static bool
+commit_in_place(const RedisCommit *commit, Failure *failure)
+{
+	Failure loss = {0};
+	Resp   *resp;
+
+	if (finish_in_place(commit, &loss))
+		return true;
+	if (loss.reason != REASON_UNREACHABLE)
+		return failure_set(failure, loss.reason, "%s", loss.detail);
+	resp = resp_open(commit->url, commit->context->settings, REDIS_FINISHES, failure);
+	if (resp == NULL)
+		return false;
+	resp_close(*commit->resp);
+	*commit->resp = resp;
+	return finish_in_place(commit, failure);
+}
+
 bool
 redis_commit(RedisCommit *commit, Failure *failure)
 {
 	size_t queued;
 
-	return (!commit->plan->swaps || watch_marks(commit, failure)) &&
-		   queue_transaction(commit, &queued, failure) && receive_queued(commit, queued, failure) &&
-		   execute(commit, failure) && drop_replaced(commit, failure);
+	if (!commit->plan->swaps)
+		return commit_in_place(commit, failure);
+	return watch_marks(commit, failure) && queue_transaction(commit, &queued, failure) &&
+		   receive_queued(commit, queued, failure) && execute(commit, failure) &&
+		   drop_replaced(commit, failure);
 }

@@ -13,6 +13,8 @@
  * The marker thus ends, renamed, with the old data: a sweep finds it, and when EXEC's
  * answer is lost, its name tells whether the swap took place.  Another restore's sweep
  * touches the watched marker, so that a forgotten one cannot commit.
+ *
+ * In place: FUNCTION RESTORE ... FLUSH, and each database's marker goes.
  */
 #ifndef REDIS_COMMIT_H
 #define REDIS_COMMIT_H

@@ -12,7 +12,10 @@
 
 /* Looked for spare ones among these where CONFIG does not tell how many there are. */
 #define USUAL_DATABASES 16
-#define CLIENT_NAME		"custbackup-restore:"
+
+/* What a server needs for itself meanwhile, a replication backlog above all. */
+#define OVERHEAD	(1 << 20)
+#define CLIENT_NAME "custbackup-restore:"
 
 bool
 redis_left_alone(RestoreOutcome *outcome, Failure *failure, const char *format, ...)
@@ -262,20 +265,26 @@ has_room_beside(const RedisPlanning *planning, char *why, size_t capacity)
 	return false;
 }
 
-/* Emptied first, it has to fit alone: an evicting server would drop keys without a word. */
+/*
+ * Emptied first, it has to fit alone.  A cache that is always full is a little above its limit at most times,
+ * and gets over it; any other server would refuse the last keys when the first are long gone.
+ */
 static bool
 check_room_in_place(const RedisPlanning *planning, Failure *failure)
 {
 	int64_t maxmemory = planning->server.maxmemory;
+	int64_t limit =
+		redis_server_drops_any(&planning->server) ? maxmemory / 20 * 21 : maxmemory / 100 * 99 - OVERHEAD;
 	int64_t needed = (int64_t) planning->summary->used_memory;
 
 	/* Where that is not recorded, the bytes alone have to fit at least. */
 	if (needed == 0)
 		needed = (int64_t) planning->summary->unpacked;
-	if (maxmemory > 0 && needed > maxmemory)
+	if (maxmemory > 0 && needed > limit)
 		return failure_set(failure, REASON_NOT_RESTORABLE,
 						   "the backup's data takes %" PRId64
-						   " MiB of memory, and the target's maxmemory is %" PRId64 " MiB: raise it",
+						   " MiB of memory, a server some for itself, and the target's maxmemory is %" PRId64
+						   " MiB: raise it",
 						   needed >> 20, maxmemory >> 20);
 	return true;
 }

@@ -28,6 +28,7 @@ typedef struct RedisPair
 	int		 target;
 	int		 spare; /* where its keys are put: target itself when in place */
 	uint64_t sent;
+	uint64_t counted; /* by the server, at the end */
 } RedisPair;
 
 typedef struct RedisPlan

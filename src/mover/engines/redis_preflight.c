@@ -196,7 +196,8 @@ may_queue(RedisPlanning *planning, bool *allowed, const char *command, const Res
 	bool	  passed = resp_queue_arguments(planning->resp, arguments, count, failure) &&
 				  resp_flush(planning->resp, failure) && resp_receive(planning->resp, &reply, failure);
 
-	*allowed = passed && reply.type == RESP_STATUS;
+	/* The right was asked for before the room. */
+	*allowed = passed && (reply.type == RESP_STATUS || resp_is_full(&reply));
 	if (passed && !*allowed && needed_for != REASON_NONE)
 		passed = resp_refused(planning->resp, &reply, command, needed_for, failure);
 	resp_reply_free(&reply);

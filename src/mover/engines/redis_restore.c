@@ -132,15 +132,47 @@ mark_spare(Restore *restore, const RedisPair *pair, Failure *failure)
 	return passed;
 }
 
+/* A server that was full takes the mark when it has freed what was dropped. */
+static bool
+receive_mark(Restore *restore, Failure *failure)
+{
+	RespReply reply;
+	bool	  passed = resp_receive(restore->resp, &reply, failure);
+
+	if (passed && resp_is_full(&reply))
+		passed = redis_wait_for_freeing(restore->resp, restore->context.report, failure) &&
+				 resp_do(restore->resp, REASON_RESTORE, failure, "SET", REDIS_MARKER_UNFINISHED,
+						 restore->plan.marker, NULL);
+	else if (passed && reply.type == RESP_ERROR)
+		passed = resp_refused(restore->resp, &reply, "SET", REASON_RESTORE, failure);
+	resp_reply_free(&reply);
+	return passed;
+}
+
+/* Both commands leave together: whatever becomes of us, the database is not left empty without a mark. */
 static bool
 empty_in_place(Restore *restore, int number, bool will_be_filled, Failure *failure)
 {
-	if (!select_database(restore, number, failure))
+	Resp	 *resp = restore->resp;
+	bool	  was_modified = restore->outcome->target_modified;
+	RespReply reply;
+	bool	  passed = select_database(restore, number, failure) &&
+				  resp_queue(resp, failure, "FLUSHDB", "ASYNC", NULL) &&
+				  (!will_be_filled ||
+				   resp_queue(resp, failure, "SET", REDIS_MARKER_UNFINISHED, restore->plan.marker, NULL));
+
+	if (!passed)
 		return false;
 	restore->outcome->target_modified = true;
-	return resp_do(restore->resp, REASON_RESTORE, failure, "FLUSHDB", "ASYNC", NULL) &&
-		   (!will_be_filled || resp_do(restore->resp, REASON_RESTORE, failure, "SET", REDIS_MARKER_UNFINISHED,
-									   restore->plan.marker, NULL));
+	if (!resp_flush(resp, failure) || !resp_receive(resp, &reply, failure))
+		return false;
+	if (reply.type == RESP_ERROR)
+	{
+		restore->outcome->target_modified = was_modified;
+		passed = resp_refused(resp, &reply, "FLUSHDB", REASON_RESTORE, failure);
+	}
+	resp_reply_free(&reply);
+	return passed && (!will_be_filled || receive_mark(restore, failure));
 }
 
 static bool
@@ -168,7 +200,8 @@ begin(Restore *restore, Failure *failure)
 		if (!empty_in_place(restore, plan->pairs[i].target, true, failure))
 			return false;
 	/* What is being freed still counts against maxmemory: the server would evict what comes. */
-	return redis_wait_for_freeing(restore->resp, restore->context.report, failure);
+	return redis_wait_for_freeing(restore->resp, restore->context.report, failure) &&
+		   redis_watch_look(&restore->watch, 0, failure);
 }
 
 static bool
@@ -184,30 +217,56 @@ restore_write(Sink *sink, const void *bytes, size_t length, Failure *failure)
 /* ---- the end ---- */
 
 static bool
-check_count(Restore *restore, const RedisPair *pair, Failure *failure)
+ask_count(Restore *restore, RedisPair *pair, Failure *failure)
 {
 	RespReply reply;
-	uint64_t  keys = 0;
-	uint64_t  gone;
-	bool	  passed = select_database(restore, pair->spare, failure) &&
-				  resp_ask(restore->resp, &reply, failure, "DBSIZE", NULL);
 
-	if (!passed)
+	if (!select_database(restore, pair->spare, failure) ||
+		!resp_ask(restore->resp, &reply, failure, "DBSIZE", NULL))
 		return false;
 	if (reply.type == RESP_INTEGER && reply.integer > 0)
-		keys = (uint64_t) reply.integer - 1; /* the marker */
+		pair->counted = (uint64_t) reply.integer - 1; /* the marker */
 	resp_reply_free(&reply);
-	gone = redis_expiry_may_be_gone(&restore->expiry);
-	if (keys <= pair->sent && keys + gone >= pair->sent)
-		return true;
+	return true;
+}
+
+static bool
+check_count(const Restore *restore, const RedisPair *pair, Failure *failure)
+{
+	uint64_t gone = redis_expiry_may_be_gone(&restore->expiry) + (uint64_t) restore->watch.evicted;
+
 	/* In place the application may have written meanwhile. */
-	if (!restore->plan.swaps && keys > pair->sent)
+	if (pair->counted > pair->sent ? !restore->plan.swaps : pair->counted + gone >= pair->sent)
 		return true;
 	return failure_set(failure, REASON_RESTORE,
 					   "%" PRIu64 " keys of database %" PRIu64
 					   " were restored, and the target counts %" PRIu64 " (at most %" PRIu64
 					   " can have expired)",
-					   pair->sent, pair->source, keys, gone);
+					   pair->sent, pair->source, pair->counted, gone);
+}
+
+/* All answers are in, and the server holds what it was sent. */
+static bool
+check_counts(Restore *restore, Failure *failure)
+{
+	RedisPlan *plan = &restore->plan;
+
+	if (!rdb_restore_drain(restore->feed, failure))
+		return false;
+	for (size_t i = 0; i < plan->pair_count; i++)
+		if (!ask_count(restore, &plan->pairs[i], failure))
+			return false;
+	/* What was evicted is looked for behind the counts, where it may have made them smaller. */
+	if (!redis_watch_look(&restore->watch, 0, failure))
+		return false;
+	for (size_t i = 0; i < plan->pair_count; i++)
+		if (!check_count(restore, &plan->pairs[i], failure))
+			return false;
+	return restore->watch.evicted == 0 ||
+		   redis_left_alone(restore->outcome, failure,
+							"%" PRId64 " keys that the target evicted while it was filled: its maxmemory is "
+							"full with what the backup holds",
+							restore->watch.evicted);
 }
 
 static bool
@@ -233,11 +292,8 @@ restore_commit(Sink *sink, Failure *failure)
 							.outcome = restore->outcome};
 
 	/* An empty file has brought no bytes that would have begun it; it was begun by its header. */
-	if (!rdb_reader_finish(restore->reader, failure) || !look_at_server(restore, 0, failure))
+	if (!rdb_reader_finish(restore->reader, failure) || !check_counts(restore, failure))
 		return false;
-	for (size_t i = 0; i < restore->plan.pair_count; i++)
-		if (!check_count(restore, &restore->plan.pairs[i], failure))
-			return false;
 	rdb_footer(footer, restore->summary.version, restore->functions.data, restore->functions.length);
 	if (!bytes_append(&restore->functions, footer, sizeof(footer), failure))
 		return false;

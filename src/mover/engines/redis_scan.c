@@ -187,12 +187,24 @@ learn_commands(Scan *scan, const RedisServer *server, Failure *failure)
 	/* Reading is no use of a key; servers before 7.2 do not know how to be told. */
 	passed = passed && resp_ask(scan->resp, &reply, failure, "CLIENT", "NO-TOUCH", "on", NULL);
 	resp_reply_free(&reply);
-	scan->keys.evicts = server->policy[0] != '\0' && strcmp(server->policy, "noeviction") != 0;
+	scan->keys.evicts = redis_server_evicts(server);
 	if (strstr(server->policy, "lfu") != NULL)
 		scan->values.object_question = "FREQ";
 	else if (strstr(server->policy, "lru") != NULL)
 		scan->values.object_question = "IDLETIME";
 	return passed;
+}
+
+/* A server that is above its maxmemory, and has nothing that it may drop, queues no command in a transaction. */
+static bool
+avoid_transactions(Scan *scan, const RedisServer *server, SourceFacts *facts, Failure *failure)
+{
+	scan->values.apart = server->maxmemory > 0 && !redis_server_drops_any(server) &&
+						 server->used_memory > server->maxmemory / 10 * 9;
+	return !scan->values.apart ||
+		   redis_note(facts, failure,
+					  "each key's expiry and value were asked for one behind the other, not in one "
+					  "transaction: the server is too close to its maxmemory");
 }
 
 static bool
@@ -232,7 +244,7 @@ redis_scan_open(const EngineContext *context, Resp *resp, const RedisServer *ser
 	facts->consistency = "per key";
 	snprintf(facts->tool_version, sizeof(facts->tool_version), "SCAN and DUMP");
 	if (learn_commands(scan, server, failure) && ask_for_sizes(scan, facts, failure) &&
-		list_databases(scan, server, database, failure) &&
+		avoid_transactions(scan, server, facts, failure) && list_databases(scan, server, database, failure) &&
 		write_beginning(scan, server, with_functions, facts, failure) &&
 		(with_functions || server->functions == 0 ||
 		 redis_note(facts, failure, "functions are not in this backup: they belong to the whole server")))

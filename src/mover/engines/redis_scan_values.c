@@ -22,7 +22,7 @@ scan_values_queue(ScanValues *values, const RespReply *key, Failure *failure)
 	const RespArgument ttl[] = {{"PTTL", 4}, {key->text, key->length}};
 	const RespArgument dump[] = {{"DUMP", 4}, {key->text, key->length}};
 
-	if (!resp_queue(values->resp, failure, "MULTI", NULL))
+	if (!values->apart && !resp_queue(values->resp, failure, "MULTI", NULL))
 		return false;
 	if (values->asks_expiretime ? !resp_queue_arguments(values->resp, expire, 2, failure)
 								: !resp_queue(values->resp, failure, "TIME", NULL) ||
@@ -38,7 +38,7 @@ scan_values_queue(ScanValues *values, const RespReply *key, Failure *failure)
 			return false;
 	}
 	return resp_queue_arguments(values->resp, dump, 2, failure) &&
-		   resp_queue(values->resp, failure, "EXEC", NULL);
+		   (values->apart || resp_queue(values->resp, failure, "EXEC", NULL));
 }
 
 typedef struct KeyFacts
@@ -74,13 +74,16 @@ receive_queued(ScanValues *values, Failure *failure)
 	return passed;
 }
 
+/* command: NULL where its error does not matter. */
 static bool
-receive_number(ScanValues *values, int64_t *number, Failure *failure)
+receive_number(ScanValues *values, const char *command, int64_t *number, Failure *failure)
 {
 	RespReply reply;
 	bool	  passed = resp_receive(values->resp, &reply, failure);
 
 	*number = passed && reply.type == RESP_INTEGER ? reply.integer : -1;
+	if (passed && command != NULL && reply.type == RESP_ERROR)
+		passed = refused(values, &reply, command, failure);
 	resp_reply_free(&reply);
 	return passed;
 }
@@ -108,13 +111,13 @@ receive_facts(ScanValues *values, KeyFacts *facts, Failure *failure)
 	*facts = (KeyFacts){.expires_at = -1, .idle = -1, .frequency = -1};
 	if (!values->asks_expiretime && !receive_time(values, &now, failure))
 		return false;
-	if (!receive_number(values, &number, failure))
+	if (!receive_number(values, values->asks_expiretime ? "PEXPIRETIME" : "PTTL", &number, failure))
 		return false;
 	if (number >= 0)
 		facts->expires_at = now + number;
 	if (values->object_question == NULL)
 		return true;
-	if (!receive_number(values, &number, failure))
+	if (!receive_number(values, NULL, &number, failure))
 		return false;
 	if (strcmp(values->object_question, "FREQ") == 0)
 		facts->frequency = number > 255 ? 255 : (int) number;
@@ -186,6 +189,21 @@ begin_value(ScanValues *values, const RespReply *key, const KeyFacts *facts, uin
 	return passed && (values->left > 0 || receive_footer(values, failure));
 }
 
+/* What comes before the results of a transaction. */
+static bool
+begin_results(ScanValues *values, Failure *failure)
+{
+	RespReply reply;
+	bool	  passed;
+
+	if (!receive_queued(values, failure) || !resp_receive_head(values->resp, &reply, failure))
+		return false;
+	passed = reply.type == RESP_ARRAY || (reply.type == RESP_ERROR ? refused(values, &reply, "EXEC", failure)
+																   : no_payload(values, failure));
+	resp_reply_free(&reply);
+	return passed;
+}
+
 bool
 scan_values_receive(ScanValues *values, const RespReply *key, Failure *failure)
 {
@@ -193,15 +211,8 @@ scan_values_receive(ScanValues *values, const RespReply *key, Failure *failure)
 	KeyFacts  facts;
 	bool	  passed;
 
-	if (!receive_queued(values, failure) || !resp_receive_head(values->resp, &reply, failure))
+	if (!values->apart && !begin_results(values, failure))
 		return false;
-	if (reply.type != RESP_ARRAY)
-	{
-		passed =
-			reply.type == RESP_ERROR ? refused(values, &reply, "EXEC", failure) : no_payload(values, failure);
-		resp_reply_free(&reply);
-		return passed;
-	}
 	if (!receive_facts(values, &facts, failure) || !resp_receive_head(values->resp, &reply, failure))
 		return false;
 	if (reply.type == RESP_NIL)

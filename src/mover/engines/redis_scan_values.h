@@ -3,7 +3,8 @@
  *	  One key after the other out of a server and into an RDB file.
  *
  * For each key a small transaction asks for its expiry and its DUMP, so that
- * these two belong together.  Many may be queued before the first is received; they
+ * these two belong together; of a server that is full, which refuses to queue anything, they are
+ * asked for one behind the other.  Many may be queued before the first is received; they
  * are received in the same order.  A value passes through in pieces, however large it
  * is: its head goes into the writer's buffer, the rest is read beside it.
  */
@@ -23,6 +24,7 @@ typedef struct ScanValues
 	Resp	   *resp;
 	int			rdb_version;
 	bool		asks_expiretime; /* PEXPIRETIME is known; else TIME and PTTL */
+	bool		apart;			 /* without a transaction */
 	const char *object_question; /* FREQ, IDLETIME, or NULL: the server does not evict */
 	int			database;		 /* the one under way; -1: none */
 	bool		database_is_written;

@@ -262,6 +262,18 @@ redis_database_is_live(const RedisDatabase *database)
 }
 
 bool
+redis_server_evicts(const RedisServer *server)
+{
+	return server->policy[0] != '\0' && strcmp(server->policy, "noeviction") != 0;
+}
+
+bool
+redis_server_drops_any(const RedisServer *server)
+{
+	return strncmp(server->policy, "allkeys-", 8) == 0;
+}
+
+bool
 redis_server_has_others(const RedisServer *server, int number)
 {
 	for (size_t i = 0; i < server->database_count; i++)

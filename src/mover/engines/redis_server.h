@@ -75,6 +75,10 @@ extern const RedisDatabase *redis_server_database(const RedisServer *server, int
 /* Does the database hold keys that are the customer's? */
 extern bool redis_database_is_live(const RedisDatabase *database);
 
+/* Does it drop keys when memory runs short?  Any of them, so that it never refuses a new one? */
+extern bool redis_server_evicts(const RedisServer *server);
+extern bool redis_server_drops_any(const RedisServer *server);
+
 /* Do other databases than this one hold keys that are somebody's? */
 extern bool redis_server_has_others(const RedisServer *server, int number);
 

@@ -17,15 +17,20 @@
 /* Short of maxmemory, so that eviction never begins. */
 #define FULL_PERCENT	97
 #define REPLICA_LAG_MAX (64 * 1024 * 1024)
-#define WAIT_MS			30000
+#define LAG_WAIT_MS		30000
+#define FREEING_WAIT_MS 600000
 #define WAIT_STEP_MS	50
 
 void
 redis_watch_begin(RedisWatch *watch, Resp *resp, Report *report, const RedisPlan *plan,
 				  RestoreOutcome *outcome)
 {
-	*watch =
-		(RedisWatch){.resp = resp, .report = report, .plan = plan, .outcome = outcome, .every = LOOK_EVERY};
+	*watch = (RedisWatch){.resp = resp,
+						  .report = report,
+						  .plan = plan,
+						  .outcome = outcome,
+						  .every = LOOK_EVERY,
+						  .evicted_before = plan->swaps ? plan->evicted_at_start : -1};
 	if (plan->maxmemory > 0 && plan->maxmemory / 100 * LOOK_AT_PERCENT < LOOK_EVERY)
 		watch->every = (uint64_t) plan->maxmemory / 100 * LOOK_AT_PERCENT;
 	if (watch->every < LOOK_EVERY_LEAST)
@@ -71,20 +76,35 @@ replica_lag(const char *info)
 	return worst;
 }
 
-static bool
-judge_memory(const RedisWatch *watch, const char *info, uint64_t coming, Failure *failure)
+/* How many evicted keys are let pass. */
+static int64_t
+evictions_allowed(const RedisPlan *plan)
 {
-	int64_t evicted = redis_info_number(info, "evicted_keys", 0) - watch->plan->evicted_at_start;
+	uint64_t sent = 0;
+
+	for (size_t i = 0; !plan->swaps && i < plan->pair_count; i++)
+		sent += plan->pairs[i].sent;
+	return (int64_t) sent / 20;
+}
+
+static bool
+judge_memory(RedisWatch *watch, const char *info, uint64_t coming, Failure *failure)
+{
+	int64_t evicted = redis_info_number(info, "evicted_keys", 0);
 	int64_t used = redis_info_number(info, "used_memory", 0);
 	int64_t maxmemory = redis_info_number(info, "maxmemory", 0);
 
-	if (evicted > 0)
+	if (watch->evicted_before < 0)
+		watch->evicted_before = evicted;
+	watch->evicted = evicted - watch->evicted_before;
+	if (watch->evicted > evictions_allowed(watch->plan))
 	{
 		/* Whoever's keys they were, the server is not as it was. */
 		watch->outcome->target_modified = true;
-		return failure_set(
-			failure, REASON_RESTORE,
-			"the target has begun to evict keys (%" PRId64 " so far): its maxmemory is too small", evicted);
+		return failure_set(failure, REASON_RESTORE,
+						   "the target has begun to evict keys (%" PRId64
+						   " so far): its maxmemory is too small",
+						   watch->evicted);
 	}
 	if (watch->plan->swaps && maxmemory > 0 && used + (int64_t) coming > maxmemory / 100 * FULL_PERCENT)
 		return failure_set(failure, REASON_NOT_RESTORABLE,
@@ -95,7 +115,7 @@ judge_memory(const RedisWatch *watch, const char *info, uint64_t coming, Failure
 }
 
 static bool
-look(const RedisWatch *watch, uint64_t coming, int64_t *lag, Failure *failure)
+look(RedisWatch *watch, uint64_t coming, int64_t *lag, Failure *failure)
 {
 	RespReply reply;
 	bool	  passed = resp_ask(watch->resp, &reply, failure, "INFO", NULL);
@@ -118,7 +138,7 @@ redis_watch_look(RedisWatch *watch, uint64_t coming, Failure *failure)
 	int64_t lag = 0;
 
 	watch->added = 0;
-	for (int waited = 0; waited < WAIT_MS; waited += WAIT_STEP_MS)
+	for (int waited = 0; waited < LAG_WAIT_MS; waited += WAIT_STEP_MS)
 	{
 		if (!look(watch, coming, &lag, failure))
 			return false;
@@ -135,7 +155,7 @@ redis_wait_for_freeing(Resp *resp, Report *report, Failure *failure)
 {
 	int64_t pending = 1;
 
-	for (int waited = 0; pending > 0 && waited < WAIT_MS; waited += WAIT_STEP_MS)
+	for (int waited = 0; pending > 0 && waited < FREEING_WAIT_MS; waited += WAIT_STEP_MS)
 	{
 		RespReply reply;
 

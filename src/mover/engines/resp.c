@@ -400,6 +400,12 @@ resp_is_turned_away(const RespReply *reply)
 }
 
 bool
+resp_is_full(const RespReply *reply)
+{
+	return resp_is_error(reply, "OOM");
+}
+
+bool
 resp_refused(const Resp *resp, const RespReply *reply, const char *command, FailureReason otherwise,
 			 Failure *failure)
 {
@@ -410,7 +416,7 @@ resp_refused(const Resp *resp, const RespReply *reply, const char *command, Fail
 		says(reply, "without any password"))
 		reason = REASON_AUTH;
 	else if (resp_is_error(reply, "LOADING") || resp_is_error(reply, "MASTERDOWN") ||
-			 resp_is_turned_away(reply))
+			 resp_is_error(reply, "BUSY ") || resp_is_turned_away(reply))
 		reason = REASON_UNREACHABLE;
 	return failure_set(failure, reason, "Redis at %s refused %s: %s", resp_name(resp), command, reply->text);
 }

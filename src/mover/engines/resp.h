@@ -100,6 +100,9 @@ extern bool resp_time(const RespReply *reply, int64_t *milliseconds);
 /* Does the server say that it will not talk to us at all, and close: protected mode, too many clients? */
 extern bool resp_is_turned_away(const RespReply *reply);
 
+/* Above its maxmemory a server takes nothing that may add to it, and queues nothing in a transaction. */
+extern bool resp_is_full(const RespReply *reply);
+
 /* Is it an error that begins so ("NOPERM")? */
 extern bool resp_is_error(const RespReply *reply, const char *prefix);
 
