@@ -36,14 +36,14 @@ for my $server (@servers)
     my $name = $server->{name};
     make_bucket($server, 'good');
     my $url = store_url($server, 'good', 'p', @quick);
-    refused("$name: wrong access key", $url, 'store', qr/does not know this access key|secret key is wrong/,
+    refused("$name: wrong access key", $url, 'store', qr/does not know this access key; correct it.*those of the environment/,
         environment => { AWS_ACCESS_KEY_ID => 'NOBODY' });
-    refused("$name: wrong secret", $url, 'store', qr/secret key is wrong/, environment => { AWS_SECRET_ACCESS_KEY => 'not-the-secret' });
-    refused("$name: no such bucket", store_url($server, 'no-such-bucket', 'p', @quick), 'store', qr/no such bucket/);
+    refused("$name: wrong secret", $url, 'store', qr/secret key is wrong.*those of the environment/, environment => { AWS_SECRET_ACCESS_KEY => 'not-the-secret' });
+    refused("$name: no such bucket", store_url($server, 'no-such-bucket', 'p', @quick), 'store', qr/no such bucket.*; make it, or correct the store's URL/);
     refused("$name: wrong region", store_url($server, 'good', 'p', 'region=eu-nowhere-1', @quick), 'store',
         qr/region/);
     refused("$name: https to http", "s3://good?endpoint=https://$server->{authority}&tries=2&retry_time=5", {
-            default => 'store', get => 'store' }, qr/connection broke|certificate/);
+            default => 'store', get => 'store' }, qr/speaks no TLS 1.2 or newer/);
 }
 
 my $endpoint = $servers[0]{endpoint};
@@ -109,7 +109,22 @@ END { local $?; kill 'KILL', @listeners if @listeners }
 my %strange = (
     'a page of HTML' => [ sub { my ($c) = @_; sysread $c, my $r, 65536; my $b = '<html><body>Welcome</body></html>';
             print $c "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: " . length($b) . "\r\nConnection: close\r\n\r\n$b"; },
-        undef ],
+        qr/does not speak S3/ ],
+    'a page for every question' => [ sub { my ($c) = @_; sysread $c, my $r, 65536;
+            print $c "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"; },
+        qr/does not speak S3|gave no list/ ],
+    'a portal to log in at' => [ sub { my ($c) = @_; sysread $c, my $r, 65536; my $b = '<html><body>Please log in</body></html>';
+            print $c "HTTP/1.1 302 Found\r\nLocation: https://login.example/in?ticket=t-i-c-k-e-t\r\nContent-Type: text/html\r\nContent-Length: "
+              . length($b) . "\r\nConnection: close\r\n\r\n$b"; },
+        qr{to another address, which is never followed.*to https://login.example/in[^?]*$} ],
+    'a firewall' => [ sub { my ($c) = @_; sysread $c, my $r, 65536;
+            print $c "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"; },
+        qr/refused without a word why.*proxy or firewall/ ],
+    'entities that multiply' => [ sub { my ($c) = @_; sysread $c, my $r, 65536;
+            my $b = '<?xml version="1.0"?><!DOCTYPE l [<!ENTITY a "aaaaaaaaaa">' . join('', map { my $p = chr(96 + $_); "<!ENTITY ${\chr(97 + $_)} \"" . "&$p;" x 10 . '">' } 1 .. 9)
+              . ']><ListBucketResult><Contents><Key>&j;</Key></Contents></ListBucketResult>';
+            print $c "HTTP/1.1 200 OK\r\nContent-Length: " . length($b) . "\r\nConnection: close\r\n\r\n$b"; },
+        qr/does not speak S3|gave no list/ ],
     'a web server that finds nothing' => [ sub { my ($c) = @_; sysread $c, my $r, 65536; my $b = '<html><body>Not found</body></html>';
             print $c "HTTP/1.1 404 Not Found\r\nContent-Length: " . length($b) . "\r\nConnection: close\r\n\r\n$b"; },
         qr/does not speak S3/ ],
@@ -121,7 +136,7 @@ my %strange = (
             print $c "HTTP/1.1 200 OK\r\n"; print $c "x-filler: " . 'x' x 1000 . "\r\n" or last for 1 .. 1000 }, qr/far larger|connection broke/ ],
     'a body without end' => [ sub { my ($c) = @_; sysread $c, my $r, 65536; local $SIG{PIPE} = 'IGNORE';
             print $c "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n<ListBucketResult>"; print $c 'x' x 100_000 or last for 1 .. 1000 },
-        undef ],
+        qr/far larger than such an answer can be|does not speak S3/ ],
 );
 for my $what (sort keys %strange)
 {
@@ -146,7 +161,7 @@ refused('no such host', 's3://good/p?endpoint=https://no-such-host.invalid&' . j
     { default => 'store' }, qr/cannot be reached/);
 # TEST-NET-1: packets go nowhere.
 refused('a black hole', 's3://good/p?endpoint=https://192.0.2.1&' . join('&', @quick), { default => 'store' },
-    qr/cannot be reached|connection broke/);
+    qr/cannot be reached; check endpoint=/);
 
 # Certificates.
 {
@@ -187,6 +202,16 @@ refused('a black hole', 's3://good/p?endpoint=https://192.0.2.1&' . join('&', @q
         '-days', 2, '-keyout', "$directory/self.key", '-out', "$directory/self.crt");
     my $server = start_versity(tls => [ "$directory/self.crt", "$directory/self.key" ]);
     refused('a self-signed certificate', store_url($server, 'good', 'p', @quick), 'store', qr/not to be trusted/, settings => $settings);
+
+    # Nothing older than TLS 1.2.
+    my $port = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1')->sockport;
+    my $old = IPC::Run::start([ 'openssl', 's_server', '-accept', "127.0.0.1:$port", '-cert', "$directory/good.crt", '-key', "$directory/good.key",
+            '-tls1_1', '-cipher', 'DEFAULT:@SECLEVEL=0', '-www', '-quiet' ], '<', '/dev/null', '>', '/dev/null', '2>', '/dev/null');
+    my $deadline = time + 20;
+    Time::HiRes::sleep(0.05) until IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port") || time > $deadline;
+    refused('a server of TLS 1.1', "s3://good/p?endpoint=https://127.0.0.1:$port&" . join('&', @quick), 'store',
+        qr/speaks no TLS 1.2 or newer/, settings => $settings);
+    $old->kill_kill;
 }
 
 # A list of 100,000 keys, a page at a time, from a store that has them all.

@@ -44,8 +44,8 @@ codes(void)
 	judged(400, "IncompleteBody", S3_AGAIN, REASON_NONE);
 	judged(400, "ExpiredToken", S3_NEW_CREDENTIALS, REASON_STORE);
 	judged(403, "RequestTimeTooSkewed", S3_FINAL, REASON_STORE);
-	judged(403, "SignatureDoesNotMatch", S3_FINAL, REASON_STORE);
-	judged(403, "", S3_FINAL, REASON_STORE);
+	judged(403, "SignatureDoesNotMatch", S3_BAD_CREDENTIALS, REASON_STORE);
+	judged(403, "", S3_BAD_CREDENTIALS, REASON_STORE);
 	judged(404, "NoSuchKey", S3_FINAL, REASON_INTEGRITY);
 	judged(404, "NoSuchBucket", S3_FINAL, REASON_STORE);
 	judged(409, "ConditionalRequestConflict", S3_AGAIN, REASON_NONE);
@@ -65,6 +65,16 @@ codes(void)
 	rule = rule_of(404, NULL, "<html><body>Not found<br></body></html>", &error);
 	ok(rule && strstr(rule->advice, "does not speak S3"),
 	   "a web server's page is told from a store's answer");
+	rule = rule_of(200, "Content-Type: text/html; charset=utf-8\r\n", "<html></html>", &error);
+	ok(rule && strstr(rule->advice, "does not speak S3"), "also under a status of 200");
+	rule = rule_of(200, "content-type: text/html\r\ncontent-length: 7\r\n", NULL, &error);
+	ok(rule && strstr(rule->advice, "does not speak S3"), "also where it was only asked for its length");
+	ok(rule_of(200, "content-type: text/html\r\ncontent-length: 0\r\n", NULL, &error) == NULL,
+	   "an answer without a body may have any type");
+	rule = rule_of(503, "content-type: text/html\r\n", "<html></html>", &error);
+	ok(rule && rule->verdict == S3_AGAIN_SLOWLY, "a balancer's page about a store in trouble is none");
+	rule = rule_of(302, "location: https://login.example/\r\n", "<html></html>", &error);
+	ok(rule && strstr(rule->advice, "another address"), "a redirect is no region's");
 	rule_of(301, "HTTP/1.1 301 x\r\nX-Amz-Bucket-Region: eu-central-1\r\nx-amz-request-id:  R1 \r\n\r\n",
 			NULL, &error);
 	is_string(error.region, "eu-central-1", "the region from a header, in any case");
@@ -115,7 +125,7 @@ static void
 hostile_xml(void)
 {
 	char  deep[4096] = "";
-	char *fat = malloc(6000);
+	char *fat = malloc(S3_XML_MAX_TEXT + 100);
 
 	ok(parses("<a xmlns=\"x\"><b>1 &lt; 2</b></a>"), "plain XML is read");
 	ok(!parses("<!DOCTYPE a [<!ENTITY b \"bb\">]><a>&b;</a>"), "a document type is refused");
@@ -127,10 +137,12 @@ hostile_xml(void)
 	for (int i = 0; i < 17; i++)
 		strcat(deep, "</a>");
 	ok(!parses(deep), "nesting deeper than 16 is refused");
-	memset(fat, 'x', 5999);
+	memset(fat, 'x', S3_XML_MAX_TEXT + 100);
 	memcpy(fat, "<a>", 3);
-	strcpy(fat + 5000, "</a>");
-	ok(!parses(fat), "a text beyond 4 KiB is refused");
+	strcpy(fat + 3 + S3_XML_MAX_TEXT + 1, "</a>");
+	ok(!parses(fat), "a text that is too long is refused");
+	strcpy(fat + 3 + S3_XML_MAX_TEXT, "</a>");
+	ok(parses(fat), "the longest is read");
 	free(fat);
 }
 

@@ -114,7 +114,12 @@ check_listing(CheckStore *check)
 	StoreAnswer answer = check->store->head(check->store, check->key, NULL, &stat, &failure);
 
 	object_stat_free(&stat);
-	if (answer == STORE_FAILED)
+	if (answer == STORE_FOUND)
+		failure_set(
+			&failure, REASON_STORE,
+			"an object whose name was just made up is said to be there: what answers is no store; check "
+			"endpoint= in the store's URL");
+	if (answer != STORE_MISSING)
 	{
 		tell(check, CHECK_BAD, "reach", "%s", failure.detail);
 		return false;

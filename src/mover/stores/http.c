@@ -398,6 +398,29 @@ http_drive(HttpClient *client, int milliseconds, bool watch_cancel, Failure *fai
 		   failure_set(failure, REASON_INTERNAL, "libcurl: %s", curl_multi_strerror(code));
 }
 
+/* A handshake that the two could not agree on, rather than one that broke; libcurl has the same code for both. */
+static bool
+is_disagreement(const char *error)
+{
+	static const char *const signs[] = {
+		"wrong version number", "packet length too long", "http request",			"unsupported protocol",
+		"protocol version",		"handshake failure",	  "no protocols available", "no ciphers available"};
+
+	for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++)
+		if (strstr(error, signs[i]))
+			return true;
+	return false;
+}
+
+/* A connection that was never made takes no request. */
+static bool
+nothing_was_sent(const HttpExchange *exchange)
+{
+	long bytes = 0;
+
+	return curl_easy_getinfo(exchange->easy, CURLINFO_REQUEST_SIZE, &bytes) == CURLE_OK && bytes == 0;
+}
+
 static HttpOutcome
 outcome_of(const HttpExchange *exchange, CURLcode code)
 {
@@ -424,8 +447,12 @@ outcome_of(const HttpExchange *exchange, CURLcode code)
 		case CURLE_URL_MALFORMAT:
 		case CURLE_BAD_CONTENT_ENCODING:
 			return HTTP_NO_HTTP;
+		case CURLE_SSL_CONNECT_ERROR:
+			return is_disagreement(exchange->error) ? HTTP_NO_TLS : HTTP_BROKEN;
 		case CURLE_OPERATION_TIMEDOUT:
-			return strstr(exchange->error, "too slow") ? HTTP_SLOW : HTTP_BROKEN;
+			if (strstr(exchange->error, "too slow"))
+				return HTTP_SLOW;
+			return nothing_was_sent(exchange) ? HTTP_NOT_REACHED : HTTP_BROKEN;
 		default:
 			return HTTP_BROKEN;
 	}

@@ -224,12 +224,24 @@ s3_call_sign(S3Client *client, S3Call *call, Failure *failure)
 static const S3ErrorRule *
 transport_rule(HttpOutcome outcome)
 {
-	static const S3ErrorRule not_reached = {"", S3_AGAIN, REASON_NONE, "the store cannot be reached"};
-	static const S3ErrorRule broken = {"", S3_AGAIN, REASON_NONE, "the connection broke"};
-	static const S3ErrorRule slow = {"", S3_AGAIN, REASON_NONE, "the connection is too slow"};
-	static const S3ErrorRule untrusted = {
+	static const S3ErrorRule not_reached = {
+		"", S3_AGAIN, REASON_NONE,
+		"the store cannot be reached; check endpoint= in the store's URL, its name in DNS, and firewalls"};
+	static const S3ErrorRule broken = {"", S3_AGAIN, REASON_NONE,
+									   "the connection broke; where it always does, check endpoint= in the "
+									   "store's URL and what stands between"};
+	static const S3ErrorRule slow = {
+		"", S3_AGAIN, REASON_NONE,
+		"the connection is too slow (min_speed= in the store's URL), or nobody answers there"};
+	static const S3ErrorRule untrusted = {"", S3_FINAL, REASON_STORE,
+										  "the store's certificate is not to be trusted: it must be valid "
+										  "today, for the endpoint's name, and of an "
+										  "authority that this host knows or that the setting ca_file names"};
+	static const S3ErrorRule no_tls = {
 		"", S3_FINAL, REASON_STORE,
-		"the store's certificate is not to be trusted (setting ca_file names another authority)"};
+		"what answers at the endpoint speaks no TLS 1.2 or newer; check endpoint= in the store's URL (a "
+		"store "
+		"without TLS is http://, and wants the setting allow_http unless it is this host)"};
 	static const S3ErrorRule no_http = {
 		"", S3_FINAL, REASON_STORE,
 		"what answers at the endpoint does not speak HTTP; check endpoint= in the store's URL"};
@@ -246,6 +258,8 @@ transport_rule(HttpOutcome outcome)
 			return &slow;
 		case HTTP_UNTRUSTED:
 			return &untrusted;
+		case HTTP_NO_TLS:
+			return &no_tls;
 		case HTTP_NO_HTTP:
 			return &no_http;
 		case HTTP_TOO_LARGE:
@@ -265,12 +279,33 @@ is_expected(const S3Call *call)
 
 	/* A HEAD cannot say why; whoever sends one looks at the status. */
 	if (strcmp(request->method, "HEAD") == 0 && call->answer.http.status < 500 &&
-		call->answer.http.status != 429)
+		call->answer.http.status != 429 && !call->answer.error.is_page)
 		return true;
 	if (!request->expected || call->answer.error.code[0] == '\0')
 		return false;
 	snprintf(code, sizeof(code), "|%s|", call->answer.error.code);
 	return strstr(request->expected, code) != NULL;
+}
+
+/* What the store answered, in its own words. */
+static void
+quote(const S3Answer *answer, Buffer *said)
+{
+	const S3Error *error = &answer->error;
+	char		   location[256];
+
+	if (answer->http.outcome != HTTP_ANSWERED)
+		buffer_text(said, answer->http.error);
+	else if (error->code[0] != '\0')
+		buffer_format(said, "%s: %s", error->code, error->message);
+	else
+		buffer_format(said, "HTTP status %d%s", answer->http.status,
+					  error->is_page ? ", a page of HTML" : "");
+	if (answer->http.status >= 300 && answer->http.status < 400 &&
+		http_header(&answer->http, "location", location, sizeof(location)))
+		buffer_format(said, ", to %.*s", (int) strcspn(location, "?#"), location);
+	if (error->request_id[0] != '\0')
+		buffer_format(said, ", request %s", error->request_id);
 }
 
 /* 'could not read bucket/key: the store asks to slow down (SlowDown: ...), 8 tries in 20 s' */
@@ -282,14 +317,9 @@ explain(const S3Client *client, const S3Call *call, const S3ErrorRule *rule, Fai
 	Buffer			said = {0};
 	int64_t			seconds = (monotonic_nanoseconds() - call->begun) / SECOND;
 
-	if (answer->http.outcome != HTTP_ANSWERED)
-		buffer_text(&said, answer->http.error);
-	else if (error->code[0] != '\0')
-		buffer_format(&said, "%s: %s", error->code, error->message);
-	else
-		buffer_format(&said, "HTTP status %d", answer->http.status);
-	if (error->request_id[0] != '\0')
-		buffer_format(&said, ", request %s", error->request_id);
+	quote(answer, &said);
+	if (rule->verdict == S3_BAD_CREDENTIALS || rule->verdict == S3_NEW_CREDENTIALS)
+		buffer_format(&said, "; the credentials are those of %s", s3_credentials_origin(client->credentials));
 	if (error->region[0] != '\0' && strcmp(error->region, client->url.region) != 0)
 		buffer_format(&said, "; the bucket's region is %s, the URL says %s", error->region,
 					  client->url.region);
@@ -329,7 +359,7 @@ s3_call_judge(S3Client *client, S3Call *call, Failure *failure)
 	}
 	else
 		rule = transport_rule(answer->http.outcome);
-	verdict = rule->verdict;
+	verdict = rule->verdict == S3_BAD_CREDENTIALS ? S3_FINAL : rule->verdict;
 	if (verdict == S3_NEW_CREDENTIALS)
 	{
 		call->renew = true;

@@ -98,8 +98,9 @@ is_plain(const char *text)
 }
 
 bool
-s3_credentials_set(S3Credentials *credentials, const char *access_key, const char *secret_key,
-				   const char *session_token, const char *expiration, Failure *failure)
+s3_credentials_set(S3Credentials *credentials, const char *whose, const char *access_key,
+				   const char *secret_key, const char *session_token, const char *expiration,
+				   Failure *failure)
 {
 	bool has_token = session_token && session_token[0] != '\0';
 
@@ -108,9 +109,9 @@ s3_credentials_set(S3Credentials *credentials, const char *access_key, const cha
 		(has_token && !is_plain(session_token)))
 		return failure_set(
 			failure, REASON_CONFIG,
-			"object store credentials: access key, secret key or session token is empty or holds blanks");
+			"credentials of %s: access key, secret key or session token is empty or holds blanks", whose);
 	if (expiration && expiration[0] != '\0' && !utc_parse(expiration, &credentials->expires))
-		return failure_set(failure, REASON_STORE, "object store credentials: \"%s\" is no time of expiry",
+		return failure_set(failure, REASON_STORE, "credentials of %s: \"%s\" is no time of expiry", whose,
 						   expiration);
 	credentials->access_key = strdup(access_key);
 	credentials->secret_key = copy_secret(secret_key);
@@ -127,9 +128,11 @@ from_environment(S3Credentials *credentials, Failure *failure)
 	const char *access_key = getenv("AWS_ACCESS_KEY_ID");
 	const char *secret_key = getenv("AWS_SECRET_ACCESS_KEY");
 
-	if (!access_key || !secret_key)
+	/* Set to nothing is not set. */
+	if (!access_key || !secret_key || (access_key[0] == '\0' && secret_key[0] == '\0'))
 		return S3_SOURCE_ABSENT;
-	if (!s3_credentials_set(credentials, access_key, secret_key, getenv("AWS_SESSION_TOKEN"), NULL, failure))
+	if (!s3_credentials_set(credentials, "the environment (AWS_ACCESS_KEY_ID and what belongs to it)",
+							access_key, secret_key, getenv("AWS_SESSION_TOKEN"), NULL, failure))
 		return S3_SOURCE_FAILED;
 	return S3_SOURCE_FOUND;
 }

@@ -46,9 +46,10 @@ extern const S3Credentials *s3_credentials_get(S3CredentialChain *chain, bool an
 extern const char *s3_credentials_origin(const S3CredentialChain *chain);
 extern void		   s3_credentials_close(S3CredentialChain *chain);
 
-/* For the sources: copies and registers; a failure frees what was copied. */
-extern bool s3_credentials_set(S3Credentials *credentials, const char *access_key, const char *secret_key,
-							   const char *session_token, const char *expiration, Failure *failure);
+/* For the sources: copies and registers; a failure names whose they are, and frees what was copied. */
+extern bool s3_credentials_set(S3Credentials *credentials, const char *whose, const char *access_key,
+							   const char *secret_key, const char *session_token, const char *expiration,
+							   Failure *failure);
 extern void s3_credentials_free(S3Credentials *credentials);
 
 typedef enum S3Source

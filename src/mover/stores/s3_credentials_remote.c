@@ -90,7 +90,7 @@ typedef struct Assumed
 {
 	char access_key[256];
 	char secret_key[512];
-	char session_token[4096];
+	char session_token[S3_XML_MAX_TEXT + 1];
 	char expiration[64];
 } Assumed;
 
@@ -181,9 +181,13 @@ s3_credentials_from_web_identity(HttpClient *http, const char *region, S3Credent
 
 		if (ask(http, &request, "AssumeRoleWithWebIdentity", &answer, failure))
 		{
-			s3_xml_parse(answer.body, answer.body_length, take_assumed, &assumed);
-			if (s3_credentials_set(credentials, assumed.access_key, assumed.secret_key, assumed.session_token,
-								   assumed.expiration, failure))
+			/* Half of an answer would be half of the credentials. */
+			if (!s3_xml_parse(answer.body, answer.body_length, take_assumed, &assumed))
+				failure_set(failure, REASON_STORE,
+							"AssumeRoleWithWebIdentity gave something else than credentials");
+			else if (s3_credentials_set(credentials, "the web identity", assumed.access_key,
+										assumed.secret_key, assumed.session_token, assumed.expiration,
+										failure))
 				found = S3_SOURCE_FOUND;
 			http_answer_free(&answer);
 		}
@@ -205,10 +209,11 @@ set_from_json(const HttpAnswer *answer, const char *whom, S3Credentials *credent
 	if (!json_is_object(document) || !json_string_value(json_object_get(document, "AccessKeyId")))
 		set = failure_set(failure, REASON_STORE, "%s gave something else than credentials", whom);
 	else
-		set = s3_credentials_set(credentials, json_string_value(json_object_get(document, "AccessKeyId")),
-								 json_string_value(json_object_get(document, "SecretAccessKey")),
-								 json_string_value(json_object_get(document, "Token")),
-								 json_string_value(json_object_get(document, "Expiration")), failure);
+		set =
+			s3_credentials_set(credentials, whom, json_string_value(json_object_get(document, "AccessKeyId")),
+							   json_string_value(json_object_get(document, "SecretAccessKey")),
+							   json_string_value(json_object_get(document, "Token")),
+							   json_string_value(json_object_get(document, "Expiration")), failure);
 	json_decref(document);
 	return set;
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 #include <sys/random.h>
@@ -19,13 +20,17 @@
 #define LONGEST_BACKOFF		(20000 * MILLISECOND)
 #define LONGEST_RETRY_AFTER INT64_C(60)
 
-#define RIGHTS "the credentials lack a right that this needs (docs/stores.md lists them)"
-#define REGION "the bucket is in another region; set region= (and the endpoint) in the store's URL"
+#define EXPIRED		  "the session token has expired; put a new one there"
+#define UNKNOWN_KEY	  "the store does not know this access key; correct it, or make it there"
+#define FOREIGN_TOKEN "the session token does not belong to this access key; correct both"
+#define CLOCK		  "this host's clock is off; set it right"
+#define RIGHTS		  "the credentials lack a right that this needs (docs/stores.md lists them)"
+#define REGION		  "the bucket is in another region; set region= (and the endpoint) in the store's URL"
 #define OPTION                                                                                               \
 	"the store does not know something that the URL's options ask for (docs/stores.md has notes on each "    \
 	"provider)"
 #define NO_KMS_KEY		   "there is no key as sse_kms_key_id names it; correct it in the store's URL"
-#define FULL			   "the store has no space left for this account or bucket"
+#define FULL			   "the store has no space left for this account or bucket; raise its quota, or let backups expire"
 #define GONE			   "the object is not there"
 #define CHANGED_ON_THE_WAY "bytes changed on the way"
 #define BUSY			   "the store asks to slow down"
@@ -52,26 +57,26 @@ static const S3ErrorRule rules[] = {
 	{"TooManyRequests", S3_AGAIN_SLOWLY, REASON_NONE, BUSY},
 
 	/* Credentials */
-	{"ExpiredToken", S3_NEW_CREDENTIALS, REASON_STORE, "the session token has expired"},
-	{"ExpiredTokenException", S3_NEW_CREDENTIALS, REASON_STORE, "the session token has expired"},
-	{"TokenRefreshRequired", S3_NEW_CREDENTIALS, REASON_STORE, "the session token has expired"},
-	{"InvalidAccessKeyId", S3_FINAL, REASON_STORE, "the store does not know this access key"},
-	{"XAdminUserNotFound", S3_FINAL, REASON_STORE, "the store does not know this access key"},
-	{"InvalidClientTokenId", S3_FINAL, REASON_STORE, "the store does not know this access key"},
-	{"InvalidIdentityToken", S3_FINAL, REASON_STORE, "the web identity's token was refused"},
-	{"InvalidSecurity", S3_FINAL, REASON_STORE, "the credentials were refused"},
-	{"InvalidToken", S3_FINAL, REASON_STORE, "the session token does not belong to this access key"},
-	{"InvalidTokenId", S3_FINAL, REASON_STORE, "the session token does not belong to this access key"},
-	{"RequestTimeTooSkewed", S3_FINAL, REASON_STORE, "this host's clock is off"},
-	{"RequestExpired", S3_FINAL, REASON_STORE, "this host's clock is off"},
-	{"SignatureDoesNotMatch", S3_FINAL, REASON_STORE,
-	 "the secret key is wrong (or something between here and the store changes requests)"},
+	{"ExpiredToken", S3_NEW_CREDENTIALS, REASON_STORE, EXPIRED},
+	{"ExpiredTokenException", S3_NEW_CREDENTIALS, REASON_STORE, EXPIRED},
+	{"TokenRefreshRequired", S3_NEW_CREDENTIALS, REASON_STORE, EXPIRED},
+	{"InvalidAccessKeyId", S3_BAD_CREDENTIALS, REASON_STORE, UNKNOWN_KEY},
+	{"XAdminUserNotFound", S3_BAD_CREDENTIALS, REASON_STORE, UNKNOWN_KEY},
+	{"InvalidClientTokenId", S3_BAD_CREDENTIALS, REASON_STORE, UNKNOWN_KEY},
+	{"InvalidIdentityToken", S3_BAD_CREDENTIALS, REASON_STORE, "the web identity's token was refused"},
+	{"InvalidSecurity", S3_BAD_CREDENTIALS, REASON_STORE, "the credentials were refused"},
+	{"InvalidToken", S3_BAD_CREDENTIALS, REASON_STORE, FOREIGN_TOKEN},
+	{"InvalidTokenId", S3_BAD_CREDENTIALS, REASON_STORE, FOREIGN_TOKEN},
+	{"RequestTimeTooSkewed", S3_FINAL, REASON_STORE, CLOCK},
+	{"RequestExpired", S3_FINAL, REASON_STORE, CLOCK},
+	{"SignatureDoesNotMatch", S3_BAD_CREDENTIALS, REASON_STORE,
+	 "the secret key is wrong (or something between here and the store changes requests); correct it"},
 
 	/* Rights and settings that the operator mends */
-	{"AccessDenied", S3_FINAL, REASON_STORE, RIGHTS},
-	{"AccessForbidden", S3_FINAL, REASON_STORE, RIGHTS},
-	{"AllAccessDisabled", S3_FINAL, REASON_STORE, RIGHTS},
-	{"UnauthorizedAccess", S3_FINAL, REASON_STORE, RIGHTS},
+	{"AccessDenied", S3_BAD_CREDENTIALS, REASON_STORE, RIGHTS},
+	{"AccessForbidden", S3_BAD_CREDENTIALS, REASON_STORE, RIGHTS},
+	{"AllAccessDisabled", S3_BAD_CREDENTIALS, REASON_STORE, RIGHTS},
+	{"UnauthorizedAccess", S3_BAD_CREDENTIALS, REASON_STORE, RIGHTS},
 	{"AccountProblem", S3_FINAL, REASON_STORE, "the account is suspended or unpaid"},
 	{"AuthorizationHeaderMalformed", S3_FINAL, REASON_STORE, REGION},
 	{"IllegalLocationConstraintException", S3_FINAL, REASON_STORE, REGION},
@@ -79,13 +84,15 @@ static const S3ErrorRule rules[] = {
 	{"PermanentRedirect", S3_FINAL, REASON_STORE, REGION},
 	{"TemporaryRedirect", S3_FINAL, REASON_STORE, REGION},
 	{"InvalidBucketName", S3_FINAL, REASON_STORE, "the store's URL names no legal bucket"},
-	{"NoSuchBucket", S3_FINAL, REASON_STORE, "there is no such bucket (or it is in another account)"},
+	{"NoSuchBucket", S3_FINAL, REASON_STORE,
+	 "there is no such bucket (or it is in another account); make it, or correct the store's URL"},
 	{"InvalidArgument", S3_FINAL, REASON_STORE, OPTION},
 	{"InvalidRequest", S3_FINAL, REASON_STORE, OPTION},
 	{"InvalidStorageClass", S3_FINAL, REASON_STORE, OPTION},
 	{"NotImplemented", S3_FINAL, REASON_STORE, OPTION},
 	{"MissingContentMD5", S3_FINAL, REASON_STORE, OPTION},
-	{"KMS.DisabledException", S3_FINAL, REASON_STORE, "the key of sse_kms_key_id is switched off"},
+	{"KMS.DisabledException", S3_FINAL, REASON_STORE,
+	 "the key of sse_kms_key_id is switched off; switch it on, or name another in the store's URL"},
 	{"KMS.NotFoundException", S3_FINAL, REASON_STORE, NO_KMS_KEY},
 	{"kms:KeyNotFound", S3_FINAL, REASON_STORE, NO_KMS_KEY},
 	{"EntityTooLarge", S3_FINAL, REASON_STORE,
@@ -114,7 +121,12 @@ static const S3ErrorRule rules[] = {
 static const S3ErrorRule transient = {"", S3_AGAIN, REASON_NONE, "the store failed"};
 static const S3ErrorRule throttled = {"", S3_AGAIN_SLOWLY, REASON_NONE, BUSY};
 static const S3ErrorRule elsewhere = {"", S3_FINAL, REASON_STORE, REGION};
-static const S3ErrorRule refused = {"", S3_FINAL, REASON_STORE, RIGHTS};
+static const S3ErrorRule redirected = {
+	"", S3_FINAL, REASON_STORE,
+	"the endpoint sends us to another address, which is never followed; check endpoint= in the store's URL"};
+static const S3ErrorRule refused = {"", S3_BAD_CREDENTIALS, REASON_STORE,
+									"access is refused without a word why: the credentials may lack a right "
+									"(docs/stores.md lists them), or a proxy or firewall stands in between"};
 static const S3ErrorRule unknown_code = {"", S3_FINAL, REASON_STORE, "the store refuses"};
 static const S3ErrorRule not_s3 = {
 	"", S3_FINAL, REASON_STORE,
@@ -131,7 +143,9 @@ s3_error_rule(const HttpAnswer *answer, const S3Error *error)
 	if (answer->status >= 500 || answer->status == 408)
 		return &transient;
 	if (answer->status >= 300 && answer->status < 400)
-		return &elsewhere;
+		return error->region[0] != '\0' ? &elsewhere : &redirected;
+	if (error->is_page)
+		return &not_s3;
 	if (error->code[0] != '\0')
 		return &unknown_code;
 	return answer->status == 401 || answer->status == 403 ? &refused : &not_s3;
@@ -158,6 +172,25 @@ take_error_element(void *context, const char *path, const char *text)
 	return true;
 }
 
+/*
+ * A success or a refusal in HTML comes from somebody else: a console, a portal, a proxy.  An
+ * empty body proves nothing, and a server in trouble may have a balancer in front that says so.
+ */
+static bool
+is_page(const HttpAnswer *answer, const S3Error *error)
+{
+	char type[32];
+	char length[32];
+
+	if (error->code[0] != '\0' || answer->status < 200 || answer->status >= 500 ||
+		!http_header(answer, "content-type", type, sizeof(type)) || strncasecmp(type, "text/html", 9) != 0)
+		return false;
+	/* A HEAD's answer has a length and no body. */
+	return answer->body_length > 0 ||
+		   (answer->status < 300 && http_header(answer, "content-length", length, sizeof(length)) &&
+			strcmp(length, "0") != 0);
+}
+
 bool
 s3_error_read(const HttpAnswer *answer, S3Error *error)
 {
@@ -169,7 +202,8 @@ s3_error_read(const HttpAnswer *answer, S3Error *error)
 		http_header(answer, "x-amz-bucket-region", error->region, sizeof(error->region));
 	if (error->request_id[0] == '\0')
 		http_header(answer, "x-amz-request-id", error->request_id, sizeof(error->request_id));
-	return error->code[0] != '\0' || answer->status < 200 || answer->status >= 300;
+	error->is_page = is_page(answer, error);
+	return error->code[0] != '\0' || error->is_page || answer->status < 200 || answer->status >= 300;
 }
 
 int64_t

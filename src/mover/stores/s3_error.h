@@ -20,6 +20,7 @@ typedef enum S3Verdict
 	S3_AGAIN,			/* may work the next time */
 	S3_AGAIN_SLOWLY,	/* likewise, but the store asks for patience */
 	S3_NEW_CREDENTIALS, /* again, with credentials fetched anew */
+	S3_BAD_CREDENTIALS, /* final, and it is worth saying where they came from */
 	S3_FINAL			/* will not work however often it is tried */
 } S3Verdict;
 
@@ -29,6 +30,7 @@ typedef struct S3Error
 	char message[512];
 	char region[64]; /* where the bucket really is, when the store says so */
 	char request_id[128];
+	bool is_page; /* HTML: no store speaks it */
 } S3Error;
 
 typedef struct S3ErrorRule

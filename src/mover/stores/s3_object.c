@@ -56,6 +56,19 @@ read_lock(const HttpAnswer *answer)
 	return until;
 }
 
+/* Each object of each store has one; what a web server makes up for any path has none. */
+static bool
+has_etag(const HttpAnswer *answer, Failure *failure)
+{
+	char etag[8];
+
+	return http_header(answer, "etag", etag, sizeof(etag)) ||
+		   failure_set(
+			   failure, REASON_STORE,
+			   "what answers at the endpoint gives objects without an ETag, and does not speak S3; check "
+			   "endpoint= in the store's URL");
+}
+
 static bool
 read_stat(const HttpAnswer *answer, ObjectStat *stat, Failure *failure)
 {
@@ -65,6 +78,8 @@ read_stat(const HttpAnswer *answer, ObjectStat *stat, Failure *failure)
 	if (!http_header(answer, "content-length", value, sizeof(value)))
 		return failure_set(failure, REASON_STORE,
 						   "the store does not say how long an object is (no Content-Length)");
+	if (!has_etag(answer, failure))
+		return false;
 	stat->bytes = strtoll(value, NULL, 10);
 	if (http_header(answer, "last-modified", value, sizeof(value)))
 		stat->modified = (int64_t) curl_getdate(value, NULL);
@@ -96,9 +111,10 @@ probe(S3Client *client, const char *key, const char *version, FailureReason when
 		s3_request_parameter(&request, "versionId", version);
 	if (!s3_perform(client, &request, &answer, failure))
 		return STORE_FAILED;
-	/* An object of no bytes has no first one. */
-	found = answer.error.code[0] == '\0' || strcmp(answer.error.code, "InvalidRange") == 0 ? STORE_FOUND
-																						   : STORE_MISSING;
+	if (answer.error.code[0] == '\0')
+		found = has_etag(&answer.http, failure) ? STORE_FOUND : STORE_FAILED;
+	else /* An object of no bytes has no first one. */
+		found = strcmp(answer.error.code, "InvalidRange") == 0 ? STORE_FOUND : STORE_MISSING;
 	s3_answer_free(&answer);
 	return found;
 }

@@ -127,19 +127,21 @@ S3Source
 s3_credentials_from_file(const char *path, const char *name, S3Credentials *credentials, Failure *failure)
 {
 	Profile	 profile = {0};
+	char	 whose[512];
 	char	*text = read_private_file(path, failure);
 	S3Source answer = S3_SOURCE_FAILED;
 
 	if (!text)
 		return S3_SOURCE_FAILED;
+	snprintf(whose, sizeof(whose), "profile \"%s\" of \"%s\"", name, path);
 	find_profile(text, name, &profile);
 	if (!profile.found)
 		answer = S3_SOURCE_ABSENT;
 	else if (!profile.access_key || !profile.secret_key)
 		failure_set(failure, REASON_CONFIG,
 					"profile \"%s\" in \"%s\" lacks aws_access_key_id or aws_secret_access_key", name, path);
-	else if (s3_credentials_set(credentials, profile.access_key, profile.secret_key, profile.session_token,
-								NULL, failure))
+	else if (s3_credentials_set(credentials, whose, profile.access_key, profile.secret_key,
+								profile.session_token, NULL, failure))
 		answer = S3_SOURCE_FOUND;
 	OPENSSL_clear_free(text, MAX_FILE_BYTES + 1);
 	return answer;

@@ -11,7 +11,6 @@
 
 #define MAX_DEPTH 16
 #define MAX_PATH  512
-#define MAX_TEXT  4096
 
 typedef struct Reading
 {
@@ -21,7 +20,7 @@ typedef struct Reading
 	char		 path[MAX_PATH];
 	size_t		 path_length;
 	size_t		 depth;
-	char		 text[MAX_TEXT + 1]; /* of the element that began or ended last */
+	char		 text[S3_XML_MAX_TEXT + 1]; /* of the element that began or ended last */
 	size_t		 text_length;
 	bool		 refused;
 } Reading;
@@ -80,7 +79,7 @@ take_text(void *context, const XML_Char *text, int length)
 {
 	Reading *reading = context;
 
-	if (reading->text_length + (size_t) length > MAX_TEXT)
+	if (reading->text_length + (size_t) length > S3_XML_MAX_TEXT)
 	{
 		refuse(reading);
 		return;
