@@ -51,7 +51,8 @@ VPATH       :=
 vpath %.c $(patsubst %/,%,$(SOURCE))
 vpath %.control $(patsubst %/,%,$(SOURCE))
 $(OBJS): | $(CURDIR)/src/extension
-$(CURDIR)/src/extension:
+installcheck: | $(CURDIR)/build/regress
+$(CURDIR)/src/extension $(CURDIR)/build/regress:
 	mkdir -p $@
 else
 $(if $(filter-out help clean,$(or $(MAKECMDGOALS),all)),$(error $(PG_CONFIG) or the server's development files are missing; test/bin/install-missing installs what a build needs, or name another PG_CONFIG))
