@@ -7,6 +7,7 @@
 #   docker run ... custbackup postgres -c shared_preload_libraries=custbackup -c custbackup.database=control \
 #                                      -c custbackup.key_file=/run/secrets/custbackup.key
 # The same image is the operator's tool: docker run --rm -it custbackup custbackup --help
+# For MongoDB add MongoDB's own package mongodb-database-tools, which Debian does not have.
 
 ARG BASE=postgres:17-trixie
 FROM ${BASE} AS build
