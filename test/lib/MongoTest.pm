@@ -186,11 +186,22 @@ sub say
     return @answers;
 }
 
-# What stands beside in a database of a restore that has not come to its end, its mark too.
+# What stands beside in a database of a restore that has not come to its end, its mark too; but not what tests call as if it were ours.
+our $beside = qr{^custbackup_restore_(?!(?:0123abcd_)?mine$)};
+
 sub beside
 {
     my ($self, $database) = @_;
-    return grep { /^custbackup_restore_/ } $self->collections($database);
+    return grep { /$beside/ } $self->collections($database);
+}
+
+# As a dead restore of long ago leaves a database.
+sub leave_beside
+{
+    my ($self, $database, @names) = @_;
+    $self->say(qq($database {"insert":"custbackup_restore_","documents":[{"_id":"restore","attempt":"dead","tag":"0badcafe","phase":"beside","at":{"\$date":{"\$numberLong":"1"}}}]}),
+        map { qq($database {"insert":"custbackup_restore_0badcafe_$_","documents":[{"_id":1}]}) } @names);
+    return;
 }
 
 # As if a dead restore had marked the database a minute ago.
@@ -221,7 +232,7 @@ sub documents
 sub everything
 {
     my ($self, $database, %option) = @_;
-    my $skip = $option{skip} // qr/^custbackup_restore_/;
+    my $skip = $option{skip} // $beside;
     my ($listed) = $self->say(qq($database {"listCollections":1}));
     my @collections = grep { $_->{name} !~ $skip } sort { $a->{name} cmp $b->{name} } @{ $listed->{cursor}{firstBatch} };
     my @names = map { $json->encode($_->{name}) } @collections;

@@ -70,12 +70,16 @@ is_deeply([ $server->collections('void') ], ['something'], '... and what it had 
 
 # ---- a whole server ----
 
+$server->say('neighbour {"insert":"custbackup_restore_mine","documents":[{"_id":1}]}');
+$neighbour = $server->everything('neighbour');
+$server->leave_beside('neighbour', 'theirs', 'a * b');
 my $all = mongodb_backup($settings, $store, mongodb_url($server, database => '', options => ''));
 my $copy = start_mongodb();
 my $whole = mongodb_restore($settings, $store, mongodb_url($copy, database => '', options => ''), $all, mode => 'clone');
 is($whole->{done}{event}, 'done', 'a whole server is cloned') or diag explain $whole->{done}, $whole->{stderr};
 same_documents($copy->everything('shop'), $before, 'its first database');
 same_documents($copy->everything('neighbour'), $neighbour, 'and its second');
+is_deeply([ $copy->beside('neighbour') ], [], '... without what an unfinished restore had put beside there');
 my $one = mongodb_restore($settings, $store, mongodb_url($copy, database => 'single'), $all, mode => 'clone');
 is($one->{done}{reason}, 'not_restorable', 'several databases do not go into one');
 
@@ -116,7 +120,7 @@ interrupted('cancelled', sub { kill 'TERM', $_[0]{pid} }, 'cancelled');
 interrupted('mover killed', sub { kill 'KILL', $_[0]{pid} }, undef);
 
 # What an unfinished restore has left is no part of a backup.
-$server->say('shop {"insert":"custbackup_restore_types","documents":[{"_id":1}]}');
+$server->leave_beside('shop', 'types');
 my $clean = mongodb_backup($settings, $store, mongodb_url($server));
 is($clean->{done}{counts}{documents}, $backup->{done}{counts}{documents}, 'leftovers of a restore are not backed up');
 
@@ -129,6 +133,15 @@ my $undotted = mongodb_restore($settings, $store, mongodb_url($server, database 
 is($undotted->{done}{event}, 'done', 'a collection that cannot be renamed is replaced') or diag explain $undotted->{done}, $undotted->{stderr};
 same_documents($server->everything('dots'), $dotted, '... exactly');
 like("@{ $undotted->{done}{left_alone} // [] }", qr/dotted\.name/, '... and the row says so');
+
+# The mark's place is taken: nobody's data is swept.
+$server->say('taken {"insert":"custbackup_restore_","documents":[{"_id":1}]}', 'taken {"insert":"c","documents":[{"_id":1}]}');
+my $taken = mongodb_backup($settings, $store, mongodb_url($server, database => 'taken'));
+like("@{ $taken->{done}{notes} // [] }", qr/"custbackup_restore_" is left out/, "a customer's collection of that very name is left out, and the row says so");
+is($taken->{done}{counts}{collections}, 1, '... alone');
+my $refused = mongodb_restore($settings, $store, mongodb_url($server, database => 'taken'), $taken);
+is($refused->{done}{reason}, 'not_restorable', '... and a restore into its database is refused') or diag explain $refused->{done};
+is_deeply([ $server->documents('taken', '"custbackup_restore_"') ], ['{ "_id" : { "$numberInt" : "1" } }'], '... with nothing touched');
 
 my $denied = mongodb_restore($settings, $store, mongodb_url($server, password => 'wrong'), $backup);
 is($denied->{done}{reason}, 'auth', 'a wrong password');

@@ -14,11 +14,13 @@ my $server = start_mongodb();
 my $proxy = MongoProxy->start_before($server, PostgreSQL::Test::Utils::tempdir());
 # What FerretDB does not know of MongoDB's renames.
 my $over = { match => '^renameCollection', over => 1 };
-my $live_drop = '^drop shop [abn]';
-my $rename = '^renameCollection admin shop.custbackup_restore_[abc](?: |$)';
+my $live_drop = '^drop shop (?:[abn]|Cust|.*d$|.*mine$)';
+my $rename = '^renameCollection admin shop.custbackup_restore_\w{8}_';
 
 $server->say(
     (map { my $name = $_; qq(shop {"insert":"$name","documents":[) . join(',', map { qq({"_id":$_,"in":"$name"}) } 1 .. 5) . ']}' } qw(a b c)),
+    # A customer's own, called as if they were ours.
+    (map { qq(shop {"insert":"$_","documents":[{"_id":1}]}) } qw(custbackup_restore_mine custbackup_restore_0123abcd_mine Custbackup_restore_ custbackup_restored)),
     'shop {"createIndexes":"a","indexes":[{"key":{"in":1},"name":"by_in"}]}',
     'shop {"insert":"system.js","documents":[{"_id":"f","value":"function() { return 1 }"}]}');
 my $before = $server->everything('shop');
@@ -58,15 +60,15 @@ sub restores
 
 my $requests = restores('a server that renames over what is there', undef, $over);
 is(scalar(grep { /$live_drop/ } @$requests), 1, 'only what the backup has not is dropped');
-is(scalar(grep { /$rename/ } @$requests), 3, 'each collection is renamed');
+is(scalar(grep { /$rename/ } @$requests), 7, 'each collection is renamed');
 restores('a server that does not know dropTarget (238): drop, then rename', undef);
 for my $code (13, 59)
 {
     $requests = restores("a server or role without renames ($code): in place", qr/in place.*no right to rename/, { match => '^renameCollection', error => $code });
-    is(scalar(grep { /custbackup_restore_[abc]/ } @$requests), 0, '... with nothing beside');
+    is(scalar(grep { /custbackup_restore_\w+_[abc]/ } @$requests), 0, '... with nothing beside');
 }
 $requests = restores('one collection that the server will not rename', qr/"b" was replaced in place/,
-    { match => '^renameCollection .*restore_b$', error => 20 }, $over);
+    { match => '^renameCollection .*restore_\w+_b$', error => 20 }, $over);
 
 # ---- what a failure says ----
 
@@ -93,7 +95,7 @@ sub fails
     return $run->{done};
 }
 
-is(fails('no right to write', 0, { match => '^insert shop custbackup_restore_a', error => 13 })->{reason}, 'auth', 'reason auth');
+is(fails('no right to write', 0, { match => '^insert shop custbackup_restore_\w+_a', error => 13 })->{reason}, 'auth', 'reason auth');
 fails('an index that the server refuses', 0, { match => '^createIndexes shop custbackup_restore_', error => 86 });
 fails('the first rename is refused', 0, { match => $rename, nth => 1, error => 13 }, $over);
 fails('the answer to the first rename is lost', 1, { match => $rename, nth => 1, lose => 1 }, $over);
@@ -127,7 +129,7 @@ sub killed
     return;
 }
 
-killed('the first document', 0, { match => '^insert shop custbackup_restore_a', hold => 1 });
+killed('the first document', 0, { match => '^insert shop custbackup_restore_\w+_a', hold => 1 });
 killed('an index', 0, { match => '^createIndexes', hold => 1 });
 killed('the second rename', 1, { match => $rename, nth => 2, hold => 1 }, $over);
 killed('the drop of what the backup has not', 1, { match => '^drop shop new', hold => 1 }, $over);
@@ -137,7 +139,7 @@ killed('the functions', 1, { match => '^insert shop system.js', hold => 1 }, $ov
 
 {
     damage();
-    $proxy->rules({ match => '^insert shop custbackup_restore_b', nth => 1, delay => 7 }, $over);
+    $proxy->rules({ match => '^insert shop custbackup_restore_\w+_b', nth => 1, delay => 7 }, $over);
     my $first = start_mongodb_restore($settings, $store, mongodb_url($proxy), $backup);
     tool_of($first, 'mongorestore');
     my $second = mongodb_restore($settings, $store, mongodb_url($server), $backup);
@@ -150,7 +152,7 @@ killed('the functions', 1, { match => '^insert shop system.js', hold => 1 }, $ov
 {
     # Who was thought dead finds his mark gone.
     my $was = damage();
-    $proxy->rules({ match => '^insert shop custbackup_restore_b', nth => 1, delay => 7 });
+    $proxy->rules({ match => '^insert shop custbackup_restore_\w+_b', nth => 1, delay => 7 });
     my $first = start_mongodb_restore($settings, $store, mongodb_url($proxy), $backup);
     wait_for(sub { grep { /\[delay/ } $proxy->requests }, 20, 'the first restore inserts');
     $server->say('shop {"update":"custbackup_restore_","updates":[{"q":{},"u":{"$set":{"attempt":"another"}}}]}');

@@ -78,7 +78,7 @@ undef $writer;
     my $directory = PostgreSQL::Test::Utils::tempdir();
     $server->say('large {"insert":"c","documents":[{"_id":0}]}');
     my $proxy = MongoProxy->start_before($server, $directory, { match => '^find large c$', flood => [ $count, $size ] },
-        { match => '^insert larger custbackup_restore_c$', swallow => "$directory/swallowed" });
+        { match => '^insert larger custbackup_restore_\w+_c$', swallow => "$directory/swallowed" });
     my $job = backup_job($settings, $store, mongodb_url($proxy, database => 'large'), engine => 'mongodb', type => 'mongodb');
     my ($result, $peak) = peak_while($settings, $job);
     my $done = last_event($result);

@@ -61,13 +61,17 @@ mongodb_rename_collection(MongodbSession *session, const char *database, const c
 }
 
 bool
-mongodb_probe_rename(MongodbSession *session, const char *database, MongodbRename *answer, Failure *failure)
+mongodb_probe_rename(MongodbSession *session, const char *database, const char *attempt,
+					 MongodbRename *answer, Failure *failure)
 {
 	Failure asked = {0};
+	char	nothing[64];
+	char	nowhere[64];
 
 	*answer = MONGODB_RENAME_OVER;
-	if (mongodb_rename_collection(session, database, MONGODB_BESIDE "nothing", MONGODB_BESIDE "nowhere", true,
-								  &asked))
+	snprintf(nothing, sizeof(nothing), MONGODB_BESIDE "%s", attempt);
+	snprintf(nowhere, sizeof(nowhere), MONGODB_BESIDE "%s_", attempt);
+	if (mongodb_rename_collection(session, database, nothing, nowhere, true, &asked))
 		return true;
 	if (session->code == CODE_NAMESPACE_NOT_FOUND)
 		return true;
@@ -111,7 +115,8 @@ mongodb_drop_database(MongodbSession *session, const char *database, Failure *fa
 }
 
 bool
-mongodb_sweep(MongodbSession *session, const char *database, bool marker_too, Failure *failure)
+mongodb_sweep(MongodbSession *session, const char *database, const char *tag, bool marker_too,
+			  Failure *failure)
 {
 	json_t	   *there = mongodb_list_collections(session, database, failure);
 	const char *name;
@@ -120,7 +125,7 @@ mongodb_sweep(MongodbSession *session, const char *database, bool marker_too, Fa
 
 	json_object_foreach(there, name, type)
 	{
-		if (good && mongodb_is_beside(name) && strcmp(name, MONGODB_BESIDE) != 0)
+		if (good && mongodb_is_beside(name, tag) && strcmp(name, MONGODB_BESIDE) != 0)
 			good = mongodb_drop_collection(session, database, name, failure);
 	}
 	/* The mark last: as long as anything stands beside, it says so. */

@@ -25,9 +25,9 @@ typedef enum MongodbRename
 /* {name: type}, without MongoDB's own (system.*, but for the functions); the caller's to json_decref.  NULL: failure. */
 extern json_t *mongodb_list_collections(MongodbSession *session, const char *database, Failure *failure);
 
-/* Changes nothing. */
-extern bool mongodb_probe_rename(MongodbSession *session, const char *database, MongodbRename *answer,
-								 Failure *failure);
+/* Changes nothing: it asks for a collection called by the attempt's id, which nobody has. */
+extern bool mongodb_probe_rename(MongodbSession *session, const char *database, const char *attempt,
+								 MongodbRename *answer, Failure *failure);
 
 /* The session's code when the name is taken. */
 #define MONGODB_NAMESPACE_EXISTS 48
@@ -42,7 +42,8 @@ extern bool mongodb_drop_collection(MongodbSession *session, const char *databas
 
 extern bool mongodb_drop_database(MongodbSession *session, const char *database, Failure *failure);
 
-/* Drops what a restore has put beside, and its marker if that is to go. */
-extern bool mongodb_sweep(MongodbSession *session, const char *database, bool marker_too, Failure *failure);
+/* Drops what a restore has put beside by this tag, and its marker if that is to go. */
+extern bool mongodb_sweep(MongodbSession *session, const char *database, const char *tag, bool marker_too,
+						  Failure *failure);
 
 #endif

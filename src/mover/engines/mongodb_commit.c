@@ -27,7 +27,8 @@ mongodb_commit_renew(const MongodbCommit *commit, Failure *failure)
 		const MongodbPair *pair = &commit->plan->pairs[i];
 
 		if (!mongodb_marker_renew(commit->session, pair->target, commit->context->job->attempt_id,
-								  commit->plan->replacing ? MONGODB_PHASE_REPLACING : pair->found, failure))
+								  commit->plan->replacing ? MONGODB_PHASE_REPLACING : pair->mark.phase,
+								  failure))
 			return false;
 	}
 	return true;
@@ -39,7 +40,7 @@ mongodb_commit_renew(const MongodbCommit *commit, Failure *failure)
  * made it again.  A server that will not rename this one has it replaced at the end.
  */
 static bool
-put_in_place(const MongodbCommit *commit, size_t index, const char *database, const json_t *there,
+put_in_place(const MongodbCommit *commit, size_t index, const MongodbPair *pair, const json_t *there,
 			 Failure *failure)
 {
 	const MongodbNamespace *namespace = mongodb_archive_namespace(commit->plan->archive, index);
@@ -49,23 +50,24 @@ put_in_place(const MongodbCommit *commit, size_t index, const char *database, co
 	char		beside[MONGODB_BESIDE_SIZE];
 	Failure		asked;
 
-	if (!mongodb_plan_beside(namespace, beside, failure))
+	if (!mongodb_plan_beside(pair, namespace, beside, failure))
 		return false;
 	if (json_object_get(there, beside) == NULL)
 		return failure_set(failure, REASON_RESTORE,
 						   "mongorestore said that all was well, but \"%.200s\" is missing", beside);
 	report_alive(commit->context->report, "collections take their places");
 	if (!over && type != NULL &&
-		!changed(commit, mongodb_drop_collection(commit->session, database, name, failure)))
+		!changed(commit, mongodb_drop_collection(commit->session, pair->target, name, failure)))
 		return false;
 	for (int tries = 1;; tries++)
 	{
 		asked = (Failure){0};
-		if (changed(commit, mongodb_rename_collection(commit->session, database, beside, name, over, &asked)))
+		if (changed(commit,
+					mongodb_rename_collection(commit->session, pair->target, beside, name, over, &asked)))
 			return true;
 		if (commit->session->code != MONGODB_NAMESPACE_EXISTS || type == NULL || tries == RENAME_TRIES)
 			break;
-		if (!changed(commit, mongodb_drop_collection(commit->session, database, name, failure)))
+		if (!changed(commit, mongodb_drop_collection(commit->session, pair->target, name, failure)))
 			return false;
 	}
 	if (commit->session->code == 0 || asked.reason != REASON_RESTORE)
@@ -88,7 +90,7 @@ swap_database(const MongodbCommit *commit, const MongodbPair *pair, Failure *fai
 		if (mongodb_plan_pair(commit->plan, mongodb_archive_namespace(commit->plan->archive, i)) != pair ||
 			commit->plan->last[i])
 			continue;
-		good = put_in_place(commit, i, pair->target, there, failure);
+		good = put_in_place(commit, i, pair, there, failure);
 		if (good && clock_milliseconds() - renewed > MONGODB_MARKER_EVERY * 1000)
 		{
 			good = mongodb_commit_renew(commit, failure);

@@ -28,6 +28,7 @@ typedef struct DumpSource
 	const Settings *settings;
 	MongodbUrl		url;
 	MongodbSession	session;
+	MongodbMark		mark; /* of a restore that has not come to its end */
 	MongodbTool		tool;
 	Child			mongodump;
 	int64_t			quiet_since; /* bytes that had been read when it became quiet */
@@ -76,10 +77,14 @@ static bool
 note_unfinished_restore(DumpSource *dump, SourceFacts *facts, Failure *failure)
 {
 	Failure ignored = {0};
-	bool	unfinished = false;
 
-	mongodb_marker_is_unfinished(&dump->session, dump->url.database, &unfinished, &ignored);
-	return !unfinished ||
+	mongodb_marker_look(&dump->session, dump->url.database, &dump->mark, REASON_DUMP, &ignored);
+	if (dump->mark.foreign)
+		return add_note(facts,
+						json_string("the collection \"" MONGODB_BESIDE
+									"\" is left out: custbackup marks there what it restores"),
+						failure);
+	return dump->mark.phase != MONGODB_PHASE_REPLACING ||
 		   add_note(facts,
 					json_string("a restore of this database has not come to its end: some collections may be "
 								"those of its backup, others as they were before (restore it again)"),
@@ -146,7 +151,8 @@ start_mongodump(DumpSource *dump, Failure *failure)
 {
 	char config[64];
 	/* What an unfinished restore has left beside is no part of the database; mongodump wants to be told of one for that. */
-	char	 *argv[] = {"mongodump", config, "--archive", NULL, NULL};
+	char	  beside[sizeof("--excludeCollectionsWithPrefix=" MONGODB_BESIDE) + MONGODB_TAG_SIZE];
+	char	 *argv[] = {"mongodump", config, "--archive", NULL, NULL, NULL};
 	int		  fd = mongodb_tool_config(&dump->url, &dump->session, dump->settings, true, failure);
 	ChildSpec spec = {.path = dump->tool.path, .argv = argv, .stdout_pipe = true, .kept_fds = {fd}};
 	bool	  started;
@@ -154,7 +160,13 @@ start_mongodump(DumpSource *dump, Failure *failure)
 	if (fd < 0)
 		return false;
 	if (dump->url.database != NULL)
-		argv[3] = "--excludeCollectionsWithPrefix=" MONGODB_BESIDE;
+		argv[3] = "--excludeCollection=" MONGODB_BESIDE;
+	if (dump->url.database != NULL && dump->mark.tag[0] != '\0')
+	{
+		snprintf(beside, sizeof(beside), "--excludeCollectionsWithPrefix=" MONGODB_BESIDE "%s_",
+				 dump->mark.tag);
+		argv[4] = beside;
+	}
 	snprintf(config, sizeof(config), "--config=/proc/self/fd/%d", fd);
 	mongodb_disconnect(&dump->session);
 	spec.idle = look_at_server;

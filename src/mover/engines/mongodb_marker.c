@@ -13,22 +13,46 @@
 /* The marker as it was found. */
 typedef struct Marker
 {
-	bool	found;
-	char	attempt[64];
-	bool	replacing;
-	int64_t at; /* milliseconds; 0: released */
+	MongodbMark mark;
+	char		attempt[64];
+	int64_t		at; /* milliseconds; 0: released */
 } Marker;
+
+bool
+mongodb_is_tag(const char *text)
+{
+	return strspn(text, "0123456789abcdefABCDEF") == MONGODB_TAG_SIZE - 1;
+}
+
+static bool
+read_text(const bson_t *document, const char *name, char *text, size_t size)
+{
+	bson_iter_t field;
+
+	if (!bson_iter_init_find(&field, document, name) || !BSON_ITER_HOLDS_UTF8(&field))
+		return false;
+	snprintf(text, size, "%s", bson_iter_utf8(&field, NULL));
+	return true;
+}
 
 static void
 read_marker(Marker *marker, const bson_t *document)
 {
 	bson_iter_t field;
+	char		text[16];
 
-	marker->found = true;
-	if (bson_iter_init_find(&field, document, "attempt") && BSON_ITER_HOLDS_UTF8(&field))
-		snprintf(marker->attempt, sizeof(marker->attempt), "%s", bson_iter_utf8(&field, NULL));
-	marker->replacing = bson_iter_init_find(&field, document, "phase") && BSON_ITER_HOLDS_UTF8(&field) &&
-						strcmp(bson_iter_utf8(&field, NULL), REPLACING) == 0;
+	if (!read_text(document, "_id", text, sizeof(text)) || strcmp(text, ID) != 0)
+	{
+		marker->mark.foreign = true;
+		return;
+	}
+	marker->mark.found = true;
+	read_text(document, "attempt", marker->attempt, sizeof(marker->attempt));
+	if (read_text(document, "tag", text, sizeof(text)) && mongodb_is_tag(text) &&
+		text[MONGODB_TAG_SIZE - 1] == '\0')
+		memcpy(marker->mark.tag, text, MONGODB_TAG_SIZE);
+	if (read_text(document, "phase", text, sizeof(text)) && strcmp(text, REPLACING) == 0)
+		marker->mark.phase = MONGODB_PHASE_REPLACING;
 	if (bson_iter_init_find(&field, document, "at") && BSON_ITER_HOLDS_DATE_TIME(&field))
 		marker->at = bson_iter_date_time(&field);
 }
@@ -38,22 +62,23 @@ find_marker(MongodbSession *session, const char *database, Marker *marker, Failu
 			Failure *failure)
 {
 	bson_t		command = BSON_INITIALIZER;
-	bson_t		filter;
 	bson_t		answer;
+	bson_iter_t top;
+	bson_iter_t batch;
 	bson_iter_t field;
-	bson_iter_t first;
 	bool		good;
+	bool		is_read;
 
 	*marker = (Marker){0};
+	/* Two, so that something else beside it would be seen. */
 	BSON_APPEND_UTF8(&command, "find", MONGODB_BESIDE);
-	BSON_APPEND_DOCUMENT_BEGIN(&command, "filter", &filter);
-	BSON_APPEND_UTF8(&filter, "_id", ID);
-	bson_append_document_end(&command, &filter);
-	BSON_APPEND_INT32(&command, "limit", 1);
+	BSON_APPEND_INT32(&command, "limit", 2);
 	BSON_APPEND_BOOL(&command, "singleBatch", true);
 	good = mongodb_ask(session, database, &command, &answer, otherwise, failure);
-	if (good && bson_iter_init(&first, &answer) &&
-		bson_iter_find_descendant(&first, "cursor.firstBatch.0", &field) && BSON_ITER_HOLDS_DOCUMENT(&field))
+	is_read = good && bson_iter_init(&top, &answer) &&
+			  bson_iter_find_descendant(&top, "cursor.firstBatch", &batch) &&
+			  bson_iter_recurse(&batch, &field);
+	while (is_read && bson_iter_next(&field) && BSON_ITER_HOLDS_DOCUMENT(&field))
 	{
 		const uint8_t *bytes;
 		uint32_t	   length;
@@ -92,6 +117,7 @@ typedef struct Change
 {
 	const Marker *held;
 	const char	 *attempt;
+	const char	 *tag; /* NULL: stays */
 	MongodbPhase  phase;
 	bool		  released;
 } Change;
@@ -113,6 +139,8 @@ append_update(bson_t *updates, const Change *change)
 	BSON_APPEND_DOCUMENT_BEGIN(&update, "u", &part);
 	BSON_APPEND_DOCUMENT_BEGIN(&part, "$set", &fields);
 	BSON_APPEND_UTF8(&fields, "attempt", change->attempt);
+	if (change->tag != NULL)
+		BSON_APPEND_UTF8(&fields, "tag", change->tag);
 	BSON_APPEND_UTF8(&fields, "phase", change->phase == MONGODB_PHASE_REPLACING ? REPLACING : "beside");
 	if (change->released)
 		BSON_APPEND_DATE_TIME(&fields, "at", 0);
@@ -180,28 +208,36 @@ wait_for_death(MongodbSession *session, const char *database, const Marker *held
 		sleep(1);
 		if (!find_marker(session, database, &seen, REASON_RESTORE, failure))
 			return false;
-		if (!seen.found || seen.at != held->at || strcmp(seen.attempt, held->attempt) != 0)
+		if (!seen.mark.found || seen.at != held->at || strcmp(seen.attempt, held->attempt) != 0)
 			return busy(session, database, failure);
 	}
 	return true;
 }
 
 bool
-mongodb_marker_take(MongodbSession *session, const char *database, const char *attempt, MongodbPhase *phase,
+mongodb_marker_take(MongodbSession *session, const char *database, const char *attempt, MongodbMark *mark,
 					Failure *failure)
 {
 	Marker held;
-	Change change = {.attempt = attempt};
+	Change change = {.attempt = attempt, .tag = mark->tag};
 	bool   written;
 
 	if (!find_marker(session, database, &held, REASON_RESTORE, failure))
 		return false;
-	if (held.found && strcmp(held.attempt, attempt) != 0 &&
+	if (held.mark.foreign)
+		return failure_set(failure, REASON_NOT_RESTORABLE,
+						   "the database \"%s\" on MongoDB at %s has a collection \"" MONGODB_BESIDE
+						   "\" of its own, where custbackup marks what it restores: rename it",
+						   database, session->name);
+	if (held.mark.found && strcmp(held.attempt, attempt) != 0 &&
 		!wait_for_death(session, database, &held, failure))
 		return false;
-	if (held.found)
+	if (held.mark.found)
 		change.held = &held;
-	change.phase = *phase = held.replacing ? MONGODB_PHASE_REPLACING : MONGODB_PHASE_BESIDE;
+	*mark = held.mark;
+	if (mark->tag[0] == '\0')
+		snprintf(mark->tag, sizeof(mark->tag), "%s", attempt);
+	change.phase = mark->phase;
 	return write_marker(session, database, &change, &written, failure) &&
 		   (written || busy(session, database, failure));
 }
@@ -210,7 +246,7 @@ bool
 mongodb_marker_renew(MongodbSession *session, const char *database, const char *attempt, MongodbPhase phase,
 					 Failure *failure)
 {
-	Marker held = {.found = true};
+	Marker held = {.mark = {.found = true}};
 	Change change = {.held = &held, .attempt = attempt, .phase = phase};
 	bool   written;
 
@@ -222,7 +258,7 @@ mongodb_marker_renew(MongodbSession *session, const char *database, const char *
 bool
 mongodb_marker_release(MongodbSession *session, const char *database, const char *attempt, Failure *failure)
 {
-	Marker held = {.found = true};
+	Marker held = {.mark = {.found = true}};
 	Change change = {.held = &held, .attempt = attempt, .phase = MONGODB_PHASE_REPLACING, .released = true};
 	bool   written;
 
@@ -231,13 +267,12 @@ mongodb_marker_release(MongodbSession *session, const char *database, const char
 }
 
 bool
-mongodb_marker_is_unfinished(MongodbSession *session, const char *database, bool *unfinished,
-							 Failure *failure)
+mongodb_marker_look(MongodbSession *session, const char *database, MongodbMark *mark, FailureReason otherwise,
+					Failure *failure)
 {
 	Marker marker;
+	bool   good = find_marker(session, database, &marker, otherwise, failure);
 
-	if (!find_marker(session, database, &marker, REASON_DUMP, failure))
-		return false;
-	*unfinished = marker.found && marker.replacing;
-	return true;
+	*mark = marker.mark;
+	return good;
 }

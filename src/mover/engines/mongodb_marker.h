@@ -3,7 +3,11 @@
  *	  A restore marks each database that it fills: the one document of a collection whose
  *	  name is MONGODB_BESIDE alone.
  *
- *	  {_id: "restore", attempt: "<attempt's id>", phase: "beside" | "replacing", at: <the server's time>}
+ *	  {_id: "restore", attempt: "<attempt's id>", tag: "<8 hex digits>", phase: "beside" | "replacing", at: <the server's time>}
+ *
+ * The tag stands in the names of what is put beside.  Whoever takes a dead one's marker
+ * over keeps its tag: so what is swept is what the marker tells of, and never a customer's
+ * own collection that is called alike.
  *
  * It keeps two restores of one database apart.  Whoever holds it says every few seconds
  * that he lives; one who has been silent for a while is dead, and the next takes over.
@@ -24,18 +28,36 @@
 #define MONGODB_MARKER_EVERY	5
 #define MONGODB_MARKER_LIFETIME 20
 
+#define MONGODB_TAG_SIZE 9
+
 typedef enum MongodbPhase
 {
 	MONGODB_PHASE_BESIDE,	/* nobody sees a change yet */
 	MONGODB_PHASE_REPLACING /* collections take their places */
 } MongodbPhase;
 
+typedef struct MongodbMark
+{
+	bool		 found;
+	bool		 foreign; /* the collection of that name holds something else */
+	MongodbPhase phase;
+	char		 tag[MONGODB_TAG_SIZE]; /* "": nothing stands beside */
+} MongodbMark;
+
+/* Does it begin with exactly as many hex digits as a tag has? */
+extern bool mongodb_is_tag(const char *text);
+
+/* Changes nothing. */
+extern bool mongodb_marker_look(MongodbSession *session, const char *database, MongodbMark *mark,
+								FailureReason otherwise, Failure *failure);
+
 /*
  * Waits until another's is seen to be dead.  REASON_TARGET_BUSY: it lives.
- * *phase is that of whoever had it before: a half replaced database stays one.
+ * REASON_NOT_RESTORABLE: its place is taken by something else.
+ * mark->phase is that of whoever had it before: a half replaced database stays one.
  */
 extern bool mongodb_marker_take(MongodbSession *session, const char *database, const char *attempt,
-								MongodbPhase *phase, Failure *failure);
+								MongodbMark *mark, Failure *failure);
 
 /* REASON_TARGET_BUSY: another restore has taken it over meanwhile. */
 extern bool mongodb_marker_renew(MongodbSession *session, const char *database, const char *attempt,
@@ -44,9 +66,5 @@ extern bool mongodb_marker_renew(MongodbSession *session, const char *database, 
 /* Of a database that is half replaced: it stays, but nobody has to wait for its holder's death. */
 extern bool mongodb_marker_release(MongodbSession *session, const char *database, const char *attempt,
 								   Failure *failure);
-
-/* Has a restore ended among its renames, and no other has come to its end since? */
-extern bool mongodb_marker_is_unfinished(MongodbSession *session, const char *database, bool *unfinished,
-										 Failure *failure);
 
 #endif

@@ -60,20 +60,36 @@ escape_pattern(const char *name, char *pattern, size_t size)
 static bool
 add_renaming(Arguments *arguments, const MongodbPlan *plan, MongodbPass pass, Failure *failure)
 {
-	const char *prefix = pass == MONGODB_PASS_BESIDE ? MONGODB_BESIDE : "";
-
 	for (size_t i = 0; i < plan->pair_count; i++)
 	{
 		const MongodbPair *pair = &plan->pairs[i];
+		const char *format = pass == MONGODB_PASS_BESIDE ? "--nsTo=%s." MONGODB_BESIDE "%s_$collection$"
+														 : "--nsTo=%s.$collection$";
 
 		if (pair->source == NULL)
 			continue;
 		if (!add(arguments, failure, "--nsFrom=%s.$collection$%s", pair->source, "") ||
-			!add(arguments, failure, "--nsTo=%s.%s$collection$", pair->target, prefix))
+			!add(arguments, failure, format, pair->target, pair->mark.tag))
 			return false;
-		if (pass != MONGODB_PASS_LAST &&
-			(!add(arguments, failure, "--nsInclude=%s.*%s", pair->source, "") ||
-			 !add(arguments, failure, "--nsExclude=%s.%s*", pair->source, MONGODB_BESIDE)))
+		if (pass != MONGODB_PASS_LAST && !add(arguments, failure, "--nsInclude=%s.*%s", pair->source, ""))
+			return false;
+	}
+	return true;
+}
+
+/* A backup of a whole server has what an unfinished restore had put beside. */
+static bool
+add_leftovers(Arguments *arguments, const MongodbPlan *plan, MongodbPass pass, Failure *failure)
+{
+	for (size_t i = 0; pass != MONGODB_PASS_LAST && i < mongodb_archive_count(plan->archive); i++)
+	{
+		const MongodbNamespace *namespace = mongodb_archive_namespace(plan->archive, i);
+		char pattern[PATTERN_MAX];
+
+		if (mongodb_plan_leftover(plan, namespace) == NULL)
+			continue;
+		escape_pattern(namespace->collection, pattern, sizeof(pattern));
+		if (!add(arguments, failure, "--nsExclude=%s.%s", namespace->database, pattern))
 			return false;
 	}
 	return true;
@@ -97,7 +113,7 @@ add_single(Arguments *arguments, const MongodbPlan *plan, MongodbPass pass, Fail
 		if (pair == NULL || !mongodb_plan_stands_alone(namespace))
 			continue;
 		escape_pattern(namespace->collection, pattern, sizeof(pattern));
-		if ((goes_beside && !mongodb_plan_beside(namespace, beside, failure)) ||
+		if ((goes_beside && !mongodb_plan_beside(pair, namespace, beside, failure)) ||
 			!add(arguments, failure, "--nsFrom=%s.%s", pair->source, pattern) ||
 			!add(arguments, failure, "--nsTo=%s.%s", pair->target, goes_beside ? beside : pattern))
 			return false;
@@ -177,8 +193,8 @@ mongorestore_start(Mongorestore *mongorestore, const MongodbPlan *plan, MongodbP
 		   add(&arguments, failure, "--archive%s%s", "", "") &&
 		   add(&arguments, failure, "--stopOnError%s%s", "", "") &&
 		   (pass == MONGODB_PASS_BESIDE || add(&arguments, failure, "--drop%s%s", "", "")) &&
-		   add_renaming(&arguments, plan, pass, failure) && add_single(&arguments, plan, pass, failure) &&
-		   add_last(&arguments, plan, pass, failure);
+		   add_renaming(&arguments, plan, pass, failure) && add_leftovers(&arguments, plan, pass, failure) &&
+		   add_single(&arguments, plan, pass, failure) && add_last(&arguments, plan, pass, failure);
 	if (good)
 	{
 		mongodb_disconnect(mongorestore->session);

@@ -13,16 +13,33 @@
 #define READ_SIZE (64 * 1024)
 
 /* With the longest database's name within the 120 bytes that every release takes. */
-#define PLAIN_NAME_MAX	36
-#define SHORT_NAME_SIZE 33 /* hex digits of a digest instead, and a zero */
+#define PLAIN_NAME_MAX	27
+#define SHORT_NAME_SIZE 28 /* hex digits of a digest instead, and a zero */
 
 /* MongoDB's own databases: a customer's data does not stand there. */
 static const char *const internal[] = {"admin", "config", "local", ""};
 
 bool
-mongodb_is_beside(const char *collection)
+mongodb_is_beside(const char *collection, const char *tag)
 {
-	return strncmp(collection, MONGODB_BESIDE, strlen(MONGODB_BESIDE)) == 0;
+	const char *rest = collection + strlen(MONGODB_BESIDE);
+
+	if (strncmp(collection, MONGODB_BESIDE, strlen(MONGODB_BESIDE)) != 0)
+		return false;
+	return *rest == '\0' ||
+		   (*tag != '\0' && strncmp(rest, tag, strlen(tag)) == 0 && rest[strlen(tag)] == '_');
+}
+
+/* The same of a collection in an archive, whose marker nobody has read: any tag. */
+static bool
+was_beside(const char *collection, bool marked)
+{
+	const char *rest = collection + strlen(MONGODB_BESIDE);
+	char		tag[MONGODB_TAG_SIZE] = "";
+
+	if (marked && strncmp(collection, MONGODB_BESIDE, strlen(MONGODB_BESIDE)) == 0 && mongodb_is_tag(rest))
+		memcpy(tag, rest, MONGODB_TAG_SIZE - 1);
+	return mongodb_is_beside(collection, tag);
 }
 
 bool
@@ -55,7 +72,8 @@ mongodb_plan_stands_alone(const MongodbNamespace *namespace)
 }
 
 bool
-mongodb_plan_beside(const MongodbNamespace *namespace, char name[MONGODB_BESIDE_SIZE], Failure *failure)
+mongodb_plan_beside(const MongodbPair *pair, const MongodbNamespace *namespace,
+					char name[MONGODB_BESIDE_SIZE], Failure *failure)
 {
 	char	digits[DIGEST_TEXT_SIZE];
 	Digest *digest;
@@ -63,7 +81,7 @@ mongodb_plan_beside(const MongodbNamespace *namespace, char name[MONGODB_BESIDE_
 
 	if (!mongodb_plan_stands_alone(namespace))
 	{
-		snprintf(name, MONGODB_BESIDE_SIZE, "%s%s", MONGODB_BESIDE, namespace->collection);
+		snprintf(name, MONGODB_BESIDE_SIZE, MONGODB_BESIDE "%s_%s", pair->mark.tag, namespace->collection);
 		return true;
 	}
 	digest = digest_open(failure);
@@ -72,7 +90,8 @@ mongodb_plan_beside(const MongodbNamespace *namespace, char name[MONGODB_BESIDE_
 		   digest_finish(digest, digits, failure);
 	digest_close(digest);
 	if (good)
-		snprintf(name, MONGODB_BESIDE_SIZE, "%s%.*s", MONGODB_BESIDE, SHORT_NAME_SIZE - 1, digits);
+		snprintf(name, MONGODB_BESIDE_SIZE, MONGODB_BESIDE "%s_%.*s", pair->mark.tag, SHORT_NAME_SIZE - 1,
+				 digits);
 	return good;
 }
 
@@ -105,27 +124,51 @@ read_prelude(MongodbPlan *plan, const Dump *dump, Failure *failure)
 	return good;
 }
 
+static MongodbPair *
+pair_of(const MongodbPlan *plan, const char *source)
+{
+	for (size_t i = 0; i < plan->pair_count; i++)
+		if (plan->pairs[i].source != NULL && strcmp(plan->pairs[i].source, source) == 0)
+			return &plan->pairs[i];
+	return NULL;
+}
+
 const MongodbPair *
 mongodb_plan_pair(const MongodbPlan *plan, const MongodbNamespace *namespace)
 {
-	if (mongodb_is_beside(namespace->collection))
-		return NULL;
-	for (size_t i = 0; i < plan->pair_count; i++)
-		if (plan->pairs[i].source != NULL && strcmp(plan->pairs[i].source, namespace->database) == 0)
-			return &plan->pairs[i];
-	return NULL;
+	const MongodbPair *pair = pair_of(plan, namespace->database);
+
+	return pair != NULL && !was_beside(namespace->collection, pair->marked) ? pair : NULL;
+}
+
+const MongodbPair *
+mongodb_plan_leftover(const MongodbPlan *plan, const MongodbNamespace *namespace)
+{
+	const MongodbPair *pair = pair_of(plan, namespace->database);
+
+	return pair != NULL && was_beside(namespace->collection, pair->marked) ? pair : NULL;
 }
 
 /* The collections of a database mostly stand behind each other. */
 static bool
 is_known(const MongodbPlan *plan, size_t index, const char *source)
 {
-	if (index > 0 && strcmp(source, mongodb_archive_namespace(plan->archive, index - 1)->database) == 0)
-		return true;
-	for (size_t i = 0; i < plan->pair_count; i++)
-		if (plan->pairs[i].source != NULL && strcmp(plan->pairs[i].source, source) == 0)
-			return true;
-	return false;
+	return (index > 0 &&
+			strcmp(source, mongodb_archive_namespace(plan->archive, index - 1)->database) == 0) ||
+		   pair_of(plan, source) != NULL;
+}
+
+static void
+find_markers(MongodbPlan *plan)
+{
+	for (size_t i = 0; i < mongodb_archive_count(plan->archive); i++)
+	{
+		const MongodbNamespace *namespace = mongodb_archive_namespace(plan->archive, i);
+		MongodbPair *pair = pair_of(plan, namespace->database);
+
+		if (pair != NULL && strcmp(namespace->collection, MONGODB_BESIDE) == 0)
+			pair->marked = true;
+	}
 }
 
 /* One pair for each database of the archive, in which the first of its collections names it. */
@@ -210,7 +253,7 @@ choose_ways(MongodbPlan *plan, Failure *failure)
 
 /* May collections be renamed there, and how?  Asked with one that does not exist. */
 static bool
-ask_about_renames(MongodbPlan *plan, MongodbSession *session, Failure *failure)
+ask_about_renames(MongodbPlan *plan, MongodbSession *session, const char *attempt, Failure *failure)
 {
 	MongodbRename answer;
 
@@ -220,7 +263,7 @@ ask_about_renames(MongodbPlan *plan, MongodbSession *session, Failure *failure)
 		plan->why_in_place = "the target is a sharded cluster";
 	for (size_t i = 0; i < plan->pair_count && plan->why_in_place == NULL; i++)
 	{
-		if (!mongodb_probe_rename(session, plan->pairs[i].target, &answer, failure))
+		if (!mongodb_probe_rename(session, plan->pairs[i].target, attempt, &answer, failure))
 			return false;
 		if (answer == MONGODB_RENAME_REFUSED)
 			plan->why_in_place = "the user has no right to rename collections";
@@ -234,13 +277,17 @@ static bool
 check_empty(MongodbSession *session, const char *database, Failure *failure)
 {
 	json_t	   *there = mongodb_list_collections(session, database, failure);
+	MongodbMark mark;
 	const char *name;
 	json_t	   *type;
 	size_t		own = 0;
 
-	if (there == NULL)
+	if (there == NULL || !mongodb_marker_look(session, database, &mark, REASON_RESTORE, failure))
+	{
+		json_decref(there);
 		return false;
-	json_object_foreach(there, name, type) own += !mongodb_is_beside(name);
+	}
+	json_object_foreach(there, name, type) own += !mongodb_is_beside(name, mark.tag);
 	json_decref(there);
 	return own == 0 || failure_set(failure, REASON_TARGET_NOT_EMPTY,
 								   "the target's database \"%s\" on MongoDB at %s has %zu collections",
@@ -288,9 +335,11 @@ make(MongodbPlan *plan, MongodbSession *session, const MongodbUrl *url, const En
 {
 	plan->archive = mongodb_archive_open(REASON_INTEGRITY, failure);
 	if (plan->archive == NULL || !read_prelude(plan, dump, failure) ||
-		!pair_databases(plan, url, outcome, failure) || !choose_ways(plan, failure) ||
-		!look_at_target(plan, session, url, context->job->mode, failure) ||
-		!ask_about_renames(plan, session, failure))
+		!pair_databases(plan, url, outcome, failure))
+		return false;
+	find_markers(plan);
+	if (!choose_ways(plan, failure) || !look_at_target(plan, session, url, context->job->mode, failure) ||
+		!ask_about_renames(plan, session, context->job->attempt_id, failure))
 		return false;
 	return plan->why_in_place == NULL ||
 		   mongodb_left_alone(outcome, failure,

@@ -4,9 +4,9 @@
  *	  the archive and from what the target has.
  *
  * Beside, then rename: each collection is restored under a name of its own that begins
- * with MONGODB_BESIDE, and takes its place by a rename when all are whole.  Names that
- * begin so are ours in every database: a backup leaves them out, a restore sweeps those
- * that another one has left.
+ * with MONGODB_BESIDE and the tag of the database's marker, and takes its place by a
+ * rename when all are whole.  A backup leaves out what the marker of an unfinished restore
+ * tells of, the next restore sweeps it; the marker's own name is ours in every database.
  *
  * Views, time series and system.js cannot be renamed: they come last, each replaced by
  * itself.  Where nothing can be renamed (rights, a sharded cluster) all are replaced so,
@@ -33,9 +33,10 @@
 /* A database of the archive and where it goes. */
 typedef struct MongodbPair
 {
-	const char	*source; /* the archive's; NULL: it has none, and the target is to be emptied */
-	const char	*target;
-	MongodbPhase found; /* of its marker, when that became ours */
+	const char *source; /* the archive's; NULL: it has none, and the target is to be emptied */
+	const char *target;
+	bool		marked; /* the archive holds the marker of an unfinished restore, and what was beside */
+	MongodbMark mark;	/* the target's, when that became ours */
 } MongodbPair;
 
 typedef struct MongodbPlan
@@ -61,6 +62,9 @@ extern void mongodb_plan_free(MongodbPlan *plan);
 /* Where a collection of the archive goes; NULL: it is left out. */
 extern const MongodbPair *mongodb_plan_pair(const MongodbPlan *plan, const MongodbNamespace *namespace);
 
+/* The pair of one that is left out because an unfinished restore had put it beside; NULL: no such thing. */
+extern const MongodbPair *mongodb_plan_leftover(const MongodbPlan *plan, const MongodbNamespace *namespace);
+
 /*
  * Does mongorestore have to be told of it by name?  Its patterns match within one line
  * alone, and the name beside has to be shorter than the collection's own would make it.
@@ -68,11 +72,11 @@ extern const MongodbPair *mongodb_plan_pair(const MongodbPlan *plan, const Mongo
 extern bool mongodb_plan_stands_alone(const MongodbNamespace *namespace);
 
 /* The name under which it is put beside. */
-extern bool mongodb_plan_beside(const MongodbNamespace *namespace, char name[MONGODB_BESIDE_SIZE],
-								Failure *failure);
+extern bool mongodb_plan_beside(const MongodbPair *pair, const MongodbNamespace *namespace,
+								char name[MONGODB_BESIDE_SIZE], Failure *failure);
 
-/* Is it left out of backups and of what is restored?  (What an unfinished restore has left.) */
-extern bool mongodb_is_beside(const char *collection);
+/* The marker's collection, or one beside by this tag? */
+extern bool mongodb_is_beside(const char *collection, const char *tag);
 
 extern bool mongodb_left_alone(RestoreOutcome *outcome, Failure *failure, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));

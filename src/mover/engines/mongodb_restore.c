@@ -41,8 +41,12 @@ static bool
 sweep(Restore *restore, bool markers_too, Failure *failure)
 {
 	for (size_t i = 0; i < restore->plan.pair_count; i++)
-		if (!mongodb_sweep(&restore->session, restore->plan.pairs[i].target, markers_too, failure))
+	{
+		const MongodbPair *pair = &restore->plan.pairs[i];
+
+		if (!mongodb_sweep(&restore->session, pair->target, pair->mark.tag, markers_too, failure))
 			return false;
+	}
 	return true;
 }
 
@@ -103,14 +107,15 @@ static void
 undo_database(Restore *restore, const MongodbPair *pair)
 {
 	const char	*attempt = restore->context.job->attempt_id;
-	MongodbPhase phase =
-		restore->plan.replacing && restore->outcome->target_modified ? MONGODB_PHASE_REPLACING : pair->found;
-	Failure ignored = {0};
+	MongodbPhase phase = restore->plan.replacing && restore->outcome->target_modified
+							 ? MONGODB_PHASE_REPLACING
+							 : pair->mark.phase;
+	Failure		 ignored = {0};
 
 	/* Another one may have taken over from us, who were thought dead. */
 	if (!mongodb_marker_renew(&restore->session, pair->target, attempt, phase, &ignored))
 		return;
-	mongodb_sweep(&restore->session, pair->target, phase == MONGODB_PHASE_BESIDE, &ignored);
+	mongodb_sweep(&restore->session, pair->target, pair->mark.tag, phase == MONGODB_PHASE_BESIDE, &ignored);
 	if (phase == MONGODB_PHASE_REPLACING)
 		mongodb_marker_release(&restore->session, pair->target, attempt, &ignored);
 }
@@ -155,7 +160,7 @@ mark(Restore *restore, Failure *failure)
 		MongodbPair *pair = &restore->plan.pairs[i];
 
 		if (!mongodb_marker_take(&restore->session, pair->target, restore->context.job->attempt_id,
-								 &pair->found, failure))
+								 &pair->mark, failure))
 			return false;
 		restore->marked++;
 	}
