@@ -278,6 +278,15 @@ forget_environment(const PostgresUrl *url)
 	}
 }
 
+static void
+pin(PostgresSession *session, const PostgresPlace *place, const char *hostaddr)
+{
+	session->host = place->host;
+	memcpy(session->port, place->port, sizeof(session->port));
+	memcpy(session->hostaddr, hostaddr, sizeof(session->hostaddr));
+}
+
+/* The first of all is pinned. */
 static bool
 add_addresses(PostgresSession *session, const PostgresPlace *place, const Address *found, size_t count,
 			  Failure *failure)
@@ -290,18 +299,12 @@ add_addresses(PostgresSession *session, const PostgresPlace *place, const Addres
 	session->addresses = grown;
 	for (size_t i = 0; i < count; i++)
 	{
+		if (session->address_count == 0)
+			pin(session, place, found[i].text);
 		grown[session->address_count].place = place;
 		memcpy(grown[session->address_count++].hostaddr, found[i].text, ADDRESS_TEXT_SIZE);
 	}
 	return true;
-}
-
-static void
-pin(PostgresSession *session, const PostgresAddress *address)
-{
-	session->host = address->place->host;
-	memcpy(session->port, address->place->port, sizeof(session->port));
-	memcpy(session->hostaddr, address->hostaddr, sizeof(session->hostaddr));
 }
 
 /*
@@ -333,10 +336,7 @@ postgres_resolve(PostgresSession *session, const PostgresUrl *url, const Setting
 		if (!added)
 			return false;
 	}
-	if (session->address_count == 0)
-		return failure_set(failure, unresolved.reason, "%s", unresolved.detail);
-	pin(session, &session->addresses[0]);
-	return true;
+	return session->address_count > 0 || failure_set(failure, unresolved.reason, "%s", unresolved.detail);
 }
 
 static void
@@ -355,11 +355,11 @@ postgres_connect(PostgresSession *session, const PostgresUrl *url, const Setting
 	bool	connected = false;
 
 	forget_environment(url);
-	if (session->addresses == NULL && !postgres_resolve(session, url, settings, failure))
+	if (session->address_count == 0 && !postgres_resolve(session, url, settings, failure))
 		return false;
 	for (size_t i = 0; i < session->address_count && !connected; i++)
 	{
-		pin(session, &session->addresses[i]);
+		pin(session, session->addresses[i].place, session->addresses[i].hostaddr);
 		memset(&last, 0, sizeof(last));
 		connected = try_address(session, url, settings, purpose, &last);
 		/* A role that was refused is not tried elsewhere, as libpq does. */
