@@ -4,8 +4,8 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use CustbackupTest;
+use FakeRedis;
 use RedisTest;
-use IO::Socket::INET;
 use Test::More;
 use Time::HiRes qw(sleep);
 
@@ -21,61 +21,7 @@ sub slurp
 
 my $rdb = slurp("$ENV{SOURCE_DIR}/test/fuzz/corpus/rdb/redis-7.0-all.rdb");
 my $mark = join '', map { sprintf '%x', $_ * 7 % 16 } 1 .. 40;
-my $info = "# Server\r\nredis_version:7.0.15\r\nuptime_in_seconds:100\r\nrole:master\r\nused_memory:1000000\r\n"
-  . "rdb_last_bgsave_status:ok\r\ndb0:keys=23,expires=1,avg_ttl=0\r\n";
-
-# A server that answers as a diskless master does, and SYNC with what it was given: pieces, sent one by one.
-sub scripted
-{
-    my (%answer) = @_;
-    my $listener = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1', ReuseAddr => 1) or die $!;
-    my $pid = fork // die;
-    if ($pid == 0)
-    {
-        $SIG{PIPE} = 'IGNORE';
-        while (my $client = $listener->accept)
-        {
-            $client->autoflush(1);
-            while (defined(my $line = <$client>))
-            {
-                my ($count) = $line =~ /^\*(\d+)/ or last;
-                my @words;
-                for (1 .. $count)
-                {
-                    my $length = substr <$client>, 1;
-                    read $client, my $word, $length + 2;
-                    push @words, substr $word, 0, -2;
-                }
-                my $command = uc $words[0];
-                $command .= ' ' . uc $words[1] if $command =~ /^(CONFIG|CLIENT)$/;
-                my $reply = $answer{$command}
-                  // { INFO => '$' . length($info) . "\r\n$info\r\n", GET => "\$-1\r\n",
-                    'CONFIG GET' => "*2\r\n\$17\r\nrepl-diskless-sync\r\n\$3\r\nyes\r\n" =~ s/17/18/r }->{$command} // "+OK\r\n";
-                for my $piece (ref $reply ? @$reply : $reply)
-                {
-                    print $client $piece;
-                    sleep 0.02 if ref $reply && @$reply < 100;
-                }
-                last if $command eq 'SYNC' && !$answer{keep_open};
-            }
-            close $client;
-        }
-        exit;
-    }
-    my $port = $listener->sockport;
-    close $listener;
-    return { pid => $pid, port => $port };
-}
-
-sub try
-{
-    my (%answer) = @_;
-    my $server = scripted(%answer);
-    my $got = redis_backup($settings, $store, "redis://127.0.0.1:$server->{port}");
-    kill 'KILL', $server->{pid};
-    waitpid $server->{pid}, 0;
-    return $got;
-}
+sub try { return backup_of_fake($settings, $store, @_) }
 
 my $head = "\$EOF:$mark\r\n";
 
