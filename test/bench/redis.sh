@@ -1,5 +1,6 @@
 # redis.sh: a server of REDIS_MB of keys, backed up to a local directory and put back, beside the plain tools.
 # The server sends without delay (repl-diskless-sync-delay 0): only what is ours is measured.
+# REDIS_SHAKE: RedisShake's executable, where there is one, restores the same file beside us.
 
 redis_mb=${REDIS_MB:-300}
 redis_dir=$workspace/run/redis
@@ -84,10 +85,21 @@ while read -r key; do
     redis-cli -p "$source_port" dump "$key" | head -c -1 | redis-cli -p "$target_port" -x restore "$key" 0 >/dev/null
 done <"$workspace/run/keys"
 LOOP
+
+redis_shake=()
+if [ -x "${REDIS_SHAKE:-}" ]; then
+    mkdir "$workspace/run/shake" && chown "$test_user" "$workspace/run/shake" 2>/dev/null
+    gzip -dc "$store"/bench/*.dump.gz >"$workspace/run/shake/dump.rdb"
+    printf '[rdb_reader]\nfilepath = "%s"\n[redis_writer]\naddress = "127.0.0.1:%s"\n[advanced]\ndir = "%s"\nlog_level = "warn"\n' \
+        "$workspace/run/shake/dump.rdb" "$target_port" "$workspace/run/shake" >"$workspace/run/shake/shake.toml"
+    redis_shake=('RedisShake, the same file' 'as_user "$REDIS_SHAKE" "$workspace/run/shake/shake.toml"')
+fi
+
 before_each='redis-cli -p $target_port flushall >/dev/null'
 printf '\nrestore of it into an empty server\n'
 compare \
     'redis-cli --pipe, the same RESTOREs from a file (the floor)' 'redis-cli -p $target_port --pipe <$workspace/run/commands' \
+    "${redis_shake[@]}" \
     'custbackup: sha256 first, proof, spare database, swap' 'run_mover $workspace/run/restore $workspace/run/events'
 [ "$(redis-cli -p "$source_port" --no-raw debug digest)" = "$(redis-cli -p "$target_port" --no-raw debug digest)" ] || echo 'THE TWO SERVERS DIFFER'
 before_each=
