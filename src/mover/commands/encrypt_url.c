@@ -104,7 +104,7 @@ command_encrypt_url(int argc, char **argv)
 {
 	static const struct option options[] = {
 		COMMAND_SETTINGS_OPTIONS, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
-	Settings settings;
+	Settings settings = {0};
 	Failure	 failure = {0};
 	int		 code;
 	int		 status = -1;

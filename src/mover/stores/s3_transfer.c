@@ -61,9 +61,10 @@ append(TaskQueue *queue, S3Task *task)
 static void
 unlink_task(S3Task **list, S3Task *task)
 {
-	while (*list != task)
+	while (*list && *list != task)
 		list = &(*list)->next;
-	*list = task->next;
+	if (*list)
+		*list = task->next;
 }
 
 /* ---- the thread ------------------------------------------------------------------------------- */
