@@ -1,7 +1,7 @@
 -- What every object of the schema has to have.
 BEGIN;
 \ir include/fleet.psql
-SELECT plan(15);
+SELECT plan(16);
 
 CREATE TEMP TABLE object AS
 SELECT d.classid, d.objid, pg_describe_object(d.classid, d.objid, 0) AS name
@@ -17,6 +17,8 @@ SELECT is(array_agg(t.tgname || ' on ' || t.tgrelid::regclass), NULL, 'every tri
 	JOIN pg_class c ON c.oid = t.tgrelid WHERE c.relnamespace = 'custbackup'::regnamespace AND NOT t.tgisinternal AND obj_description(t.oid, 'pg_trigger') IS NULL;
 SELECT is(array_agg(i.indexrelid::regclass), NULL, 'every index that is not a constraint''s has a comment') FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
 	WHERE c.relnamespace = 'custbackup'::regnamespace AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid) AND obj_description(i.indexrelid, 'pg_class') IS NULL;
+SELECT is(array_agg(c.relname || '.' || a.attname), NULL, 'every column has a comment') FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+	WHERE c.relnamespace = 'custbackup'::regnamespace AND c.relkind IN ('r', 'v', 'c') AND coalesce(col_description(c.oid, a.attnum), '') = '';
 SELECT is(obj_description('custbackup'::regnamespace, 'pg_namespace') IS NOT NULL OR obj_description(oid, 'pg_extension') IS NOT NULL, true, 'so has the extension') FROM pg_extension WHERE extname = 'custbackup';
 
 -- Functions.
