@@ -248,15 +248,19 @@ attempt_next_event(Attempt *attempt)
 {
 	if (has_line(attempt))
 		return events_line(&attempt->events);
-	if (needs_last_word(attempt))
-		return events_failed(attempt->reason, attempt->detail, &attempt->errors, attempt->target);
-	return NULL;
+	return events_failed(attempt->reason, attempt->detail, &attempt->errors, attempt->target);
+}
+
+static bool
+has_event(const Attempt *attempt)
+{
+	return has_line(attempt) || needs_last_word(attempt);
 }
 
 bool
-attempt_has_event(const Attempt *attempt)
+attempt_event_is_due(const Attempt *attempt)
 {
-	return has_line(attempt) || needs_last_word(attempt);
+	return has_event(attempt) && clock_ms() >= attempt->report_at;
 }
 
 static void
@@ -297,8 +301,17 @@ attempt_obey(Attempt *attempt, Verdict verdict)
 }
 
 void
+attempt_not_recorded(Attempt *attempt, bool in_company)
+{
+	attempt->report_failures++;
+	attempt->report_at = clock_ms() + (in_company ? 0 : clock_pause_ms(attempt->report_failures));
+}
+
+void
 attempt_recorded(Attempt *attempt, Verdict verdict)
 {
+	attempt->report_failures = 0;
+	attempt->report_at = 0;
 	if (has_line(attempt))
 	{
 		if (events_show_progress(&attempt->events))
@@ -314,7 +327,7 @@ attempt_recorded(Attempt *attempt, Verdict verdict)
 int64
 attempt_deadline(const Attempt *attempt)
 {
-	int64 deadline = attempt->kill_at;
+	int64 deadline = has_event(attempt) ? Min(attempt->kill_at, attempt->report_at) : attempt->kill_at;
 
 	if (attempt->state == ATTEMPT_RUNNING && !attempt->concluded)
 	{

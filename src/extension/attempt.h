@@ -48,7 +48,9 @@ typedef struct Attempt
 	TargetState	 target;	 /* as the mover that we end tells */
 	int64		 started_at; /* by clock_ms() */
 	int64		 progress_at;
-	int64		 kill_at; /* SIGKILL; NEVER: not yet decided */
+	int64		 kill_at;		  /* SIGKILL; NEVER: not yet decided */
+	int			 report_failures; /* in a row: its event could not be recorded */
+	int64		 report_at;		  /* and is not tried again before */
 } Attempt;
 
 /* Starts the mover.  Where it cannot be started the attempt says so as its last word. */
@@ -63,16 +65,21 @@ extern void attempt_free(Attempt *attempt);
  */
 extern bool attempt_watch(Attempt *attempt);
 
-/* The next thing that the table should know, in this round's memory; NULL: nothing. */
+/* The next thing that the table should know, in this round's memory. */
 extern const char *attempt_next_event(Attempt *attempt);
-extern bool		   attempt_has_event(const Attempt *attempt);
+
+/* Is there one, and is its time to be recorded? */
+extern bool attempt_event_is_due(const Attempt *attempt);
 
 /* That event has been recorded, and this was the answer. */
 extern void attempt_recorded(Attempt *attempt, Verdict verdict);
 
+/* It could not be.  In company: by no fault of its own, maybe, so that it is tried alone at once. */
+extern void attempt_not_recorded(Attempt *attempt, bool in_company);
+
 extern void attempt_obey(Attempt *attempt, Verdict verdict);
 
-/* When attempt_watch() has something to decide, by clock_ms(). */
+/* When attempt_watch() has something to decide, or its event is due, by clock_ms(). */
 extern int64 attempt_deadline(const Attempt *attempt);
 
 #endif

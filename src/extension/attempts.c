@@ -67,57 +67,69 @@ attempts_have_events(void)
 
 	dlist_foreach(iter, &attempts)
 	{
-		if (attempt_has_event(dlist_container(Attempt, node, iter.cur)))
+		if (attempt_event_is_due(dlist_container(Attempt, node, iter.cur)))
 			return true;
 	}
 	return false;
 }
 
-/* One event of each attempt that has one. */
+/* All whose events can go together; or the one that could not be recorded and has waited longest. */
 static int
-collect(Attempt **from, EventReport *reports)
+collect(Attempt **from, bool troubled)
 {
 	dlist_iter iter;
 	int		   collected = 0;
 
 	dlist_foreach(iter, &attempts)
 	{
-		Attempt	   *attempt = dlist_container(Attempt, node, iter.cur);
-		const char *event = attempt_next_event(attempt);
+		Attempt *attempt = dlist_container(Attempt, node, iter.cur);
 
-		if (!event)
+		if (!attempt_event_is_due(attempt) || (attempt->report_failures > 0) != troubled)
 			continue;
-		from[collected] = attempt;
-		reports[collected].attempt = attempt->id;
-		reports[collected].event = event;
-		collected++;
+		if (!troubled || collected == 0)
+			from[collected++] = attempt;
+		else if (attempt->report_at < from[0]->report_at)
+			from[0] = attempt;
 	}
 	return collected;
 }
 
+static TxnResult
+record(Attempt **from, int collected)
+{
+	EventReport *reports = palloc(Max(collected, 1) * sizeof(EventReport));
+	TxnResult	 result;
+
+	if (collected == 0)
+		return TXN_COMMITTED;
+	for (int i = 0; i < collected; i++)
+	{
+		reports[i].attempt = from[i]->id;
+		reports[i].event = attempt_next_event(from[i]);
+	}
+	result = queue_report(reports, collected);
+	for (int i = 0; i < collected; i++)
+	{
+		if (result == TXN_COMMITTED)
+			attempt_recorded(from[i], reports[i].verdict);
+		else
+			attempt_not_recorded(from[i], collected > 1);
+	}
+	return result;
+}
+
 /*
- * All events of a round go in one transaction; when it fails they go one by one,
- * so that an attempt whose event cannot be recorded holds up no other's.
+ * One event of each attempt that has one goes in one transaction; when it fails they
+ * go one by one, with pauses of their own, so that an attempt whose event cannot be
+ * recorded (its row is locked) holds up no other's.
  */
 TxnResult
 attempts_report(void)
 {
-	Attempt	   **from = palloc(Max(count, 1) * sizeof(Attempt *));
-	EventReport *reports = palloc(Max(count, 1) * sizeof(EventReport));
-	int			 collected = collect(from, reports);
-	TxnResult	 result = collected == 0 ? TXN_COMMITTED : queue_report(reports, collected);
-	bool		 one_by_one = result == TXN_FAILED && collected > 1;
+	Attempt **from = palloc(Max(count, 1) * sizeof(Attempt *));
+	TxnResult result = record(from, collect(from, false));
 
-	for (int i = 0; i < collected; i++)
-	{
-		TxnResult one = one_by_one ? queue_report(&reports[i], 1) : result;
-
-		if (one == TXN_COMMITTED)
-			attempt_recorded(from[i], reports[i].verdict);
-		else if (one == TXN_NO_EXTENSION)
-			return one;
-	}
-	return result;
+	return result == TXN_COMMITTED ? record(from, collect(from, true)) : result;
 }
 
 TxnResult

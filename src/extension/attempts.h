@@ -23,16 +23,16 @@ extern void attempts_start(const ClaimedJob *job);
 /* Read what movers said, reap those that ended, end those whose time is over. */
 extern void attempts_watch(void);
 
-/* Is there something to be recorded? */
+/* Is there something to be recorded now? */
 extern bool attempts_have_events(void);
 
-/* Record one event of each attempt that has one.  What TXN_FAILED leaves is kept, for another try. */
+/* Record one event of each attempt that has one.  After TXN_FAILED what is left is kept, for another try. */
 extern TxnResult attempts_report(void);
 
 /* Renew the leases of those that run, and obey the verdicts. */
 extern TxnResult attempts_renew(void);
 
-/* Milliseconds until attempts_watch() has something to decide; at most limit. */
+/* Milliseconds until attempts_watch() or attempts_report() has something to do; at most limit. */
 extern int64 attempts_next_deadline(int64 limit);
 
 /* Descriptors to wait on, at most two an attempt; returns how many were written. */

@@ -22,4 +22,11 @@ clock_ms(void)
 	return (int64) now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+/* How long to wait after so many failures in a row: a second, then twice as long each time, to 32 seconds. */
+static inline int64
+clock_pause_ms(int failures)
+{
+	return INT64CONST(500) << Min(failures, 6);
+}
+
 #endif

@@ -51,7 +51,6 @@ typedef struct Pace
 static Pace	  claiming;
 static Pace	  renewing;
 static Pace	  scheduling;
-static Pace	  reporting;
 static Pace	  observing;
 static uint32 requests_seen;
 static int	  fruitless_looks; /* in a row, although something seemed due */
@@ -87,20 +86,25 @@ leave(const char *why)
 	proc_exit(0);
 }
 
-/* Plans the next time after success or failure; a vanished extension ends us. */
-static bool
-paced(Pace *pace, TxnResult result, int64 interval_ms)
+static void
+leave_without_extension(TxnResult result)
 {
 	if (result == TXN_NO_EXTENSION)
 		leave("the extension has been dropped");
+}
+
+/* Plans the next time after success or failure. */
+static bool
+paced(Pace *pace, TxnResult result, int64 interval_ms)
+{
+	leave_without_extension(result);
 	if (result == TXN_COMMITTED)
 	{
 		pace->failures = 0;
 		pace->due = clock_ms() + interval_ms;
 		return true;
 	}
-	pace->failures = Min(pace->failures + 1, 6);
-	pace->due = clock_ms() + Min(INT64CONST(500) << pace->failures, LONGEST_SLEEP_MS);
+	pace->due = clock_ms() + clock_pause_ms(++pace->failures);
 	return false;
 }
 
@@ -125,10 +129,14 @@ hear_movers(void)
 	int held = attempts_count();
 
 	attempts_watch();
-	for (int i = 0; i < REPORTS_A_ROUND && is_due(&reporting) && attempts_have_events(); i++)
+	for (int i = 0; i < REPORTS_A_ROUND && attempts_have_events(); i++)
 	{
-		paced(&reporting, attempts_report(), 0);
+		TxnResult result = attempts_report();
+
+		leave_without_extension(result);
 		attempts_watch();
+		if (result != TXN_COMMITTED)
+			break; /* it may have waited for a lock: the leases come first */
 	}
 	if (attempts_count() < held)
 		hasten(&claiming); /* a slot is free */
@@ -226,8 +234,6 @@ time_to_sleep(void)
 
 	if (attempts_count() > 0)
 		until = Min(until, renewing.due);
-	if (attempts_have_events())
-		until = Min(until, reporting.due);
 	return attempts_next_deadline(Min(Max(until - now, 0), LONGEST_SLEEP_MS));
 }
 

@@ -3,6 +3,7 @@ use strict;
 use warnings;
 use Test::More;
 use Time::HiRes qw(time sleep);
+use PostgreSQL::Test::BackgroundPsql;
 use PostgreSQL::Test::Utils;
 use CustbackupTest;
 use WorkerTest;
@@ -52,6 +53,20 @@ SQL
     $node->safe_psql($db, "SELECT custbackup.request_backup(resource_id) FROM custbackup.jobs WHERE id = '$job'");
     ok(await($node, $job, 'ok', 30), 'once the view is mended its job runs');
     reconfigure("custbackup.resource_source = 'custbackup.resources'\ncustbackup.max_jobs = 4");
+}
+
+# ---- a cancellation that is not committed keeps what its job says from being recorded, and no other's
+{
+    my $running = submit($node, 'work');
+    running_since($node, $running, 1);
+    my $session = $node->background_psql($db);
+    $session->query("BEGIN; SELECT custbackup.cancel('$running')");
+    my $before = log_count($node, qr/canceling statement due to lock timeout/);
+    ok(wait_for(sub { log_count($node, qr/canceling statement due to lock timeout/) > $before }, 20, 'lock timeout'), 'the worker does not get the row');
+    ok(await($node, submit($node, 'ok'), 'ok', 8), "while it waits, another job ($_) is done") for 1, 2;
+    $session->query('COMMIT');
+    $session->quit;
+    ok(await($node, $running, 'cancelled', 40), 'and afterwards the first is cancelled');
 }
 
 # ---- source_resources(): clear errors, and nobody else's rights
