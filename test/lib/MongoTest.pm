@@ -19,7 +19,7 @@ use Time::HiRes qw(sleep);
 use CustbackupTest;
 use PostgreSQL::Test::Utils ();
 
-our @EXPORT = qw(start_mongodb mongodb_url mongodb_backup mongodb_restore start_mongodb_restore tool_of tools_directory same_documents);
+our @EXPORT = qw(start_mongodb mongodb_url mongodb_backup mongodb_restore start_mongodb_restore tool_of tools_directory same_documents no_secret_outside);
 
 our $tool = "$ENV{UNIT_DIR}/mongodb_tool";
 my $json = JSON::PP->new->canonical;
@@ -97,6 +97,26 @@ sub tool_of
             return;
         },
         20, "$name runs");
+}
+
+# What a running tool and its mover show of themselves has no password in it: nor has a file that they hold, but for a memfd.
+sub no_secret_outside
+{
+    my ($run, $pid, $what, $secret) = @_;
+    for my $process ($run->{pid}, $pid)
+    {
+        my $name = $process == $pid ? 'the tool' : 'the mover';
+        unlike(PostgreSQL::Test::Utils::slurp_file("/proc/$process/cmdline"), $secret, "$what: no password in the arguments of $name");
+        # The mover's own is not even readable.
+        my $environment = eval { PostgreSQL::Test::Utils::slurp_file("/proc/$process/environ") } // '';
+        unlike($environment, $secret, "$what: nor in its environment");
+    }
+    my %files = map { (readlink($_) // '') => $_ } glob "/proc/$pid/fd/*";
+    is(scalar(grep { m{^/memfd:mongodb-config} } keys %files), 1, "$what: the tool has it by a memfd");
+    my @telling = grep { m{^/} && !m{^/(?:memfd:|dev/)} && PostgreSQL::Test::Utils::slurp_file($files{$_}) =~ $secret } keys %files;
+    is("@telling", '', "$what: and by no file");
+    ok(!-e "/dev/shm/mongoc-$run->{pid}", "$what: libmongoc has left no file");
+    return;
 }
 
 # Two texts of everything() are equal, or the lines that differ are shown.

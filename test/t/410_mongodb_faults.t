@@ -5,7 +5,7 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 use CustbackupTest;
 use MongoTest;
-use PostgreSQL::Test::Utils qw(slurp_file);
+use PostgreSQL::Test::Utils ();
 use Test::More;
 use Time::HiRes qw(sleep);
 
@@ -42,11 +42,7 @@ sub ends
 {
     my ($run, $pid) = start_held();
     my $secret = qr/p\@ss\/w:rd|p%40ss/;
-    for my $process ($run->{pid}, $pid)
-    {
-        unlike(slurp_file("/proc/$process/cmdline"), $secret, "no password in the arguments of $process");
-        unlike(slurp_file("/proc/$process/environ"), $secret, "nor in its environment") if -r "/proc/$process/environ";
-    }
+    no_secret_outside($run, $pid, 'backup', $secret);
     my @leaks = `grep -rlE 'p.ss/w:rd|p%40ss' $settings->{spool_dir} $directory 2>/dev/null`;
     is("@leaks", '', 'nor in a file');
     $server->stop;

@@ -93,8 +93,7 @@ sub interrupted
     my $run = start_mongodb_restore($settings, $store, mongodb_url($server), $backup);
     my $pid = tool_of($run, 'mongorestore');
     kill 'STOP', $pid;
-    unlike(PostgreSQL::Test::Utils::slurp_file("/proc/$pid/cmdline") . PostgreSQL::Test::Utils::slurp_file("/proc/$pid/environ"),
-        qr/p\@ss\/w:rd|p%40ss/, "$what: no password in argv or environment");
+    no_secret_outside($run, $pid, $what, qr/p\@ss\/w:rd|p%40ss/);
     $kill->($run, $pid);
     kill 'CONT', $pid;
     my $result = run_mover($run);

@@ -211,11 +211,15 @@ mongorestore_start(Mongorestore *mongorestore, const MongodbPlan *plan, MongodbP
 	return good;
 }
 
-/* "3 document(s) restored successfully. 0 document(s) failed to restore.": its last line. */
+/*
+ * "3 document(s) restored successfully. 0 document(s) failed to restore.": its last line.
+ * As it was said: a password may be a word of it.
+ */
 static bool
-all_restored(const char *said)
+all_restored(const Child *child)
 {
 	static const char failed[] = " document(s) failed to restore";
+	const char		 *said = child->stderr_tail;
 	const char		 *found = strstr(said, failed);
 
 	for (const char *next = found; next != NULL; next = strstr(next + 1, failed))
@@ -232,7 +236,7 @@ mongorestore_finish(Mongorestore *mongorestore, Failure *failure)
 	child_close_stdin(child);
 	if (!child_wait(child, failure))
 		return false;
-	if (child->status != 0 || !all_restored(child_stderr(child)))
+	if (child->status != 0 || !all_restored(child))
 		return mongodb_tool_failure(&mongorestore->tool, child, mongorestore->session, mongorestore->url,
 									mongorestore->settings, REASON_RESTORE, failure);
 	return mongodb_reconnect(mongorestore->session, mongorestore->url, mongorestore->settings, failure);
