@@ -133,7 +133,8 @@ refused(const PostgresSession *session, const PostgresUrl *url, const char *sqls
 		return failure_set(failure, REASON_UNREACHABLE, "%s has no database \"%s\" (3D000)", where,
 						   url->database);
 	if (strcmp(sqlstate, "53300") == 0)
-		return failure_set(failure, REASON_UNREACHABLE, "%s has no connection left for role \"%s\" (53300)",
+		return failure_set(failure, REASON_UNREACHABLE,
+						   "%s has no connection left for role \"%s\" (53300): a job takes two at once",
 						   where, url->user);
 	if (strcmp(sqlstate, "57P03") == 0)
 		return failure_set(failure, REASON_UNREACHABLE, "%s is starting up or shutting down (57P03)", where);
@@ -376,6 +377,17 @@ postgres_reconnect(PostgresSession *session, const PostgresUrl *url, const Setti
 {
 	postgres_disconnect(session);
 	return try_address(session, url, settings, POSTGRES_FOR_READING, failure);
+}
+
+bool
+postgres_connect_beside(const PostgresSession *session, const PostgresUrl *url, const Settings *settings,
+						Failure *failure)
+{
+	PostgresSession beside = *session;
+	bool			connected = try_address(&beside, url, settings, POSTGRES_FOR_READING, failure);
+
+	PQfinish(beside.connection);
+	return connected;
 }
 
 void

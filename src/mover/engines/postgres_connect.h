@@ -77,6 +77,13 @@ extern bool postgres_reconnect(PostgresSession *session, const PostgresUrl *url,
 							   Failure *failure);
 
 /*
+ * Another one beside it, which is closed at once: what a tool may have met that could not
+ * connect, by code (a limit of connections, above all).
+ */
+extern bool postgres_connect_beside(const PostgresSession *session, const PostgresUrl *url,
+									const Settings *settings, Failure *failure);
+
+/*
  * One statement with up to four text parameters (NULL ends them early); the
  * result is the caller's to PQclear.  NULL: failure; what the server said is told
  * as `otherwise`, unless its SQLSTATE says that a right lacks or the server is gone.

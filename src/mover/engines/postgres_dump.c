@@ -62,7 +62,8 @@ explain_dump_failure(DumpSource *dump, Failure *failure)
 	if (WIFSIGNALED(dump->pg_dump.status))
 		return failure_set(failure, REASON_DUMP, "pg_dump %s %s%s%s", dump->tools.version_text,
 						   child_status_text(&dump->pg_dump), said[0] != '\0' ? ": " : "", said);
-	if (!postgres_reconnect(&dump->session, &dump->url, dump->context.settings, failure) ||
+	if (!postgres_connect_beside(&dump->session, &dump->url, dump->context.settings, failure) ||
+		!postgres_reconnect(&dump->session, &dump->url, dump->context.settings, failure) ||
 		!postgres_may_dump(&dump->session, &dump->url, failure))
 		return false;
 	return failure_set(failure, REASON_DUMP, "pg_dump %s %s%s%s", dump->tools.version_text,

@@ -83,10 +83,11 @@ dump_present_schema(PostgresRewind *rewind, Failure *failure)
 		failure_set(failure, REASON_TARGET_BUSY,
 					"the target's schema could not be read while locks are held in it by: %s",
 					rewind->blockers.text);
-	else if (child.status != 0)
+	else if (child.status != 0 &&
+			 postgres_connect_beside(&rewind->session, &rewind->url, rewind->context.settings, failure))
 		failure_set(failure, REASON_RESTORE, "pg_dump of the target's schema %s: %s",
 					child_status_text(&child), child_stderr(&child));
-	else if (!good)
+	else if (child.status == 0 && !good)
 		failure_set(failure, broken.reason, "the target's schema: %s", broken.detail);
 	child_close(&child);
 	return failure->reason == REASON_NONE;

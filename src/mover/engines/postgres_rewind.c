@@ -232,14 +232,26 @@ rewind_write(Sink *sink, const void *bytes, size_t length, Failure *failure)
 	return postgres_pump_feed(&rewind->pump, bytes, length, failure) || psql_failed(rewind, failure);
 }
 
+/* Only a superuser grants in another's name; what follows was granted all the same, or is noted for itself. */
 static bool
 note_refused_grants(PostgresRewind *rewind, Failure *failure)
 {
+	static const char in_the_name_of[] = "SET SESSION AUTHORIZATION ";
+
 	for (size_t i = 0; i < rewind->grants.count; i++)
 	{
-		if (!rewind->grants.applied[i] &&
-			!postgres_plan_note(&rewind->plan, failure, "could not be applied: %s",
-								rewind->grants.statements[i]))
+		const char *statement = rewind->grants.statements[i];
+		bool		noted = true;
+
+		if (rewind->grants.applied[i])
+			continue;
+		if (strncmp(statement, in_the_name_of, strlen(in_the_name_of)) == 0)
+			noted =
+				postgres_plan_note(&rewind->plan, failure, "what role %s had granted is granted by role %s",
+								   statement + strlen(in_the_name_of), rewind->target.role);
+		else
+			noted = postgres_plan_note(&rewind->plan, failure, "could not be applied: %s", statement);
+		if (!noted)
 			return false;
 	}
 	return true;
