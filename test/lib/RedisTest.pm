@@ -40,7 +40,7 @@ sub find_server
     die "no redis-server and no redis-check-rdb: apt-get install redis-tools\n";
 }
 
-# Options: binary, conf (lines), dir, port, tls (a directory with key, cert, ca), expect_no_auth.
+# Options: binary, arguments (behind its configuration file), conf (lines), dir, port, password (known to client()).
 sub start_redis
 {
     my (%option) = @_;
@@ -48,6 +48,7 @@ sub start_redis
         port => $option{port} // free_port(),
         dir  => $option{dir}  // PostgreSQL::Test::Utils::tempdir(),
         binary => $option{binary} // find_server(), conf => $option{conf} // '', password => $option{password},
+        arguments => $option{arguments} // [],
     }, 'RedisTest::Server';
     $self->start;
     return $self;
@@ -186,7 +187,7 @@ sub start
     {
         open STDOUT, '>', '/dev/null';
         open STDERR, '>', '/dev/null';
-        exec $self->{binary}, "$self->{dir}/redis.conf" or POSIX::_exit(127);
+        exec $self->{binary}, "$self->{dir}/redis.conf", @{ $self->{arguments} } or POSIX::_exit(127);
     }
     $self->{pid} = $pid;
     for (1 .. 200)

@@ -158,6 +158,14 @@ for my $case (
     like(redis_restore($settings, $store, redis_url($cluster), $backup)->{done}{detail}, qr/part of a cluster/,
         'and not restored into');
 
+    # A Sentinel answers as Redis does, and holds nothing.
+    my $sentinel = start_redis(arguments => ['--sentinel']);
+    for my $got (redis_backup($settings, $store, redis_url($sentinel)), redis_restore($settings, $store, redis_url($sentinel), $backup))
+    {
+        is($got->{done}{reason}, 'bad_url', 'a Sentinel is neither backed up nor restored into') or diag explain $got->{done};
+        like($got->{done}{detail}, qr/is a Sentinel, which holds no data/, 'said');
+    }
+
     my $narrow = start_redis(conf => "proto-max-bulk-len 1mb\n");
     $server->client->do('SET', 'wide', join '', map { chr(33 + $_ * 7919 % 90) . chr(33 + $_ * 104729 % 89) } 1 .. 1_000_000);
     my $wide = redis_backup($settings, $store, redis_url($server));

@@ -164,29 +164,31 @@ for my $round (1, 3, 6)
     is($target->client->do('DEBUG', 'DIGEST'), $wanted_digest, 'is whole');
 }
 
-# The connection breaks at EXEC: what happened is found out.
+# The connection breaks at the last command: what happened is found out. The preflight names these commands once, for the right to them.
 sub proxy
 {
-    my ($target, $mode) = @_;
+    my ($target, $mode, %last) = @_;
+    my ($told_by, $at) = %last ? %last : (SWAPDB => 'EXEC');
     my $listener = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1') or die $!;
     my $port = $listener->sockport;
     my $pid = fork // die;
     if ($pid == 0)
     {
+        my $broken = 0;
         while (my $client = $listener->accept)
         {
             my $server = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $target->{port}) or last;
             my $select = IO::Select->new($client, $server);
-            my $swaps = 0;
+            my $told = 0;
             CONNECTION: while (1)
             {
                 for my $from ($select->can_read)
                 {
                     sysread $from, my $bytes, 65536 or last CONNECTION;
-                    # The preflight's EXEC is of an empty transaction, its SWAPDB of one that is dropped.
-                    $swaps += () = $bytes =~ /\$6\r\nSWAPDB\r\n/g if $from == $client;
-                    if ($from == $client && $swaps > 1 && $bytes =~ /\$4\r\nEXEC\r\n/)
+                    $told += () = $bytes =~ /\r\n$told_by\r\n/g if $from == $client;
+                    if ($from == $client && !$broken && $told > 1 && $bytes =~ /\r\n$at\r\n/)
                     {
+                        $broken = 1;
                         syswrite $server, $bytes if $mode ne 'not sent';
                         sleep 0.3;
                         exit if $mode eq 'server gone';
@@ -223,6 +225,23 @@ for my $case (
     is(!!$got->{done}{target_modified}, !!$modified, 'target_modified is told truly');
     if ($mode eq 'sent') { is($target->client->do('DEBUG', 'DIGEST'), $wanted_digest, 'it was committed') }
     elsif ($mode eq 'not sent') { same($target->everything, $before, 'nothing is left of it') }
+}
+
+{
+    # In place: what is left to be done is done once more.
+    my $target = live_target(conf => "rename-command SWAPDB \"\"\n");
+    my ($pid, $port) = proxy($target, 'sent', DEL => 'DEL');
+    my $got = redis_restore($settings, $store, redis_url($target, port => $port), $backup, resource_id => $resource);
+    kill 'KILL', $pid;
+    waitpid $pid, 0;
+    is($got->{done}{event}, 'done', 'in place, the answer to the last command is lost: done') or diag explain $got->{done};
+    is($target->client->do('DEBUG', 'DIGEST'), $wanted_digest, 'whole, and without a mark');
+
+    # Cancelled in place, the row says so, and the mark as well.
+    my $cancelled = kill_when($target, 'TERM', sub { $_[0]->do('DBSIZE') < 5000 && $_[0]->do('EXISTS', 'custbackup:restore:unfinished:5f0c7a9d41e84b53') });
+    is($cancelled->{done}{reason}, 'cancelled', 'in place, SIGTERM: cancelled');
+    ok($cancelled->{done}{target_modified}, 'the target was modified');
+    is($target->client->do('EXISTS', 'custbackup:restore:unfinished:5f0c7a9d41e84b53'), 1, 'and is marked');
 }
 
 # Two at once.

@@ -27,11 +27,11 @@ LUA
 
 sub start_writer
 {
-    my ($server) = @_;
+    my ($server, $script) = @_;
     my $pid = fork // die $!;
     return $pid if $pid;
     my $r = $server->client;
-    for (my $i = 0;; $i++) { $r->do('EVAL', $busy, 0, $i) }
+    for (my $i = 0;; $i++) { $r->do('EVAL', $script // $busy, 0, $i) }
 }
 
 sub stop_writer
@@ -71,6 +71,33 @@ sub stop_writer
         is($got->{done}{event}, 'done', "$consistency: its restore") or diag explain $got->{done};
         same($target->everything(skip => qr/^busy:/), $untouched, "$consistency: all that was untouched is there and unchanged");
     }
+}
+
+# ---- a restore, while clients write: by the swap, what they wrote is gone; in place, it is there and said
+
+for my $swaps (1, 0)
+{
+    my $source = start_redis();
+    $source->client->do('EVAL', 'for i = 1, 30000 do redis.call("SET", "key:" .. i, i .. string.rep("v", i % 300)) end', 0);
+    my $all = $source->everything;
+    my $backup = redis_backup($settings, $store, redis_url($source));
+    my $target = start_redis(conf => $swaps ? '' : "rename-command SWAPDB \"\"\n");
+    my $r = $target->client;
+    my $writer = start_writer($target);
+    wait_for(sub { $r->do('DBSIZE') > 500 }, 10, 'somebody writes');
+    my $got = redis_restore($settings, $store, redis_url($target), $backup);
+    stop_writer($writer);
+    is($got->{done}{event}, 'done', 'a restore while clients write') or diag explain $got->{done};
+    same($target->everything(skip => qr/^busy:/), $all, 'brings all keys');
+    like($got->{done}{left_alone}[1], qr/^database 0 holds \d+ keys that are not in the backup/, 'and says what is beside them') unless $swaps;
+    next if $swaps;
+
+    my $deleter = start_writer($target, 'for i = 1, 20 do redis.call("DEL", "key:" .. math.random(30000)) end');
+    $got = redis_restore($settings, $store, redis_url($target), $backup);
+    stop_writer($deleter);
+    is($got->{done}{event}, 'done', 'a restore while clients delete') or diag explain $got->{done};
+    like($got->{done}{left_alone}[1], qr/^database 0 lacks \d+ of the keys that it was given/, 'says what is missing');
+    is($r->do('EXISTS', 'custbackup:restore:unfinished:5f0c7a9d41e84b53'), 0, 'it is finished');
 }
 
 # ---- a gigabyte: large values that do not compress, middling ones, many small ones with expiries

@@ -137,7 +137,12 @@ open_by_url(const EngineContext *context, const RedisUrl *url, SourceFacts *fact
 	}
 	redis_server_describe(&server, facts->server_version, sizeof(facts->server_version));
 	facts->expected_raw_bytes = -1;
-	if (server.cluster)
+	if (server.sentinel)
+		failure_set(
+			failure, REASON_BAD_URL,
+			"Redis at %s is a Sentinel, which holds no data: the URL has to name the server that it watches",
+			resp_name(resp));
+	else if (server.cluster)
 		failure_set(
 			failure, REASON_NOT_RESTORABLE,
 			"Redis at %s is part of a cluster and holds only its own slots: clusters are not backed up",

@@ -44,6 +44,11 @@ check_server(const RedisPlanning *planning, Failure *failure)
 	char			   name[64];
 
 	redis_server_describe(server, name, sizeof(name));
+	if (server->sentinel)
+		return failure_set(failure, REASON_BAD_URL,
+						   "the target %s is a Sentinel, which holds no data: the URL has to name the server "
+						   "that it watches",
+						   resp_name(planning->resp));
 	if (server->cluster)
 		return refuse(
 			failure,

@@ -230,14 +230,30 @@ ask_count(Restore *restore, RedisPair *pair, Failure *failure)
 	return true;
 }
 
+/* In place clients may have written meanwhile: each key was taken, and what they did to it is their own. */
 static bool
-check_count(const Restore *restore, const RedisPair *pair, Failure *failure)
+say_difference(Restore *restore, const RedisPair *pair, uint64_t gone, Failure *failure)
+{
+	if (pair->counted > pair->sent)
+		return redis_left_alone(restore->outcome, failure,
+								"database %d holds %" PRIu64
+								" keys that are not in the backup: clients wrote to it meanwhile",
+								pair->target, pair->counted - pair->sent);
+	return redis_left_alone(restore->outcome, failure,
+							"database %d lacks %" PRIu64
+							" of the keys that it was given: clients deleted them meanwhile",
+							pair->target, pair->sent - pair->counted - gone);
+}
+
+static bool
+check_count(Restore *restore, const RedisPair *pair, Failure *failure)
 {
 	uint64_t gone = redis_expiry_may_be_gone(&restore->expiry) + (uint64_t) restore->watch.evicted;
 
-	/* In place the application may have written meanwhile. */
-	if (pair->counted > pair->sent ? !restore->plan.swaps : pair->counted + gone >= pair->sent)
+	if (pair->counted <= pair->sent && pair->counted + gone >= pair->sent)
 		return true;
+	if (!restore->plan.swaps)
+		return say_difference(restore, pair, gone, failure);
 	return failure_set(failure, REASON_RESTORE,
 					   "%" PRIu64 " keys of database %" PRIu64
 					   " were restored, and the target counts %" PRIu64 " (at most %" PRIu64

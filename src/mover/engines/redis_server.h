@@ -37,6 +37,7 @@ typedef struct RedisServer
 	char	version[32];
 	int		version_number; /* 70015: 7.0.15; Valkey: its own */
 	bool	valkey;
+	bool	sentinel; /* watches over servers, and holds nothing itself */
 	bool	cluster;
 	bool	replica;
 	bool	master_link_up; /* of a replica */
