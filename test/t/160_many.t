@@ -48,7 +48,7 @@ is($node->safe_psql($db, "SELECT count(*) FROM custbackup.jobs WHERE status = 'f
 is(worker_pid($node), $worker, 'in one worker');
 note("private memory $memory kB before, " . resident_kb($worker) . ' kB after');
 cmp_ok(resident_kb($worker) - $memory, '<', 1024, 'whose memory is flat: less than a kB a job');
-is(open_pipes($worker), $descriptors, 'and so are its descriptors');
+ok(wait_for(sub { open_pipes($worker) <= $descriptors }, 10, 'closed descriptors'), 'and so are its descriptors');
 
 # ---- more jobs than descriptors: some fail and say so, and the worker goes on
 {
