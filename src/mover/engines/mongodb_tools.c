@@ -72,8 +72,9 @@ mongodb_tool_find(MongodbTool *tool, const char *name, const Settings *settings,
 			   "%s is not installed (looked in %s and PATH): install mongodb-database-tools, or name its "
 			   "directory in custbackup.tool_path",
 			   name,
-			   settings->tool_path != NULL && *settings->tool_path != '\0' ? settings->tool_path
-																		   : "no custbackup.tool_path");
+			   settings->tool_path != NULL && *settings->tool_path != '\0'
+				   ? settings->tool_path
+				   : "custbackup.tool_path (not set)");
 }
 
 int

@@ -254,7 +254,7 @@ postgres_tools_find(PostgresTools *tools, const Settings *settings, int at_least
 		"pg_dump is not installed (looked in %s, /usr/lib/postgresql/*/bin, /usr/pgsql-*/bin and PATH): "
 		"install postgresql-client-%d, or name its directory in custbackup.tool_path",
 		settings->tool_path != NULL && *settings->tool_path != '\0' ? settings->tool_path
-																	: "no custbackup.tool_path",
+																	: "custbackup.tool_path (not set)",
 		at_least);
 }
 
