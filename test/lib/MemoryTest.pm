@@ -12,7 +12,9 @@ use CustbackupTest;
 use Test::More;
 use Time::HiRes qw(sleep);
 
-our @EXPORT = qw(memory_is_below peak_while);
+our @EXPORT = qw(memory_is_below peak_while is_sanitized);
+
+sub is_sanitized { return ($ENV{CUSTBACKUP_BIN} // '') =~ /asan/ }
 
 # What run_mover() gives, and the mover's highest resident memory in KiB.
 sub peak_while
@@ -39,7 +41,7 @@ sub memory_is_below
     local $Test::Builder::Level = $Test::Builder::Level + 1;
   SKIP:
     {
-        skip 'memory is measured in the plain run', 1 if ($ENV{CUSTBACKUP_BIN} // '') =~ /asan/;
+        skip 'memory is measured in the plain run', 1 if is_sanitized();
         ok($kib > 0 && $kib < $limit_kib, "$name ($kib KiB)") or diag "not below $limit_kib KiB";
     }
     return;

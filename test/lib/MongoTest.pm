@@ -35,7 +35,7 @@ sub tools_directory
     return $tools;
 }
 
-# Options: dir, port, user, password, tls (a directory with server.crt and server.key: {tls_port}).
+# Options: dir, port, user, password, socket (a path), tls (a directory with server.crt and server.key: {tls_port}).
 sub start_mongodb
 {
     my (%option) = @_;
@@ -149,7 +149,7 @@ sub start
         exec $program, '--handler=sqlite', "--sqlite-url=file:$self->{dir}/", "--listen-addr=127.0.0.1:$self->{port}",
           '--telemetry=disable', "--state-dir=$self->{dir}", '--debug-addr=-', '--log-level=error',
           '--test-enable-new-auth', "--setup-username=$self->{user}", "--setup-password=$self->{password}",
-          '--setup-database=admin',
+          '--setup-database=admin', ($self->{socket} ? "--listen-unix=$self->{socket}" : ()),
           ($self->{tls}
             ? ("--listen-tls=127.0.0.1:$self->{tls_port}", "--listen-tls-cert-file=$self->{tls}/server.crt",
                 "--listen-tls-key-file=$self->{tls}/server.key")
