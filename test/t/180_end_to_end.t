@@ -98,6 +98,14 @@ for my $case (
     isnt($exit, 0, "$what is refused");
     like($stderr, $pattern, '... with a sentence');
 }
+
+# The same engine, counters of its own.
+my $counted = q{SELECT string_agg(resource_type || ' ' || value, ', ' ORDER BY resource_type) FROM custbackup.counters WHERE kind = 'backup' AND result = 'ok' AND resource_type IN ('postgres', 'vector')};
+my ($postgres_before) = sql($counted) =~ /^postgres (\d+), vector 0$/;
+my $of_vector = sql("SELECT custbackup.request_backup('$vector')");
+is(wait_for_job($control, $of_vector, 60), 'ok/-', 'a resource of type vector is backed up');
+is(sql("SELECT engine FROM custbackup.objects WHERE backup_id = '$of_vector'"), 'postgres', 'by the engine of postgres');
+is(sql($counted), "postgres $postgres_before, vector 1", 'and counted as what it is');
 (undef, undef, $stderr) = api('SELECT connection_url FROM custbackup.resources');
 like($stderr, qr/permission denied/, 'the API role cannot read a URL');
 
