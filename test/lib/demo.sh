@@ -39,14 +39,15 @@ CONF
 }
 
 stop_everything() {
-    local status=$? server
+    local status=$? server as=
     trap - EXIT
     if [ -n "${KEEP:-}" ]; then
         echo "kept, and running: $workspace"
         for server in $servers; do
             echo "  psql -h $workspace -p $(port_of "$server") -U postgres    # $server"
         done
-        echo "  to end: for d in $servers; do $pg_bin/pg_ctl -D $workspace/\$d stop; done; rm -r $workspace"
+        [ "$(id -u)" != 0 ] || as="runuser -u $test_user -- "
+        echo "  to end: for d in$servers; do $as$pg_bin/pg_ctl -D $workspace/\$d stop; done; rm -r $workspace"
         exit $status
     fi
     for server in $servers; do
