@@ -34,6 +34,13 @@ is(redis_backup($settings, $store, redis_url($server, user => 'app', password =>
 is(redis_backup($settings, $store, redis_url($server, user => 'default', password => percent($password)))->{done}{event}, 'done',
     'the user "default"');
 
+# Every byte there is, twice.
+my $every = join '', map { chr } 0 .. 255, reverse 0 .. 255;
+$server->client->do('ACL', 'SETUSER', 'every', 'on', ">$every", '~*', '&*', '+@all');
+my $every_url = redis_url($server, user => 'every', password => percent($every));
+is(redis_backup($settings, $store, $every_url)->{done}{event}, 'done', 'a backup with a password of 512 bytes, NUL among them');
+is(redis_restore($settings, $store, $every_url, $backup)->{done}{event}, 'done', 'and a restore');
+
 for my $case (
     [ 'no password', {}, 'auth', qr/refused INFO: NOAUTH/ ],
     [ 'a wrong password', { password => 'wrong-secret' }, 'auth', qr/refused AUTH: WRONGPASS/ ],
