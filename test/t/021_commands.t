@@ -93,6 +93,10 @@ is(scalar(split /\n/, $out), 3, 'within two times');
 for my $case (
     [ [ 'list' ],                                             2, qr/--store=URL/ ],
     [ [ 'list', "--store=$store_url", '--since=yesterday' ],   2, qr/is no time: write/ ],
+    [ [ 'list', "--store=$store_url", '--since=2026-02-30' ],  2, qr/is no time: write/ ],
+    [ [ 'list', "--store=$store_url", '--since=1d', '--until=2d' ], 2, qr/nothing lies between/ ],
+    [ [ 'list', '--store=s3://KEY:SEC/RET@bucket' ],           1, qr/\A[^S]*credentials do not belong here/ ],
+    [ [ 'check-store', '--name' ],                             2, qr/requires an argument.*--help/s ],
     [ [ 'list', "--store=$store_url", '--token=../x' ],        2, qr/takes a token/ ],
     [ [ 'list', "--store=$store_url", 'abc' ],                 2, qr/no backup's id/ ],
     [ [ 'list', "--store=$store_url", '--no-such-option' ],    2, qr/--help/ ],
@@ -103,7 +107,7 @@ for my $case (
     [ [ 'verify', "--store=$store_url", '00000000-0000-4000-8000-000000000000' ], 1, qr/no such backup/ ],
     [ [ 'get', "--store=$store_url" ],                         2, qr/name one backup/ ],
     [ [ 'get', "--store=$store_url", '--latest' ],             2, qr/--latest goes with --token/ ],
-    [ [ 'get', "--store=$store_url", '--json', $id ],          2, qr/JSON/ ],
+    [ [ 'get', "--store=$store_url", '--json', $id ],          2, qr/--json goes with --output/ ],
     [ [ 'get', "--store=$store_url", '00000000' ],             1, qr/no such backup/ ],
     [ [ 'restore', "--store=$store_url" ],                     2, qr/name one backup/ ],
     [ [ 'restore', "--store=$store_url", $id, $url ],          2, qr/too many arguments/ ],
@@ -139,11 +143,17 @@ is(Digest::SHA->new(256)->addfile($file, 'b')->hexdigest, $second->{done}{sha256
 is(sprintf('%o', (stat $file)[2] & 07777), '600', 'that is ours alone');
 ($exit, undef, $err) = on_store('get', "--output=$file", $id);
 is($exit, 1, 'a file that is there is not overwritten');
-like($err, qr/could not create "\Q$file\E": File exists/, '  and that is said');
+like($err, qr/"\Q$file\E" is there already and is not overwritten/, '  and that is said');
 ($exit, undef, $err) = on_store('get', '--output=/dev/full', $id);
 is($exit, 1, 'nor is a device');
 {
     my $sink = '';
+    for my $command ("list --store=$store_url", "verify --store=$store_url", "check-store $store_url", "check-store --json $store_url")
+    {
+        IPC::Run::run([ 'sh', '-c', "'$mover' $command >/dev/full" ], '2>', \$sink);
+        is($? >> 8, 1, "$command into an output that is full fails");
+        like($sink, qr/could not write to standard output/, '  and says so');
+    }
     IPC::Run::run([ 'sh', '-c', '"$0" get "--store=$1" "$2" >/dev/full', $mover, $store_url, $id ], '2>', \$sink);
     is($? >> 8, 1, 'an output that is full fails');
     like($sink, qr/No space left/, '  with the reason');

@@ -161,6 +161,38 @@ my $expired = store({ stdin => $large }, 'put', $proxied, new_key());
 is($expired->{reason}, 'store', 'a token that stays expired is final');
 like($expired->{detail}, qr/the session token has expired/, '  and says so');
 # Credentials that cannot be renewed serve while they last.
-services(status => 500, expires => 200);
+$proxy->rules({ match => 'partNumber=2', delay => 3 });
+services(expires => 200);
+my $run = start_store({ stdin => $large, environment => { %nothing, %{ $sources{container} } } }, 'put', $proxied, new_key());
+my $deadline = time + 60;
+select undef, undef, undef, 0.02 until grep(/partNumber=2/, $proxy->requests) || time > $deadline;
+services(status => 403, expires => 200);
+is(finish_store($run)->{bytes}, 12 * 1024 * 1024, 'an upload whose credentials cannot be renewed goes on while they last');
+like(slurp_file($log), qr/GET \/container/, '  although it has asked for new ones');
+
+# The container's token from a file, which goes before the variable and is read anew each time.
+append_to_file("$directory/container-token", "a-token-of-a-file\n");
+services();
+is(store({ environment => { %nothing, %{ $sources{container} }, AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE => "$directory/container-token" } }, 'list', $url)->{reason},
+    undef, "a container's token in a file");
+like(slurp_file($log), qr/GET \/container \| authorization: a-token-of-a-file \|/, '  is sent without its newline');
+
+# The role that the instance has.
+services();
+store({ environment => { %nothing, %{ $sources{instance} } } }, 'list', $url);
+like(slurp_file($log), qr{GET /latest/meta-data/iam/security-credentials/the-role \| x-aws-ec2-metadata-token: a-metadata-token}, "an instance's role is asked by its name, with the token");
+
+# A session token goes along, and one that is set to nothing is none.
+$proxy->rules();
+for my $case ([ 'a-session-token', qr/./ ], [ '', undef ])
+{
+    my $result = store({ environment => { AWS_SESSION_TOKEN => $case->[0] } }, 'list', store_url($server, 'good', 'p', 'tries=1'));
+    is(defined $result->{reason}, defined $case->[1], "AWS_SESSION_TOKEN='$case->[0]'") or diag explain $result;
+}
+# Variables that are set to nothing are not set.
+like(store({ environment => { AWS_ACCESS_KEY_ID => '', AWS_SECRET_ACCESS_KEY => '' } }, 'list', $url)->{detail}, qr/no credentials for store/,
+    'an empty environment has no credentials');
+like(store({ environment => { AWS_SECRET_ACCESS_KEY => 'with blank' } }, 'list', $url)->{detail}, qr/credentials of the environment .*holds blanks/,
+    'what cannot be credentials is named with its place');
 
 done_testing();

@@ -17,6 +17,9 @@
 #define MANIFEST_SUFFIX ".json"
 #define OBJECT_SUFFIX	".dump.gz"
 
+/* So many manifests that the store does not give, and none that it does: it gives none at all. */
+#define REFUSALS_IN_A_ROW 5
+
 /* A manifest is written after its backup's end; this much may the store's clock be behind ours. */
 #define CLOCK_TOLERANCE (24 * 60 * 60)
 
@@ -130,12 +133,15 @@ static bool
 parse_utc(const char *text, const char *format, int64_t *seconds)
 {
 	struct tm	parts = {.tm_mday = 1};
+	struct tm	real;
 	const char *end = strptime(text, format, &parts);
 
 	if (!end || *end != '\0')
 		return false;
-	*seconds = timegm(&parts);
-	return true;
+	/* The 31st of February would be the 3rd of March. */
+	real = parts;
+	*seconds = timegm(&real);
+	return real.tm_mday == parts.tm_mday;
 }
 
 static bool
@@ -169,9 +175,17 @@ catalogue_parse_time(const char *text, int64_t *seconds, Failure *failure)
 		"\"%s\" is no time: write 2026-11-23, 2026-11-23T14:00 (UTC), or an age such as 36h or 7d", text);
 }
 
+/* Its manifest is one that the store refuses to give: its own trouble, or everybody's? */
+static bool
+is_alone(Catalogue *catalogue, const Failure *refusal)
+{
+	return refusal->reason == REASON_STORE &&
+		   (++catalogue->refused < REFUSALS_IN_A_ROW || catalogue->read > 0);
+}
+
 /* False only when the store cannot be read at all. */
 static bool
-load_manifest(CatalogueEntry *entry, Store *store, Failure *failure)
+load_manifest(Catalogue *catalogue, CatalogueEntry *entry, Store *store, Failure *failure)
 {
 	char		manifest_key[OBJECT_KEY_SIZE];
 	char	   *text = NULL;
@@ -182,8 +196,9 @@ load_manifest(CatalogueEntry *entry, Store *store, Failure *failure)
 	if (!object_manifest_key(entry->key, manifest_key, sizeof(manifest_key)))
 		return failure_set(failure, REASON_INTERNAL, "\"%s\" is no key of a backup", entry->key);
 	answer = store->read_small(store, manifest_key, MANIFEST_MAX_BYTES, &text, &length, &problem);
-	if (answer == STORE_FAILED && problem.reason != REASON_INTEGRITY)
+	if (answer == STORE_FAILED && problem.reason != REASON_INTEGRITY && !is_alone(catalogue, &problem))
 		return failure_set(failure, problem.reason, "%s", problem.detail);
+	catalogue->read += answer == STORE_FOUND;
 	if (answer == STORE_MISSING)
 		failure_set(&problem, REASON_INTEGRITY, "the manifest went away while the store was listed");
 	entry->is_readable =
@@ -229,6 +244,16 @@ free_entry(CatalogueEntry *entry)
 	free(entry->problem);
 }
 
+/* A store that gave none of the manifests that were asked for. */
+static bool
+gave_something(const Catalogue *catalogue, Failure *failure)
+{
+	for (size_t i = 0; catalogue->refused > 0 && catalogue->read == 0 && i < catalogue->count; i++)
+		if (catalogue->entries[i].has_manifest)
+			return failure_set(failure, REASON_STORE, "%s", catalogue->entries[i].problem);
+	return true;
+}
+
 static bool
 load_manifests(Catalogue *catalogue, Store *store, ProgressBar *bar, Failure *failure)
 {
@@ -239,14 +264,14 @@ load_manifests(Catalogue *catalogue, Store *store, ProgressBar *bar, Failure *fa
 		if (cancel_requested())
 			return cancel_failure(failure);
 		if (entry->has_manifest
-				? !load_manifest(entry, store, failure)
+				? !load_manifest(catalogue, entry, store, failure)
 				: !set_problem(
 					  entry, failure,
 					  "there is an object, but no manifest: its backup did not finish, or is under way"))
 			return false;
 		progress_bar_say(bar, "reading manifests: %zu of %zu", i + 1, catalogue->count);
 	}
-	return true;
+	return gave_something(catalogue, failure);
 }
 
 static void

@@ -45,9 +45,14 @@ typedef struct Catalogue
 	CatalogueEntry *entries; /* in order of their end, oldest first; what is not readable comes first */
 	size_t			count;
 	size_t			capacity;
+	size_t			refused; /* manifests that the store did not give, but for which nothing was wrong with it */
+	size_t			read;
 } Catalogue;
 
-/* False: the store could not be read.  Single objects that make no sense are entries with a problem. */
+/*
+ * False: the store could not be read.  Single objects that make no sense, or that the
+ * store refuses to give, are entries with a problem.
+ */
 extern bool catalogue_load(Catalogue *catalogue, Store *store, const CatalogueFilter *filter,
 						   ProgressBar *bar, Failure *failure);
 

@@ -307,9 +307,7 @@ finish(CheckStore *check)
 	}
 	else
 		puts(check->good ? "Backups can be kept there." : "Backups cannot be kept there as it is.");
-	if (fflush(stdout) != 0)
-		return EXIT_FAILURE;
-	return check->good ? EXIT_SUCCESS : EXIT_FAILURE;
+	return command_print(NAME, "") == EXIT_SUCCESS && check->good ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 static int
@@ -348,7 +346,7 @@ command_check_store(int argc, char **argv)
 		else if (code == 'j')
 			check.checks = json_array();
 		else if (code < COMMAND_FIRST_SETTING)
-			return command_usage_error(NAME, "there is no such option");
+			return command_usage_error(NAME, "see custbackup " NAME " --help");
 		else if (!command_take_setting(&check.settings, code, optarg, &failure))
 			return command_failed(NAME, &failure);
 	}

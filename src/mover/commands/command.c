@@ -76,7 +76,7 @@ command_failed(const char *name, const Failure *failure)
 int
 command_print(const char *name, const char *text)
 {
-	if (fputs(text, stdout) >= 0 && fflush(stdout) == 0)
+	if (fputs(text, stdout) >= 0 && fflush(stdout) == 0 && !ferror(stdout))
 		return EXIT_SUCCESS;
 	fprintf(stderr, "custbackup %s: could not write to standard output\n", name);
 	return EXIT_FAILURE;

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,9 +15,12 @@
 #include "cancel.h"
 #include "fetch.h"
 #include "store_options.h"
+#include "stores/file_path.h"
 
 #define NAME	  "get"
 #define COPY_SIZE (256 * 1024)
+
+#define PARTIAL_SUFFIX ".partial"
 
 static const char help[] =
 	"Usage: custbackup get --store=URL [OPTIONS] ID\n"
@@ -25,8 +29,10 @@ static const char help[] =
 	"Fetches one backup.  Its size and sha256 are compared with the manifest before the first byte is\n"
 	"written anywhere.  ID: a backup's id, or the beginning of it.\n"
 	"\n"
-	"  --output=FILE            a new file (default, or '-': standard output)\n"
+	"  --output=FILE            a new file (default, or '-': standard output), which has its name when it\n"
+	"                           is whole, and is FILE.NUMBER.partial before\n"
 	"  --unpack                 give what the dump tool wrote, without gzip\n"
+	"  --json                   with --output: one JSON object about what was written\n"
 	"\n" STORE_OPTIONS_HELP "Examples:\n"
 	"  custbackup get --store=s3://backups/eu --output=shop.dump.gz 0b9c71e2\n"
 	"  custbackup get --store=s3://backups/eu --token=acme-main --latest --unpack | pg_restore --list\n"
@@ -39,6 +45,8 @@ typedef struct Get
 	bool		 unpack;
 	const char	*doing; /* for the progress bar */
 	int64_t		 total;
+	int			 file; /* of the output, as long as it is not whole */
+	char		 partial[PATH_MAX];
 } Get;
 
 static bool
@@ -138,21 +146,77 @@ copy_dump(Get *get, const Dump *dump, int to, Failure *failure)
 	return good;
 }
 
+/*
+ * The file that is written to has a name of its own until it is whole, in the same folder: whoever
+ * kills us leaves nothing behind that looks like a backup.
+ */
 static bool
-copy_to_file(Get *get, const Dump *dump, Failure *failure)
+open_output(Get *get, Failure *failure)
 {
-	int	 file = open(get->output, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (access(get->output, F_OK) == 0)
+		return failure_set(failure, REASON_CONFIG, "\"%s\" is there already and is not overwritten",
+						   get->output);
+	if (snprintf(get->partial, sizeof(get->partial), "%s.%d" PARTIAL_SUFFIX, get->output, (int) getpid()) >=
+		(int) sizeof(get->partial))
+		return failure_set(failure, REASON_CONFIG, "the name \"%s\" is too long", get->output);
+	get->file = open(get->partial, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	return get->file >= 0 ||
+		   failure_set_errno(failure, REASON_CONFIG, "could not create \"%s\"", get->partial);
+}
+
+/* With its name where all went well, gone where not. */
+static bool
+close_output(Get *get, bool good, Failure *failure)
+{
+	bool is_named = false;
+
+	if (good && fsync(get->file) < 0 && errno != EINVAL && errno != EROFS)
+		good = failure_set_errno(failure, REASON_CONFIG, "could not write \"%s\"", get->output);
+	if (close(get->file) < 0 && good)
+		good = failure_set_errno(failure, REASON_CONFIG, "could not write \"%s\"", get->output);
+	if (good && file_name_new(AT_FDCWD, get->partial, get->output, &is_named) < 0)
+		good = errno == EEXIST
+				   ? failure_set(failure, REASON_CONFIG, "\"%s\" is there already and is not overwritten",
+								 get->output)
+				   : failure_set_errno(failure, REASON_CONFIG, "could not create \"%s\"", get->output);
+	if (!good)
+		unlink(get->partial);
+	return good;
+}
+
+static bool
+fetch_and_copy(Get *get, const StoredObject *object, int to, Failure *failure)
+{
+	Dump dump;
 	bool good;
 
-	if (file < 0)
-		return failure_set_errno(failure, REASON_CONFIG, "could not create \"%s\"", get->output);
-	good = copy_dump(get, dump, file, failure);
-	if (good && fsync(file) < 0 && errno != EINVAL && errno != EROFS)
-		good = failure_set_errno(failure, REASON_CONFIG, "could not write \"%s\"", get->output);
-	close(file);
-	if (!good)
-		unlink(get->output);
+	get->doing = "fetching";
+	get->total = object->stored_bytes;
+	if (!fetch_verified(get->options.store, object, tell, get, &dump, failure))
+		return false;
+	good = copy_dump(get, &dump, to, failure);
+	close(dump.fd);
 	return good;
+}
+
+/* For scripts: what was written, and where to. */
+static bool
+print_json(const Get *get, const CatalogueEntry *entry, Failure *failure)
+{
+	const Manifest *manifest = &entry->manifest;
+	json_t		   *object =
+		json_pack("{s:s, s:s, s:s, s:b, s:I, s:s, s:s}", "key", entry->key, "backup_id", manifest->backup_id,
+				  "output", get->output, "unpacked", (int) get->unpack, "bytes",
+				  (json_int_t) (get->unpack ? manifest->raw_bytes : manifest->stored_bytes), "sha256",
+				  manifest->sha256, "finished_at", manifest->finished_at);
+	char *line = object ? json_dumps(object, JSON_COMPACT) : NULL;
+
+	json_decref(object);
+	if (!line)
+		return failure_set(failure, REASON_CONFIG, "the file's name is no UTF-8: it cannot be told as JSON");
+	puts(line);
+	free(line);
+	return true;
 }
 
 static bool
@@ -160,7 +224,6 @@ get_backup(Get *get, Failure *failure)
 {
 	const CatalogueEntry *entry = catalogue_only(&get->options.catalogue, &get->options.filter, failure);
 	StoredObject		  object;
-	Dump				  dump;
 	bool				  good;
 
 	if (!entry)
@@ -169,13 +232,14 @@ get_backup(Get *get, Failure *failure)
 							.sha256 = entry->manifest.sha256,
 							.stored_bytes = entry->manifest.stored_bytes,
 							.raw_bytes = entry->manifest.raw_bytes};
-	get->doing = "fetching";
-	get->total = object.stored_bytes;
-	if (!fetch_verified(get->options.store, &object, tell, get, &dump, failure))
+	if (get->output && !open_output(get, failure))
 		return false;
-	good = get->output ? copy_to_file(get, &dump, failure) : copy_dump(get, &dump, STDOUT_FILENO, failure);
-	close(dump.fd);
+	good = fetch_and_copy(get, &object, get->output ? get->file : STDOUT_FILENO, failure);
+	if (get->output)
+		good = close_output(get, good, failure);
 	progress_bar_clear(&get->options.bar);
+	if (good && get->options.json)
+		return print_json(get, entry, failure);
 	if (good)
 		fprintf(stderr, "%s: %s, sha256 %s of the stored bytes verified\n", entry->key,
 				entry->manifest.finished_at, object.sha256);
@@ -187,11 +251,13 @@ get_and_say(Get *get)
 {
 	Failure failure = {0};
 
+	if (!get->output && get->options.json)
+		return command_usage_error(NAME, "--json goes with --output=FILE: standard output is the backup's");
 	if (!get->output && isatty(STDOUT_FILENO))
 		return command_usage_error(NAME, "a dump is nothing for a terminal: name a file with --output=FILE");
 	if (!get_backup(get, &failure))
 		return store_options_failed(&get->options, NAME, &failure);
-	return EXIT_SUCCESS;
+	return command_print(NAME, "");
 }
 
 int
@@ -207,7 +273,8 @@ command_get(int argc, char **argv)
 										  .options = own_options,
 										  .take_own = take_own,
 										  .own = &get,
-										  .wants_one = true};
+										  .wants_one = true,
+										  .takes_json = true};
 	int						   status = store_options_open(&get.options, &command, argc, argv);
 
 	if (status < 0)

@@ -96,12 +96,25 @@ parse(StoreOptions *options, const StoreCommand *command, int argc, char **argv)
 		return command_usage_error(command->name, "%s", failure.detail);
 	if (!options->store_url)
 		return command_usage_error(command->name, "--store=URL says where the backups lie");
+	if (options->filter.since > 0 && options->filter.until > 0 &&
+		options->filter.since > options->filter.until)
+		return command_usage_error(command->name, "nothing lies between --since and an earlier --until");
 	if (options->latest && (!options->filter.token || options->filter.id))
 		return command_usage_error(command->name, "--latest goes with --token=TOKEN, and with no id");
 	if (command->wants_one && !options->filter.id && !options->latest)
 		return command_usage_error(
 			command->name, "name one backup by its id, or the newest of a token: --token=TOKEN --latest");
 	return -1;
+}
+
+/* An older one in place of a newer that is damaged must not come as a surprise. */
+static void
+tell_passed_over(const Catalogue *catalogue)
+{
+	for (size_t i = 0; i < catalogue->count; i++)
+		if (catalogue->entries[i].problem)
+			fprintf(stderr, "passed over: %s: %s\n", catalogue->entries[i].key,
+					catalogue->entries[i].problem);
 }
 
 int
@@ -122,7 +135,10 @@ store_options_open(StoreOptions *options, const StoreCommand *command, int argc,
 		catalogue_load(&options->catalogue, options->store, &options->filter, &options->bar, &failure))
 	{
 		if (options->latest)
+		{
+			tell_passed_over(&options->catalogue);
 			catalogue_keep_latest(&options->catalogue);
+		}
 		return -1;
 	}
 	return store_options_failed(options, command->name, &failure);

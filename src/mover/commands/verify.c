@@ -18,12 +18,16 @@
 #define NAME	  "verify"
 #define READ_SIZE (256 * 1024)
 
+/* So many objects in a row that a store does not give, and no other is asked for. */
+#define REFUSALS_IN_A_ROW 5
+
 static const char help[] =
 	"Usage: custbackup verify --store=URL [OPTIONS] [ID]\n"
 	"\n"
 	"Reads backups from a store and compares size and sha256 with their manifests.  ID: one backup, or\n"
-	"the beginning of its id; without it all that the options select.  Exit status 0: all are good;\n"
-	"1: one is not, or the store could not be read.\n"
+	"the beginning of its id; without it all that the options select.  One that the store does not\n"
+	"give (a missing right, an archive class) is not called good.  Exit status 0: all are good; 1: one\n"
+	"is not, or the store could not be read.\n"
 	"\n"
 	"  --sample=PERCENT         that share of them, drawn anew each time, at least one\n"
 	"  --deep                   also unpack, and read the dump's own format to its end\n"
@@ -43,6 +47,7 @@ typedef struct Verify
 	int64_t		 done_bytes; /* of the objects before this one */
 	size_t		 checked;
 	size_t		 bad;
+	size_t		 refused; /* objects in a row that the store did not give */
 } Verify;
 
 static bool
@@ -148,12 +153,18 @@ print_verdict(Verify *verify, const CatalogueEntry *entry, const char *problem, 
 	return true;
 }
 
-/* What is told of one object; anything else (a store that does not answer) ends the command. */
+/*
+ * What is told of one object; anything else (a store that does not answer) ends the
+ * command, and so do refusals (a missing right, an archive class) that do not end.
+ */
 static bool
-is_verdict(const Failure *problem)
+is_verdict(Verify *verify, const Failure *problem)
 {
-	return problem->reason == REASON_INTEGRITY || problem->reason == REASON_TOO_SMALL ||
-		   problem->reason == REASON_DUMP;
+	if (problem->reason != REASON_STORE)
+		verify->refused = 0;
+	return problem->reason == REASON_NONE || problem->reason == REASON_INTEGRITY ||
+		   problem->reason == REASON_TOO_SMALL || problem->reason == REASON_DUMP ||
+		   (problem->reason == REASON_STORE && ++verify->refused < REFUSALS_IN_A_ROW);
 }
 
 static uint32_t
@@ -208,7 +219,7 @@ verify_chosen(Verify *verify, const bool *chosen, Failure *failure)
 		if (!chosen[i])
 			continue;
 		good = verify_object(verify, entry, &problem);
-		if (!good && !is_verdict(&problem))
+		if (!is_verdict(verify, &problem))
 			return failure_set(failure, problem.reason, "%s", problem.detail);
 		if (!entry->problem)
 			verify->done_bytes += entry->manifest.stored_bytes;

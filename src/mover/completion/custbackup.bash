@@ -12,7 +12,7 @@ _custbackup_options()
         encrypt-url) echo "$settings" ;;
         list) echo "--json $store $settings" ;;
         verify) echo "--sample= --deep --json $store $settings" ;;
-        get) echo "--output= --unpack $store $settings" ;;
+        get) echo "--output= --unpack --json $store $settings" ;;
         restore) echo "--rewind --json $store $settings" ;;
     esac
 }

@@ -117,6 +117,19 @@ file_is_partial(const char *entry, const char *name)
 	return name ? strcmp(key + 2, name) == 0 : object_key_is_safe(key);
 }
 
+int
+file_name_new(int folder, const char *from, const char *to, bool *is_named)
+{
+	*is_named = renameat2(folder, from, folder, to, RENAME_NOREPLACE) == 0;
+	if (*is_named)
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS)
+		return -1;
+	/* A file system that cannot refuse to overwrite (NFS): a second link does refuse. */
+	*is_named = linkat(folder, from, folder, to, 0) == 0;
+	return *is_named ? unlinkat(folder, from, 0) : -1;
+}
+
 bool
 file_failure(Failure *failure, const char *action, const char *path)
 {

@@ -33,6 +33,12 @@ extern bool file_partial_name(const char *name, const char *attempt_id, char buf
 extern bool file_is_partial(const char *entry, const char *name);
 
 /*
+ * Renames within a folder, never over a file that is there; 0, or -1 with errno.
+ * *is_named: whether the new name is there, which it may be although it failed.
+ */
+extern int file_name_new(int folder, const char *from, const char *to, bool *is_named);
+
+/*
  * Records errno: what failed ("write to"), where, and what to do.  REASON_STORE
  * for what an operator must mend, REASON_INTERNAL where this process ran out of
  * something.  Always false.

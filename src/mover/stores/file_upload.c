@@ -177,21 +177,6 @@ file_stored(const Upload *base)
 	return ((const FileUpload *) base)->written;
 }
 
-/* From the temporary name to the final one, never over a file that is there; 0 or -1 with errno. */
-static int
-name_it(FileUpload *upload)
-{
-	if (renameat2(upload->folder, upload->partial, upload->folder, upload->key.name, RENAME_NOREPLACE) == 0)
-		return 0;
-	if (errno != EINVAL && errno != ENOSYS)
-		return -1;
-	/* A file system that cannot refuse to overwrite (NFS): a second link does refuse. */
-	if (linkat(upload->folder, upload->partial, upload->folder, upload->key.name, 0) < 0)
-		return -1;
-	upload->is_named = true;
-	return unlinkat(upload->folder, upload->partial, 0);
-}
-
 static bool
 file_finish(Upload *base, ObjectStat *object, Failure *failure)
 {
@@ -207,7 +192,7 @@ file_finish(Upload *base, ObjectStat *object, Failure *failure)
 		return failure_set(failure, REASON_UPLOAD, "%s/%s/%s holds %lld bytes where %lld were written",
 						   upload->path, upload->key.token, upload->partial, (long long) info.st_size,
 						   (long long) upload->written);
-	if (name_it(upload) < 0)
+	if (file_name_new(upload->folder, upload->partial, upload->key.name, &upload->is_named) < 0)
 	{
 		if (errno == EEXIST)
 			return failure_set(failure, REASON_UPLOAD, "%s/%s/%s is there already and is not overwritten",

@@ -34,6 +34,7 @@ typedef struct Page
 	size_t		entry_path_length;
 	Entry	   *entries;
 	size_t		count;
+	size_t		capacity;
 	Entry		current;
 	bool		url_encoded;
 	bool		truncated;
@@ -80,20 +81,24 @@ parse_time(const char *text)
 static void
 end_entry(Page *page)
 {
-	Entry *entries;
+	Entry *entries = page->entries;
 
-	if (!page->current.key || page->count == PAGE_ENTRIES)
+	if (!page->current.key)
 	{
 		free_entry(&page->current);
 		return;
 	}
-	entries = page->entries ? page->entries : calloc(PAGE_ENTRIES, sizeof(Entry));
+	/* A store need not keep to the number that it was asked for. */
+	if (page->count == page->capacity)
+	{
+		page->capacity = page->capacity > 0 ? 2 * page->capacity : PAGE_ENTRIES;
+		entries = reallocarray(page->entries, page->capacity, sizeof(Entry));
+		page->no_memory |= entries == NULL;
+	}
+	if (!entries)
+		return;
 	page->entries = entries;
-	page->no_memory |= entries == NULL;
-	if (entries)
-		entries[page->count++] = page->current;
-	else
-		free_entry(&page->current);
+	entries[page->count++] = page->current;
 	page->current = (Entry){0};
 }
 
@@ -153,6 +158,21 @@ read_page(S3Client *client, const S3Request *request, Page *page, Failure *failu
 	return parsed && !page->no_memory;
 }
 
+/* Is there another page?  One that cannot be asked for is a failure: half a list looks like a whole one. */
+static bool
+has_another(const S3Client *client, const Page *page, const char *key, const char *upload, Failure *failure)
+{
+	if (!page->truncated)
+		return false;
+	/* The same place twice would go round for ever. */
+	if (!page->next_key || (key && strcmp(key, page->next_key) == 0 &&
+							(!page->next_upload || (upload && strcmp(upload, page->next_upload) == 0))))
+		return failure_set(failure, REASON_STORE,
+						   "the store says that its list of bucket %s goes on, but not how: it is not whole",
+						   client->url.bucket);
+	return true;
+}
+
 /* The key relative to the store, where it is one of ours; NULL otherwise.  Points into the entry. */
 static const char *
 our_key(const S3Client *client, const Page *page, Entry *entry)
@@ -200,9 +220,7 @@ s3_list(S3Client *client, const char *prefix, StoreVisitor visitor, void *contex
 
 			go_on = !key || visitor(context, key, page.entries[i].bytes, page.entries[i].time, failure);
 		}
-		/* The same token twice would go round for ever. */
-		if (!page.truncated || !page.next_key || (token && strcmp(token, page.next_key) == 0))
-			go_on = false;
+		go_on = go_on && has_another(client, &page, token, NULL, failure);
 		free(token);
 		token = page.next_key;
 		page.next_key = NULL;
@@ -246,10 +264,7 @@ s3_list_uploads(S3Client *client, S3UploadVisitor visitor, void *context, Failur
 		}
 		if (go_on && page.truncated && page.next_key && page.url_encoded)
 			s3_uri_decode(page.next_key, true);
-		if (!page.truncated || !page.next_key ||
-			(key_marker && strcmp(key_marker, page.next_key) == 0 &&
-			 (!page.next_upload || (upload_marker && strcmp(upload_marker, page.next_upload) == 0))))
-			go_on = false;
+		go_on = go_on && has_another(client, &page, key_marker, upload_marker, failure);
 		free(key_marker);
 		free(upload_marker);
 		key_marker = page.next_key;

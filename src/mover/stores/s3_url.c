@@ -239,7 +239,7 @@ parse_bucket_and_prefix(S3Url *url, const char *text, size_t length, Failure *fa
 	size_t		bucket_length = slash ? (size_t) (slash - text) : length;
 	char	   *prefix;
 
-	if (memchr(text, '@', bucket_length))
+	if (memchr(text, '@', bucket_length) || memchr(text, ':', bucket_length))
 		return failure_set(
 			failure, REASON_CONFIG,
 			"store URL: credentials do not belong here; see docs/stores.md on where they come from");
