@@ -191,6 +191,22 @@ for my $server (start_s3_servers())
         store({}, 'abort', $direct, $_->{key}, $_->{upload_id}) for @{ store({}, 'uploads', $direct)->{uploads} };
     }
 
+    # Whoever cancels does not wait for a store that has fallen silent, and hears what is left there.
+    {
+        my $left = new_key();
+        $proxy->rules({ match => 'partNumber=2', delay => 60 }, { match => '^DELETE', delay => 60 });
+        my $run = start_store({ stdin => $large }, 'put', $url, $left);
+        $run->{harness}->pump until $run->{err} =~ /upload_id (\S+)\n/;
+        my ($id) = $run->{err} =~ /upload_id (\S+)\n/;
+        kill 'TERM', $run->{pid};
+        my $cancelled = time;
+        my $put = finish_store($run);
+        is($put->{reason}, 'cancelled', "$name: cancelled before a silent store") or diag explain $put;
+        cmp_ok(time - $cancelled, '<', 8, '  in time');
+        like($put->{left}, qr/could not abort the upload/, '  and says what is left');
+        store({}, 'abort', $direct, $left, $id);
+    }
+
     # Downloads.
     my $key = new_key();
     store({ stdin => $large }, 'put', $direct, $key);
@@ -210,6 +226,10 @@ for my $server (start_s3_servers())
             is($get->{sha256}, $large_sha256, "$name, download, request $nth, $what: all arrives") or diag explain $get;
         }
     }
+    # A line that breaks all the time brings it all the same: each try goes on where the last one was cut.
+    $proxy->rules({ match => '^GET', cut_answer => 1_000_000 });
+    is(store({}, 'get', $url, $key)->{sha256}, $large_sha256, "$name, download, cut every 1 MB: all arrives");
+    cmp_ok(scalar($proxy->requests), '<', 30, '  without fetching anything twice');
     for my $fault (@final)
     {
         my ($what, $rule, $reason, $sentence) = @$fault;
@@ -221,7 +241,7 @@ for my $server (start_s3_servers())
         }
     }
     for my $fault (
-        [ 'always cut' => { match => '^GET', cut_answer => 1_000_000 }, 'download', qr/connection broke/ ],
+        [ 'always cut' => { match => '^GET', cut_answer => 1000 }, 'download', qr/connection broke/ ],
         [ 'always short' => { match => '^GET', short_answer => 10 }, 'download', qr/10 of \d+ bytes arrived/ ],
         [ 'changed meanwhile' => { match => '^GET', nth => 2, answer => 412, body => xml_error('PreconditionFailed') }, 'integrity', qr/changed while it was fetched/ ],
         [ 'removed meanwhile' => { match => '^GET', nth => 2, answer => 404, body => xml_error('NoSuchKey') }, 'integrity', qr/is not there/ ],

@@ -87,6 +87,10 @@ waiting(void)
 	HttpAnswer none = {0};
 	HttpAnswer asks = {.headers = "HTTP/1.1 503 x\r\nRetry-After: 3\r\n"};
 	HttpAnswer asks_too_much = {.headers = "Retry-After: 999999999999\r\n"};
+	HttpAnswer asks_by_date = {.headers = "Date: Thu, 26 Nov 2026 02:00:00 GMT\r\n"
+										  "Retry-After: Thu, 26 Nov 2026 02:00:07 GMT\r\n"};
+	HttpAnswer asks_in_vain = {.headers = "Date: Thu, 26 Nov 2026 02:00:00 GMT\r\n"
+										  "Retry-After: Thu, 26 Nov 2026 01:00:00 GMT\r\n"};
 	bool	   within = true;
 	bool	   differs = false;
 	int64_t	   first = s3_backoff(S3_AGAIN, 5, &none);
@@ -101,6 +105,11 @@ waiting(void)
 	ok(within && differs, "the fifth try waits up to 1.6 s, by chance");
 	ok(s3_backoff(S3_AGAIN, 100, &none) <= INT64_C(20000000001), "and never longer than 20 s");
 	ok(s3_backoff(S3_AGAIN, 1, &asks) >= INT64_C(3000000000), "Retry-After is honoured");
+	ok(s3_backoff(S3_AGAIN, 1, &asks_by_date) >= INT64_C(6000000000) &&
+		   s3_backoff(S3_AGAIN, 1, &asks_by_date) <= INT64_C(8200000000),
+	   "also as a date, by the store's clock");
+	ok(s3_backoff(S3_AGAIN, 1, &asks_in_vain) <= INT64_C(100000001),
+	   "a date that has passed asks for nothing");
 	ok(s3_backoff(S3_AGAIN, 1, &asks_too_much) <= INT64_C(61000000000), "up to a minute");
 }
 

@@ -17,6 +17,11 @@
 /* A pause may be made up for, but not more than this much of it. */
 #define BURST_NANOSECONDS INT64_C(100000000)
 
+/* Of a piece: a fiftieth of a second's worth within these. */
+#define PIECES_A_SECOND 50
+#define SMALLEST_PIECE	(16 * 1024)
+#define LARGEST_PIECE	(512 * 1024)
+
 struct Bandwidth
 {
 	_Atomic int64_t *paid_until; /* shared */
@@ -108,6 +113,16 @@ bandwidth_take(Bandwidth *bandwidth, size_t bytes)
 			paid = seen + cost;
 	} while (!atomic_compare_exchange_weak(bandwidth->paid_until, &seen, paid));
 	return paid > now ? paid - now : 0;
+}
+
+size_t
+bandwidth_piece(const Bandwidth *bandwidth)
+{
+	int64_t piece = bandwidth ? bandwidth->rate / PIECES_A_SECOND : LARGEST_PIECE;
+
+	if (piece > LARGEST_PIECE)
+		piece = LARGEST_PIECE;
+	return piece < SMALLEST_PIECE ? SMALLEST_PIECE : (size_t) piece;
 }
 
 void

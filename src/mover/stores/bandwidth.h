@@ -28,7 +28,13 @@ extern bool bandwidth_open(Bandwidth **bandwidth, int64_t rate, const char *spoo
 
 /* Takes `bytes` from the bucket; nanoseconds that the caller then waits before it takes more. */
 extern int64_t bandwidth_take(Bandwidth *bandwidth, size_t bytes);
-extern void	   bandwidth_close(Bandwidth *bandwidth);
+
+/*
+ * The most to take at once: so little that many transfers which share a low limit
+ * all get their turn before anybody calls one of them stalled.  bandwidth may be NULL.
+ */
+extern size_t bandwidth_piece(const Bandwidth *bandwidth);
+extern void	  bandwidth_close(Bandwidth *bandwidth);
 
 /* CLOCK_MONOTONIC in nanoseconds. */
 extern int64_t monotonic_nanoseconds(void);

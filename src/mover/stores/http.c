@@ -17,9 +17,8 @@
 #include "secret.h"
 #include "stores/buffer.h"
 
-#define MAX_HEADER_BYTES	(64 * 1024)
-#define SOCKET_BUFFER_BYTES (512 * 1024)
-#define MILLISECOND			INT64_C(1000000)
+#define MAX_HEADER_BYTES (64 * 1024)
+#define MILLISECOND		 INT64_C(1000000)
 
 struct HttpClient
 {
@@ -227,8 +226,11 @@ make_header_lines(HttpExchange *exchange)
 }
 
 static void
-set_transport_options(CURL *easy, const Settings *settings, const HttpRequest *request)
+set_transport_options(CURL *easy, const HttpClient *client, const HttpRequest *request)
 {
+	const Settings *settings = client->settings;
+	size_t			piece = bandwidth_piece(client->bandwidth);
+
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
@@ -247,8 +249,8 @@ set_transport_options(CURL *easy, const Settings *settings, const HttpRequest *r
 	curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT,
 					 settings->max_bandwidth > 0 ? 1L : (long) request->min_speed);
 	curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long) request->min_speed_time);
-	curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long) SOCKET_BUFFER_BYTES);
-	curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, (long) SOCKET_BUFFER_BYTES);
+	curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long) piece);
+	curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, (long) piece);
 }
 
 static void
@@ -308,7 +310,7 @@ http_begin(HttpClient *client, const HttpRequest *request, HttpAnswer *answer, v
 	exchange->easy = curl_easy_init();
 	if (exchange->easy && make_header_lines(exchange))
 	{
-		set_transport_options(exchange->easy, client->settings, request);
+		set_transport_options(exchange->easy, client, request);
 		set_request_options(exchange);
 		if (curl_multi_add_handle(client->multi, exchange->easy) == CURLM_OK)
 			return exchange;

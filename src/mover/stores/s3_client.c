@@ -13,12 +13,16 @@
 
 #include <openssl/evp.h>
 
+#include "cancel.h"
 #include "stores/buffer.h"
 #include "text.h"
 
 #define SECOND				INT64_C(1000000000)
 #define CLEANING_UP_SECONDS 4
-#define EMPTY_SHA256		"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+#define FEWEST_TRIES		3
+/* Of a range: fewer bytes than these are no progress. */
+#define WORTHWHILE_BYTES (64 * 1024)
+#define EMPTY_SHA256	 "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 void
 s3_request_header(S3Request *request, const char *name, const char *value)
@@ -156,6 +160,13 @@ sign_headers(const S3Client *client, S3Call *call, const S3Credentials *credenti
 					  call->checksum};
 	for (size_t i = 0; i < request->header_count; i++)
 		fields[count++] = request->headers[i];
+	if (request->receive)
+	{
+		snprintf(call->range, sizeof(call->range), "bytes=%lld-%lld",
+				 (long long) (request->range_offset + call->received),
+				 (long long) (request->range_offset + request->range_length - 1));
+		fields[count++] = (S3Field){"range", call->range};
+	}
 	signing.header_count = count;
 	call->authorization = s3_sign(&signing, failure);
 	if (!call->authorization)
@@ -168,16 +179,31 @@ sign_headers(const S3Client *client, S3Call *call, const S3Credentials *credenti
 	return true;
 }
 
-/* Of a range: where in it the bytes belong. */
+/* More than was asked for is no range of ours. */
 static bool
 receive(void *context, const void *bytes, size_t length)
 {
-	S3Call *call = context;
-	int64_t offset = call->received;
+	S3Call			*call = context;
+	const S3Request *request = call->request;
+	int64_t			 offset = request->range_offset + call->received;
 
+	if ((int64_t) length > request->range_length - call->received)
+		return false;
 	call->received += (int64_t) length;
-	return call->received <= call->request->receive_length &&
-		   call->request->receive(call->request->context, offset, bytes, length);
+	return request->receive(request->context, offset, bytes, length);
+}
+
+/* Nanoseconds that cleaning up may still take: whoever cancelled a job kills it soon. */
+static int64_t
+cleaning_time_left(S3Client *client)
+{
+	int64_t now = monotonic_nanoseconds();
+
+	if (!cancel_requested())
+		return CLEANING_UP_SECONDS * SECOND;
+	if (client->cleaned_until == 0)
+		client->cleaned_until = now + CLEANING_UP_SECONDS * SECOND;
+	return client->cleaned_until - now;
 }
 
 bool
@@ -194,7 +220,7 @@ s3_call_sign(S3Client *client, S3Call *call, Failure *failure)
 	if (call->begun == 0)
 		call->begun = monotonic_nanoseconds();
 	call->tries++;
-	call->received = 0;
+	call->received_before = call->received;
 	call->http = (HttpRequest){
 		.method = request->method,
 		.body = request->body,
@@ -203,7 +229,7 @@ s3_call_sign(S3Client *client, S3Call *call, Failure *failure)
 		.receive_status = 206,
 		.context = call,
 		.connect_timeout = request->even_cancelled ? 2 : client->url.connect_timeout,
-		.total_timeout = request->even_cancelled ? CLEANING_UP_SECONDS : 0,
+		.total_timeout = request->even_cancelled ? cleaning_time_left(client) / SECOND + 1 : 0,
 		.min_speed = client->url.min_speed,
 		.min_speed_time = request->patience > 0 ? request->patience : client->url.min_speed_time,
 	};
@@ -335,6 +361,48 @@ explain(const S3Client *client, const S3Call *call, const S3ErrorRule *rule, Fai
 	buffer_free(&said);
 }
 
+/* Whole, or broken off; what has arrived of it is kept, so a try that brought much was not in vain. */
+static void
+judge_range(S3Call *call, int64_t now)
+{
+	HttpAnswer *answer = &call->answer.http;
+	int64_t		arrived = call->received - call->received_before;
+
+	if (call->received == call->request->range_length)
+	{
+		answer->outcome = HTTP_ANSWERED;
+		return;
+	}
+	if (answer->outcome == HTTP_ANSWERED)
+	{
+		answer->outcome = HTTP_BROKEN;
+		snprintf(answer->error, sizeof(answer->error), "%lld of %lld bytes arrived", (long long) arrived,
+				 (long long) (call->request->range_length - call->received_before));
+	}
+	if (arrived >= WORTHWHILE_BYTES)
+	{
+		call->tries = 1;
+		call->begun = now;
+	}
+}
+
+/*
+ * Tries and time have an end.  But a large part takes its time, and is not lost with
+ * the first connection that breaks.
+ */
+static bool
+is_enough(S3Client *client, const S3Call *call)
+{
+	const S3Request *request = call->request;
+	int64_t			 tries = request->tries > 0 ? request->tries : client->url.tries;
+	int64_t			 in_any_case = request->patience > 0 ? 1 : FEWEST_TRIES;
+
+	if (request->even_cancelled && cancel_requested())
+		return call->not_before - monotonic_nanoseconds() > cleaning_time_left(client);
+	return call->tries >= tries ||
+		   (call->tries >= in_any_case && call->not_before - call->begun > client->url.retry_time * SECOND);
+}
+
 S3Verdict
 s3_call_judge(S3Client *client, S3Call *call, Failure *failure)
 {
@@ -342,15 +410,9 @@ s3_call_judge(S3Client *client, S3Call *call, Failure *failure)
 	const S3ErrorRule *rule;
 	S3Verdict		   verdict;
 	int64_t			   now = monotonic_nanoseconds();
-	int64_t			   tries = call->request->tries > 0 ? call->request->tries : client->url.tries;
 
-	if (answer->http.outcome == HTTP_ANSWERED && call->request->receive && answer->http.status == 206 &&
-		call->received != call->request->receive_length)
-	{
-		answer->http.outcome = HTTP_BROKEN;
-		snprintf(answer->http.error, sizeof(answer->http.error), "%lld of %lld bytes arrived",
-				 (long long) call->received, (long long) call->request->receive_length);
-	}
+	if (call->request->receive && answer->http.status == 206 && answer->http.outcome != HTTP_STOPPED)
+		judge_range(call, now);
 	if (answer->http.outcome == HTTP_ANSWERED)
 	{
 		if (!s3_error_read(&answer->http, &answer->error) || is_expected(call))
@@ -367,7 +429,7 @@ s3_call_judge(S3Client *client, S3Call *call, Failure *failure)
 			verdict = S3_FINAL;
 	}
 	call->not_before = now + s3_backoff(verdict, call->tries, &answer->http);
-	if (call->tries >= tries || call->not_before - call->begun > client->url.retry_time * SECOND)
+	if (is_enough(client, call))
 		verdict = S3_FINAL;
 	if (verdict != S3_FINAL)
 		return S3_AGAIN;
@@ -393,6 +455,10 @@ s3_perform(S3Client *client, const S3Request *request, S3Answer *answer, Failure
 	S3Verdict verdict = S3_AGAIN;
 	bool	  watch = !request->even_cancelled;
 
+	if (request->even_cancelled && cleaning_time_left(client) <= 0)
+		return failure_set(failure, request->when,
+						   "could not %s %s/%s%s: the job was cancelled, and its time is up", request->what,
+						   client->url.bucket, client->url.prefix, request->key ? request->key : "");
 	while (verdict == S3_AGAIN)
 	{
 		s3_call_forget_try(&call);

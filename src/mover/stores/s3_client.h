@@ -26,6 +26,7 @@
 #define S3_MAX_PARAMETERS 8
 #define S3_MAX_HEADERS	  20
 #define S3_SMALL_ANSWER	  (64 * 1024)
+#define S3_ETAG_SIZE	  128
 
 /* What all requests to a store share.  Used by one thread at a time. */
 typedef struct S3Client
@@ -36,6 +37,7 @@ typedef struct S3Client
 	Bandwidth		  *bandwidth; /* NULL: no limit */
 	HttpClient		  *http;
 	char			  *host; /* the Host header */
+	int64_t cleaned_until;	 /* monotonic nanoseconds; when a cancelled job gives up cleaning; 0: not yet */
 } S3Client;
 
 typedef struct S3Request
@@ -53,14 +55,20 @@ typedef struct S3Request
 	/* Of the body, 32 bytes, where the caller knows it; NULL: it is hashed when it is signed. */
 	const unsigned char *body_sha256;
 	size_t				 max_answer; /* 0: S3_SMALL_ANSWER */
-	/* Where the body goes instead of memory: the bytes of one range, from its beginning at each try. */
+	/*
+	 * Where the body goes instead of memory: the bytes of one range of the object, in
+	 * order, with their offset in the object.  A try goes on where the last one broke,
+	 * and does not count as one where that had brought something.
+	 */
 	bool (*receive)(void *context, int64_t offset, const void *bytes, size_t length);
 	void	   *context;
-	int64_t		receive_length; /* fewer or more are a broken connection */
+	int64_t		range_offset;
+	int64_t		range_length; /* more than 0 */
 	const char *expected; /* "|NoSuchKey|...|": error codes that are an answer and no failure; NULL: none */
 	int64_t		patience; /* seconds of silence that are fine; 0: the URL's min_speed_time */
 	int64_t		tries;	  /* 0: the URL's */
-	bool		even_cancelled; /* cleaning up goes on when the job is cancelled, for four seconds */
+	/* Cleaning up: a try has four seconds, and all of it together in a cancelled job. */
+	bool even_cancelled;
 } S3Request;
 
 typedef struct S3Answer
@@ -79,7 +87,8 @@ typedef struct S3Call
 	int64_t			 not_before; /* when the next try is due */
 	bool			 renew;		 /* the credentials were called expired */
 	bool			 renewed;
-	int64_t			 received; /* by the current try */
+	int64_t			 received;		  /* of a range, by all tries */
+	int64_t			 received_before; /* by the earlier ones */
 	bool			 digested;
 	char			 payload[S3_SHA256_HEX_SIZE];	  /* x-amz-content-sha256 */
 	char			 checksum[S3_DIGEST_BASE64_SIZE]; /* of x-amz-checksum-sha256 or content-md5; "": none */
@@ -88,6 +97,7 @@ typedef struct S3Call
 	char		timestamp[S3_TIMESTAMP_SIZE];
 	char	   *url;
 	char	   *authorization;
+	char		range[64];
 	HttpHeader	headers[S3_MAX_HEADERS + 8];
 	HttpRequest http;
 } S3Call;

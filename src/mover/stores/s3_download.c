@@ -21,7 +21,6 @@
 typedef struct Range
 {
 	S3Task	task; /* first */
-	char	header[64];
 	int64_t offset;
 	int64_t length;
 	bool	arrived;
@@ -55,7 +54,7 @@ keep(void *context, int64_t offset, const void *bytes, size_t length)
 
 	while (length > 0)
 	{
-		ssize_t written = pwrite(range->fd, from, length, range->offset + offset);
+		ssize_t written = pwrite(range->fd, from, length, offset);
 
 		if (written < 0 && errno == EINTR)
 			continue;
@@ -83,17 +82,14 @@ submit_range(Download *download)
 	range->arrived = false;
 	range->fd = download->fd;
 	range->error = 0;
-	snprintf(range->header, sizeof(range->header), "bytes=%lld-%lld", (long long) offset,
-			 (long long) (offset + range->length - 1));
 	range->task.request = (S3Request){.what = "fetch",
 									  .when = REASON_DOWNLOAD,
 									  .method = "GET",
 									  .key = download->key,
-									  .headers = {{"range", range->header}},
-									  .header_count = 1,
 									  .receive = keep,
 									  .context = range,
-									  .receive_length = range->length,
+									  .range_offset = offset,
+									  .range_length = range->length,
 									  .expected = "|PreconditionFailed|"};
 	if (download->stat.etag)
 		s3_request_header(&range->task.request, "if-match", download->stat.etag);
@@ -109,12 +105,17 @@ take_arrived(Download *download, Failure *failure)
 	S3Task	 *task;
 	Range	 *range;
 	S3Answer *answer;
+	char	  etag[S3_ETAG_SIZE];
+	bool	  changed;
 
 	if (!s3_transfer_next(download->transfer, true, &task, failure))
 		return false;
 	range = (Range *) task;
 	answer = &task->call.answer;
-	if (answer->error.code[0] != '\0')
+	/* Not every store minds If-Match. */
+	changed = download->stat.etag && http_header(&answer->http, "etag", etag, sizeof(etag)) &&
+			  strcmp(etag, download->stat.etag) != 0;
+	if (answer->error.code[0] != '\0' || changed)
 		return failure_set(failure, REASON_INTEGRITY, "%s/%s%s was changed while it was fetched",
 						   download->client->url.bucket, download->client->url.prefix, download->key);
 	if (answer->http.status != 206)

@@ -228,22 +228,36 @@ random_below(int64_t limit)
 	return (int64_t) (number % (uint64_t) limit);
 }
 
+/* What Retry-After says, as seconds or as a date by the server's own clock; 0: nothing. */
+static int64_t
+asked_seconds(const HttpAnswer *answer)
+{
+	char	text[64];
+	char   *end;
+	int64_t asked;
+	time_t	date;
+
+	if (!http_header(answer, "retry-after", text, sizeof(text)))
+		return 0;
+	asked = strtoll(text, &end, 10);
+	if (end == text || *end != '\0')
+	{
+		date = curl_getdate(text, NULL);
+		asked = date > 0 ? (int64_t) date - ((int64_t) time(NULL) - s3_clock_skew(answer)) : 0;
+	}
+	if (asked < 0)
+		return 0;
+	return asked < LONGEST_RETRY_AFTER ? asked : LONGEST_RETRY_AFTER;
+}
+
 int64_t
 s3_backoff(S3Verdict verdict, int64_t tries, const HttpAnswer *answer)
 {
 	int64_t longest = (verdict == S3_AGAIN_SLOWLY ? 500 : 100) * MILLISECOND;
-	char	text[32];
-	int64_t asked = 0;
 
 	while (--tries > 0 && longest < LONGEST_BACKOFF)
 		longest *= 2;
 	if (longest > LONGEST_BACKOFF)
 		longest = LONGEST_BACKOFF;
-	if (http_header(answer, "retry-after", text, sizeof(text)))
-		asked = strtoll(text, NULL, 10);
-	if (asked > LONGEST_RETRY_AFTER)
-		asked = LONGEST_RETRY_AFTER;
-	if (asked < 0)
-		asked = 0;
-	return asked * 1000 * MILLISECOND + random_below(longest) + 1;
+	return asked_seconds(answer) * 1000 * MILLISECOND + random_below(longest) + 1;
 }

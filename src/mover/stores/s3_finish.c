@@ -13,13 +13,12 @@
 
 #define LOOKS_AFTER_SUCCESS 4
 #define SECOND				INT64_C(1000000000)
-#define ETAG_SIZE			128
 
 static bool
 take_etag(void *context, const char *path, const char *text)
 {
 	if (strcmp(path, "CompleteMultipartUploadResult/ETag") == 0)
-		snprintf(context, ETAG_SIZE, "%s", text);
+		snprintf(context, S3_ETAG_SIZE, "%s", text);
 	return true;
 }
 
@@ -117,7 +116,7 @@ s3_finish(const S3Sent *sent, const S3Request *request, ObjectStat *stat, Failur
 {
 	S3Answer answer;
 	Failure	 refusal = {0};
-	char	 etag[ETAG_SIZE] = "";
+	char	 etag[S3_ETAG_SIZE] = "";
 
 	if (s3_perform(sent->client, request, &answer, &refusal))
 	{

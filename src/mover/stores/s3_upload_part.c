@@ -55,12 +55,27 @@ s3_part_room_left(const S3PartRoom *room, int64_t size)
 	return must_spool(room, size) || (room->used + 1) * size <= room->settings->memory_budget;
 }
 
+/* Parts have grown: what unused ones have kept would stand beside the budget. */
+static void
+forget_smaller(S3PartRoom *room, int64_t size)
+{
+	for (int64_t i = 0; i < room->count; i++)
+	{
+		S3Part *part = &room->parts[i];
+
+		if (part->used || part->memory_size >= size)
+			continue;
+		free(part->memory);
+		part->memory = NULL;
+		part->memory_size = 0;
+	}
+}
+
 static bool
 give_memory(S3Part *part, int64_t size, Failure *failure)
 {
-	if (part->memory_size >= size)
+	if (part->memory)
 		return true;
-	free(part->memory);
 	part->memory = malloc((size_t) size);
 	part->memory_size = part->memory ? size : 0;
 	return part->memory || failure_no_memory(failure);
@@ -74,11 +89,9 @@ s3_part_begin(S3PartRoom *room, int64_t number, int64_t size, Failure *failure)
 	while (part->used)
 		part++;
 	part->spooled = must_spool(room, size);
+	forget_smaller(room, size);
 	if (part->spooled)
 	{
-		free(part->memory);
-		part->memory = NULL;
-		part->memory_size = 0;
 		if (part->fd < 0 && (part->fd = spool_open(room->settings->spool_dir, failure)) < 0)
 			return NULL;
 	}

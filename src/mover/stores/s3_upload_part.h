@@ -11,8 +11,6 @@
 #include "part_digest.h"
 #include "stores/s3_transfer.h"
 
-#define S3_ETAG_SIZE 128
-
 typedef struct S3Part S3Part;
 
 struct S3Part
