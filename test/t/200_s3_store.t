@@ -140,6 +140,26 @@ for my $server (@servers)
         is(store({}, 'get', $url, $key)->{sha256}, file_sha256($files{ 26 * MIB + 17 }), '  and arrive');
     }
 
+    # A small spool makes it slow, not impossible, down to one part; below that it is refused at once.
+    SKIP:
+    {
+        skip 'no user namespaces here', 5 if system(q(unshare -Urm true 2>/dev/null)) != 0;
+        my $url = store_url($server, 'backups', 'small-spool', 'part_size=12MiB');
+        my $settings = store_settings(memory_budget => 16 * MIB);
+        my ($spool) = slurp_file($settings) =~ /"spool_dir":"([^"]+)"/;
+        my $with_room = sub {
+            return [ 'unshare', '-Urm', 'sh', '-c', "mount -t tmpfs -o size=$_[0] none '$spool' && exec \"\$@\"", 'sh' ];
+        };
+        my $key = new_key();
+        my $put = store({ stdin => $files{ 26 * MIB + 17 }, settings => $settings, prefix => $with_room->('20m') }, 'put', $url, $key);
+        is($put->{bytes}, 26 * MIB + 17, "$name: a spool with room for one part") or diag explain $put;
+        is(store({}, 'get', $url, $key)->{sha256}, file_sha256($files{ 26 * MIB + 17 }), '  is enough');
+        $put = store({ stdin => $files{ 26 * MIB + 17 }, settings => $settings, prefix => $with_room->('8m') }, 'put', $url, new_key());
+        is($put->{reason}, 'config', "$name: a spool with room for none") or diag explain $put;
+        like($put->{detail}, qr/a part of \d+ bytes does not fit into the spool in "\Q$spool\E"/, '  is refused');
+        is($put->{upload_id}, undef, '  before anything is stored');
+    }
+
     # One limit for all movers of the host: two transfers at once take twice as long.
     {
         my $settings = store_settings(max_bandwidth => 10 * MIB);

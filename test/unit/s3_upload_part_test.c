@@ -27,8 +27,10 @@ fill(S3PartRoom *room, int64_t size)
 	Failure failure = {0};
 	S3Part *parts[64];
 	int		count = 0;
+	bool	full;
 
-	while (s3_part_room_left(room, size) && (parts[count] = s3_part_begin(room, count + 1, size, &failure)))
+	while (s3_part_room_left(room, size) &&
+		   (parts[count] = s3_part_begin(room, count + 1, size, &full, &failure)))
 		count++;
 	ok(failure.reason == REASON_NONE && memory_of(room) <= BUDGET, "%d parts of %lld MiB hold %lld MiB",
 	   count, (long long) (size / S3_MIB), (long long) (memory_of(room) / S3_MIB));
@@ -44,6 +46,7 @@ main(void)
 	S3PartRoom room;
 	Failure	   failure = {0};
 	char	   bytes[100] = "";
+	bool	   full;
 
 	ok(s3_part_room_open(&room, &settings, PARALLEL, &failure), "there is room");
 	is_int(fill(&room, 8 * S3_MIB), PARALLEL + 2, "one is filled, one is hashed, the others are sent");
@@ -61,7 +64,7 @@ main(void)
 	settings.spool_dir = "/nowhere";
 	s3_part_room_close(&room);
 	ok(s3_part_room_open(&room, &settings, PARALLEL, &failure) &&
-		   !s3_part_begin(&room, 1, 8 * S3_MIB, &failure) && failure.reason == REASON_CONFIG &&
+		   !s3_part_begin(&room, 1, 8 * S3_MIB, &full, &failure) && failure.reason == REASON_CONFIG &&
 		   room.used == 0,
 	   "no spool, no part: %s", failure.detail);
 	s3_part_room_close(&room);
@@ -71,7 +74,7 @@ main(void)
 	settings.spool_dir = "/tmp";
 	ok(s3_part_room_open(&room, &settings, PARALLEL, &failure), "a room of spools");
 	{
-		S3Part *part = s3_part_begin(&room, 1, 8 * S3_MIB, &failure);
+		S3Part *part = s3_part_begin(&room, 1, 8 * S3_MIB, &full, &failure);
 		int		own = part->fd;
 
 		part->fd = open("/dev/full", O_RDWR | O_CLOEXEC);

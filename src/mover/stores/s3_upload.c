@@ -175,16 +175,22 @@ begin_part(S3Upload *upload, Failure *failure)
 	int64_t number = upload->submitted + 1;
 	int64_t size = s3_part_size(&upload->plan, number);
 	bool	collected;
+	bool	full = true;
 
 	if (size == 0)
 		return failure_set(
 			failure, REASON_UPLOAD,
 			"the backup is larger than %d parts of %lld bytes; set a larger part_size= in the store's URL",
 			S3_MAX_PARTS, (long long) upload->plan.size);
-	while (!s3_part_room_left(&upload->room, size))
-		if (!collect_part(upload, true, &collected, failure))
+	while (full)
+	{
+		while (!s3_part_room_left(&upload->room, size))
+			if (!collect_part(upload, true, &collected, failure))
+				return false;
+		upload->filling = s3_part_begin(&upload->room, number, size, &full, failure);
+		if (full && !collect_part(upload, true, &collected, failure))
 			return false;
-	upload->filling = s3_part_begin(&upload->room, number, size, failure);
+	}
 	return upload->filling != NULL;
 }
 

@@ -5,6 +5,7 @@
 #include "stores/s3_upload_part.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,21 +82,46 @@ give_memory(S3Part *part, int64_t size, Failure *failure)
 	return part->memory || failure_no_memory(failure);
 }
 
-S3Part *
-s3_part_begin(S3PartRoom *room, int64_t number, int64_t size, Failure *failure)
+/* With *full: there is no room for it beside the spools that are in use. */
+static bool
+give_spool(const S3PartRoom *room, S3Part *part, int64_t size, bool *full, Failure *failure)
 {
-	S3Part *part = room->parts;
+	if (part->fd < 0 && (part->fd = spool_open(room->settings->spool_dir, failure)) < 0)
+		return false;
+	/* File systems that cannot reserve say so when it is written. */
+	if (fallocate(part->fd, 0, 0, size) == 0 || errno != ENOSPC)
+		return true;
+	close(part->fd);
+	part->fd = -1;
+	*full = room->used > 0;
+	return *full
+			   ? false
+			   : failure_set(failure, REASON_CONFIG,
+							 "a part of %lld bytes does not fit into the spool in \"%s\" (setting spool_dir)",
+							 (long long) size, spool_directory(room->settings->spool_dir));
+}
 
-	while (part->used)
-		part++;
+/* What has a spool already needs no new room. */
+static S3Part *
+unused_part(const S3PartRoom *room)
+{
+	S3Part *found = NULL;
+
+	for (int64_t i = 0; i < room->count; i++)
+		if (!room->parts[i].used && (!found || (found->fd < 0 && room->parts[i].fd >= 0)))
+			found = &room->parts[i];
+	return found;
+}
+
+S3Part *
+s3_part_begin(S3PartRoom *room, int64_t number, int64_t size, bool *full, Failure *failure)
+{
+	S3Part *part = unused_part(room);
+
+	*full = false;
 	part->spooled = must_spool(room, size);
 	forget_smaller(room, size);
-	if (part->spooled)
-	{
-		if (part->fd < 0 && (part->fd = spool_open(room->settings->spool_dir, failure)) < 0)
-			return NULL;
-	}
-	else if (!give_memory(part, size, failure))
+	if (part->spooled ? !give_spool(room, part, size, full, failure) : !give_memory(part, size, failure))
 		return NULL;
 	part->used = true;
 	room->used++;

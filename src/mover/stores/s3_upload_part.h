@@ -41,8 +41,13 @@ extern bool s3_part_room_open(S3PartRoom *room, const Settings *settings, int64_
 extern void s3_part_room_close(S3PartRoom *room);
 
 /* True: a part of this size may be begun now; otherwise one must come back first. */
-extern bool	   s3_part_room_left(const S3PartRoom *room, int64_t size);
-extern S3Part *s3_part_begin(S3PartRoom *room, int64_t number, int64_t size, Failure *failure);
+extern bool s3_part_room_left(const S3PartRoom *room, int64_t size);
+
+/*
+ * The bytes of a part that is spooled are reserved here.  NULL with *full and without
+ * a failure: they do not fit while others are in use, so one must come back first.
+ */
+extern S3Part *s3_part_begin(S3PartRoom *room, int64_t number, int64_t size, bool *full, Failure *failure);
 
 /* Takes as many of the bytes as fit; -1: failure. */
 extern int64_t	s3_part_fill(S3Part *part, const void *bytes, size_t length, Failure *failure);
