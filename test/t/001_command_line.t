@@ -16,7 +16,12 @@ sub custbackup
 {
     my ($input, @arguments) = @_;
     my ($out, $err) = ('', '');
-    IPC::Run::run([ $mover, @arguments ], '<', \$input, '>', \$out, '2>', \$err, IPC::Run::timeout(60));
+    # From a file: whoever refuses before it reads would break a pipe.
+    my $file = "$directory/input";
+    open my $fh, '>:raw', $file or die $!;
+    print $fh $input // '';
+    close $fh or die $!;
+    IPC::Run::run([ $mover, @arguments ], '<', $file, '>', \$out, '2>', \$err, IPC::Run::timeout(60));
     return ($? >> 8, $out, $err);
 }
 

@@ -32,7 +32,9 @@ sub tool
     my ($out, $err) = ('', '');
     local $ENV{CUSTBACKUP_SETTINGS};
     delete $ENV{CUSTBACKUP_SETTINGS};
-    IPC::Run::run([ $mover, $command, @arguments ], '<', \$stdin, '>', \$out, '2>', \$err, IPC::Run::timeout(120));
+    # From a file: whoever refuses before it reads would break a pipe.
+    put_raw("$directory/stdin", $stdin);
+    IPC::Run::run([ $mover, $command, @arguments ], '<', "$directory/stdin", '>', \$out, '2>', \$err, IPC::Run::timeout(120));
     return ($? >> 8, $out, $err);
 }
 
