@@ -42,7 +42,7 @@ memory_table() {
     for mb in 1 100 1000 3000; do
         "$s3_tool" remove "$s3_url" $key >/dev/null
         printf '| %s MB | %s | %s |\n' $mb \
-            "$(for _ in 1 2 3; do cat "$input"; done | head -c "${mb}000000" | "$s3_tool" put "$s3_url" $key 2>/dev/null | sed -n "$rss")" \
+            "$(while cat "$input" 2>/dev/null; do :; done | head -c "${mb}000000" | "$s3_tool" put "$s3_url" $key 2>/dev/null | sed -n "$rss")" \
             "$(TMPDIR=$s3_place "$s3_tool" get "$s3_url" $key | sed -n "$rss")"
     done
 }
