@@ -94,6 +94,29 @@ same_documents($server->everything('shop'), $before, '... and the first one is a
     is(PostgreSQL::Test::Utils::slurp_file("$directory/swallowed"), MongoProxy::summary_of(@documents), '... byte for byte');
 }
 
+# ---- kinds of collections that FerretDB does not know: it is shown as if it had them ----
+
+{
+    my @there = map { [ name => $_->[0], type => $_->[1], options => $_->[2], info => [ readOnly => { bool => 0 } ] ] }
+      [ 'c', 'collection', [ validator => [ n => [ '$gt' => 0 ] ] ] ], [ 'v', 'view', [ viewOn => 'c', pipeline => { array => [] } ] ],
+      [ 'ts', 'timeseries', [ timeseries => [ timeField => 't', granularity => 'seconds' ] ] ], [ 'system.buckets.ts', 'collection', [] ];
+    my $listed = [ cursor => [ id => { long => 0 }, ns => 'kinds.$cmd.listCollections', firstBatch => { array => \@there } ], ok => { double => 1 } ];
+    my $proxy = MongoProxy->start_before($server, PostgreSQL::Test::Utils::tempdir(), { match => '^listCollections kinds', pretend => $listed },
+        { match => '^find kinds system.buckets.ts', serve => [ $server->tool_says('= {"_id":1,"control":{"version":1},"data":{"t":{"0":1}}}') ] });
+    $server->say('kinds {"insert":"c","documents":[{"_id":1,"n":5}]}');
+    my $backup = mongodb_backup($settings, $store, mongodb_url($proxy, database => 'kinds'));
+    is_deeply($backup->{done}{counts}, { databases => 1, collections => 1, views => 1, time_series => 1, documents => 2, indexes => 1 }, 'a view and a time series are known')
+      or diag explain $backup->{done}, $backup->{stderr};
+    my @fine = (pretend => [ ok => { double => 1 } ]);
+    $proxy->rules({ match => '^create copies (?:v|ts)$', @fine }, { match => '^create copies custbackup_restore_\\w+_c$', @fine },
+        { match => '^insert copies system.buckets.ts', pretend => [ n => 1, ok => { double => 1 } ] });
+    my $restore = mongodb_restore($settings, $store, mongodb_url($proxy, database => 'copies'), $backup, mode => 'clone');
+    is($restore->{done}{event}, 'done', '... and restored') or diag explain $restore->{done}, $restore->{stderr};
+    is_deeply($restore->{done}{left_alone}, ['the time series "ts" was replaced in place: MongoDB renames none'], '... the one in place, which the row says');
+    my @order = map { /^(renameCollection|create|insert) \S+ (?:\S*?[._])??(c|v|ts|system\.buckets\.ts)(?: |$)/ ? "$1 $2" : () } $proxy->requests;
+    like(join(', ', @order), qr/^create c, insert c, renameCollection c, (?=.*create v)(?=.*create ts, .*insert system\.buckets\.ts)/, '... behind all others');
+}
+
 # ---- many collections ----
 
 $server->say(map { (qq(many {"insert":"collection number $_","documents":[{"_id":$_}]})) } 1 .. 300);

@@ -329,6 +329,23 @@ look_at_target(MongodbPlan *plan, MongodbSession *session, const MongodbUrl *url
 	return true;
 }
 
+/* Beside is where their readers would not have seen them vanish and fill again. */
+static bool
+tell_of_time_series(const MongodbPlan *plan, RestoreOutcome *outcome, Failure *failure)
+{
+	for (size_t i = 0; i < mongodb_archive_count(plan->archive); i++)
+	{
+		const MongodbNamespace *namespace = mongodb_archive_namespace(plan->archive, i);
+
+		if (namespace->kind == MONGODB_TIMESERIES && mongodb_plan_pair(plan, namespace) != NULL &&
+			!mongodb_left_alone(outcome, failure,
+								"the time series \"%.200s\" was replaced in place: MongoDB renames none",
+								namespace->collection))
+			return false;
+	}
+	return true;
+}
+
 static bool
 make(MongodbPlan *plan, MongodbSession *session, const MongodbUrl *url, const EngineContext *context,
 	 const Dump *dump, RestoreOutcome *outcome, Failure *failure)
@@ -341,10 +358,12 @@ make(MongodbPlan *plan, MongodbSession *session, const MongodbUrl *url, const En
 	if (!choose_ways(plan, failure) || !look_at_target(plan, session, url, context->job->mode, failure) ||
 		!ask_about_renames(plan, session, context->job->attempt_id, failure))
 		return false;
-	return plan->why_in_place == NULL ||
-		   mongodb_left_alone(outcome, failure,
-							  "restored in place, so that readers saw collections vanish and fill again: %s",
-							  plan->why_in_place);
+	return plan->why_in_place == NULL
+			   ? tell_of_time_series(plan, outcome, failure)
+			   : mongodb_left_alone(
+					 outcome, failure,
+					 "restored in place, so that readers saw collections vanish and fill again: %s",
+					 plan->why_in_place);
 }
 
 bool
