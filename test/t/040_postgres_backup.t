@@ -136,7 +136,7 @@ admin(q{ALTER SUBSCRIPTION sub SET (slot_name = NONE); DROP SUBSCRIPTION sub});
 
 # ---- the customer's own settings do not decide ------------------------------------------------------------
 
-admin(q{ALTER ROLE app SET statement_timeout = '20ms'; ALTER ROLE app SET search_path = 'nowhere';
+admin(q{ALTER ROLE app SET statement_timeout = '100ms'; ALTER ROLE app SET search_path = 'nowhere';
     ALTER ROLE app SET default_transaction_read_only = on; ALTER ROLE app SET datestyle = 'German'});
 {
     my ($got, $detail) = backup($url);

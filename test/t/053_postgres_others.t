@@ -277,7 +277,7 @@ my %odd = (
     datestyle => 'German, DMY', intervalstyle => 'sql_standard', extra_float_digits => '-15', bytea_output => 'escape',
     standard_conforming_strings => 'off', backslash_quote => 'off', timezone => 'America/New_York', xmloption => 'document',
     client_encoding => 'LATIN1', default_transaction_read_only => 'on', default_transaction_isolation => 'serializable',
-    quote_all_identifiers => 'on', transform_null_equals => 'on', row_security => 'off', lock_timeout => '1s', statement_timeout => '1ms',
+    quote_all_identifiers => 'on', transform_null_equals => 'on', row_security => 'off', lock_timeout => '1s', statement_timeout => '250ms',
     search_path => 'nowhere', default_tablespace => 'pg_default', client_min_messages => 'error', work_mem => '64kB',
     idle_in_transaction_session_timeout => '1ms', default_table_access_method => 'heap', array_nulls => 'off');
 rewinds(
@@ -285,7 +285,9 @@ rewinds(
     before => [
         app => q{CREATE TABLE t (d date, i interval, f float8, b bytea, x xml, ts timestamptz, a text[]);
             INSERT INTO t VALUES ('2026-02-03', '1 mon -3 days 04:05:06', 0.1, '\x00ff5c', '<a>x</a>', '2026-10-25 02:30+00', '{a,NULL}');
-            CREATE FUNCTION quoted() RETURNS text LANGUAGE sql AS $$SELECT 'a\b'$$},
+            CREATE FUNCTION quoted() RETURNS text LANGUAGE sql AS $$SELECT 'a\b'$$;
+            CREATE FUNCTION slow(int) RETURNS boolean LANGUAGE plpgsql AS $$BEGIN PERFORM pg_sleep(0.3); RETURN true; END$$;
+            CREATE TABLE takes_long (i int CHECK (slow(i))); INSERT INTO takes_long VALUES (1)},
         postgres => join(' ', map { "ALTER DATABASE DATABASE_NAME SET $_ = " . ($_ eq 'datestyle' ? $odd{$_} : "'$odd{$_}'") . ';' } sort keys %odd) ],
     after => [ app => 'DELETE FROM t; DROP FUNCTION quoted()' ]);
 
