@@ -62,6 +62,20 @@ for my $server (start_versity(), $minio)
         unlike($left->{body}, qr/\Q$key\E/, '  leaves neither version nor marker');
     }
 
+    # What was stored before versioning was switched on has no version, and is deleted for good all the same.
+    make_bucket($server, 'later');
+    my $later = store_url($server, 'later', 'p', 'tries=2');
+    my ($old, $kept) = (new_key(), new_key());
+    is(store({ stdin => $file }, 'put', $later, $_)->{version}, undef, "$name: an object without a version") for $old, $kept;
+    versioning_on($server, 'later');
+    is(store({}, 'remove', $later, $old)->{reason}, undef, '  is removed after versioning is switched on');
+    unlike(store({}, 'request', $later, 'GET', '', 'versions')->{body}, qr/\Q$old\E/, '  and leaves neither version nor marker');
+    my $guard = FaultProxy->start($server->{authority}, PostgreSQL::Test::Utils::tempdir(),
+        { match => 'DELETE .*versionId=null', answer => 403, body => '<Error><Code>AccessDenied</Code></Error>' });
+    is(store({}, 'remove', store_url($guard, 'later', 'p', 'tries=2'), $kept)->{reason}, 'store', '  without the right to delete versions it is not');
+    is(store({}, 'get', $later, $kept)->{sha256}, file_sha256($file), '  nor is it hidden');
+    $guard->stop;
+
     # What is locked stays, and says until when.
     my $locked = store_url($server, 'locked', 'p', 'lock=COMPLIANCE', 'lock_days=1', 'part_size=5MiB');
     for my $case ([ 'one piece', $file ], [ 'parts', $large ])

@@ -221,6 +221,21 @@ is_locked(S3Client *client, const char *key, const char *version, bool even_canc
 	return *until > (int64_t) time(NULL);
 }
 
+/*
+ * An object from before versioning was switched on tells no version, and deleting it has
+ * put a marker in front.  Its own version is called 'null'; it goes, and the marker after it,
+ * also where the object must stay, which would be hidden otherwise.
+ */
+static bool
+remove_behind(S3Client *client, const char *key, const char *marker, bool even_cancelled, Failure *failure)
+{
+	Failure ignored = {0};
+	bool	removed = s3_object_remove(client, key, "null", even_cancelled, failure);
+	bool	shown = s3_object_remove(client, key, marker, even_cancelled, removed ? failure : &ignored);
+
+	return removed && shown;
+}
+
 bool
 s3_object_remove(S3Client *client, const char *key, const char *version, bool even_cancelled,
 				 Failure *failure)
@@ -235,13 +250,18 @@ s3_object_remove(S3Client *client, const char *key, const char *version, bool ev
 	Failure	  refusal = {0};
 	int64_t	  until;
 	char	  text[UTC_TEXT_SIZE];
+	char	  marker[1200];
+	bool	  hidden;
 
 	if (version)
 		s3_request_parameter(&request, "versionId", version);
 	if (s3_perform(client, &request, &answer, &refusal))
 	{
+		hidden = !version && http_header(&answer.http, "x-amz-delete-marker", text, sizeof(text)) &&
+				 strcmp(text, "true") == 0 &&
+				 http_header(&answer.http, "x-amz-version-id", marker, sizeof(marker));
 		s3_answer_free(&answer);
-		return true;
+		return !hidden || remove_behind(client, key, marker, even_cancelled, failure);
 	}
 	if (refusal.reason == REASON_STORE && is_locked(client, key, version, even_cancelled, &until))
 		return failure_set(failure, REASON_LOCKED, "%s/%s%s is locked until %s%s", client->url.bucket,
