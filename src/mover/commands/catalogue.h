@@ -45,7 +45,7 @@ typedef struct Catalogue
 	CatalogueEntry *entries; /* in order of their end, oldest first; what is not readable comes first */
 	size_t			count;
 	size_t			capacity;
-	size_t			refused; /* manifests that the store did not give, but for which nothing was wrong with it */
+	size_t			refused; /* manifests that were there, and that the store did not give */
 	size_t			read;
 } Catalogue;
 
