@@ -20,8 +20,8 @@ pieces_of(int64_t rate, size_t expected, const char *what)
 int
 main(void)
 {
-	Bandwidth *one;
-	Bandwidth *other;
+	Bandwidth *one = NULL;
+	Bandwidth *other = NULL;
 	Failure	   failure = {0};
 	int64_t	   wait;
 
