@@ -244,7 +244,10 @@ rewinds(
     like($event->{detail}, qr/no connection left.*53300.*two at once/, 'and says what it takes');
     is_refused($made, last_event(run_mover($settings, $made->{job})), 'unreachable', qr/no connection left.*53300/);
     admin('ALTER ROLE app CONNECTION LIMIT 2');
-    is(last_event(run_mover($settings, $made->{job}))->{event}, 'done', 'two are enough for a rewind too');
+    # A session that its client has left takes a moment to end.
+    wait_for(sub { admin(q{SELECT count(*) FROM pg_stat_activity WHERE usename = 'app'}) eq '0' }, 10, 'no session of app');
+    my $rewound = last_event(run_mover($settings, $made->{job}));
+    is($rewound->{event}, 'done', 'two are enough for a rewind too') or diag(explain($rewound));
     admin('ALTER ROLE app CONNECTION LIMIT -1');
 }
 
