@@ -6,9 +6,10 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+#include "thread.h"
 
 /* What is hashed before somebody is asked whether it is still wanted. */
 #define STEP_BYTES (256 * 1024)
@@ -111,8 +112,6 @@ S3PartHasher *
 s3_part_hasher_start(S3Transfer *transfer, PartDigest *digest, Failure *failure)
 {
 	S3PartHasher *hasher = calloc(1, sizeof(*hasher));
-	sigset_t	  all;
-	sigset_t	  before;
 
 	if (!hasher)
 	{
@@ -123,14 +122,8 @@ s3_part_hasher_start(S3Transfer *transfer, PartDigest *digest, Failure *failure)
 	hasher->digest = digest;
 	pthread_mutex_init(&hasher->lock, NULL);
 	pthread_cond_init(&hasher->news, NULL);
-	/* Signals are the main thread's. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	errno = pthread_create(&hasher->thread, NULL, run, hasher);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (errno == 0)
+	if (thread_start(&hasher->thread, run, hasher, "the hashing thread", failure))
 		return hasher;
-	failure_set_errno(failure, REASON_INTERNAL, "could not start the hashing thread");
 	pthread_cond_destroy(&hasher->news);
 	pthread_mutex_destroy(&hasher->lock);
 	free(hasher);

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +15,7 @@
 #include <sys/eventfd.h>
 
 #include "cancel.h"
+#include "thread.h"
 
 #define MILLISECOND INT64_C(1000000)
 /* What a body that was sent whole is given to be answered, when the transfer is stopped. */
@@ -245,9 +245,6 @@ S3Transfer *
 s3_transfer_start(S3Client *client, int64_t parallel, Failure *failure)
 {
 	S3Transfer *transfer = calloc(1, sizeof(*transfer));
-	sigset_t	all;
-	sigset_t	before;
-	int			error;
 
 	if (!transfer)
 	{
@@ -258,19 +255,12 @@ s3_transfer_start(S3Client *client, int64_t parallel, Failure *failure)
 	transfer->parallel = parallel;
 	pthread_mutex_init(&transfer->lock, NULL);
 	transfer->news = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (transfer->news >= 0)
-	{
-		/* Signals are the main thread's. */
-		sigfillset(&all);
-		pthread_sigmask(SIG_SETMASK, &all, &before);
-		error = pthread_create(&transfer->thread, NULL, run, transfer);
-		pthread_sigmask(SIG_SETMASK, &before, NULL);
-		if (error == 0)
-			return transfer;
-		errno = error;
+	if (transfer->news < 0)
+		failure_set_errno(failure, REASON_INTERNAL, "could not start the transfer thread");
+	else if (thread_start(&transfer->thread, run, transfer, "the transfer thread", failure))
+		return transfer;
+	else
 		close(transfer->news);
-	}
-	failure_set_errno(failure, REASON_INTERNAL, "could not start the transfer thread");
 	pthread_mutex_destroy(&transfer->lock);
 	free(transfer);
 	return NULL;
