@@ -56,8 +56,8 @@ open_store(Backup *backup, Failure *failure)
 {
 	const Job *job = backup->job;
 
-	if (!object_manifest_key(job->object_key, backup->manifest_key, sizeof(backup->manifest_key)))
-		return failure_set(failure, REASON_CONFIG, "\"%s\" is no key of a backup", job->object_key);
+	if (!object_manifest_key_of_job(job->object_key, backup->manifest_key, failure))
+		return false;
 	backup->started_at = time(NULL);
 	backup->engine = engine_find(job->engine, failure);
 	if (!backup->engine)

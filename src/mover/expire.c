@@ -53,8 +53,8 @@ expire_run(const Job *job, const Settings *settings, Report *report, Failure *fa
 	bool   removed;
 
 	report_started(report, job->attempt_id, NULL, NULL);
-	if (!object_manifest_key(job->object_key, manifest_key, sizeof(manifest_key)))
-		return failure_set(failure, REASON_CONFIG, "\"%s\" is no key of a backup", job->object_key);
+	if (!object_manifest_key_of_job(job->object_key, manifest_key, failure))
+		return false;
 	store = store_open(job->store_name, job->store_url, settings, failure);
 	if (!store)
 		return false;

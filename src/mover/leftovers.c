@@ -28,9 +28,8 @@ leftovers_locked_until(Store *store, const char *object_key, const char *version
 	char manifest_key[OBJECT_KEY_SIZE];
 
 	*until = 0;
-	if (!object_manifest_key(object_key, manifest_key, sizeof(manifest_key)))
-		return failure_set(failure, REASON_CONFIG, "\"%s\" is no key of a backup", object_key);
-	return look(store, object_key, version, until, failure) &&
+	return object_manifest_key_of_job(object_key, manifest_key, failure) &&
+		   look(store, object_key, version, until, failure) &&
 		   look(store, manifest_key, NULL, until, failure);
 }
 
@@ -54,9 +53,7 @@ leftovers_remove(Store *store, const PreviousAttempt *attempt, json_t *left)
 	char	manifest_key[OBJECT_KEY_SIZE];
 	Failure kept = {0};
 
-	if (!object_manifest_key(attempt->key, manifest_key, sizeof(manifest_key)))
-		failure_set(&kept, REASON_CONFIG, "\"%s\" is no key of a backup", attempt->key);
-	else
+	if (object_manifest_key_of_job(attempt->key, manifest_key, &kept))
 	{
 		if (attempt->upload_id)
 			store->abort_left(store, attempt->key, attempt->upload_id, &kept);

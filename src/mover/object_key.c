@@ -82,3 +82,10 @@ object_manifest_key(const char *object_key, char *buffer, size_t capacity)
 	length = snprintf(buffer, capacity, "%.*s" MANIFEST_SUFFIX, (int) (suffix - object_key), object_key);
 	return length >= 0 && (size_t) length < capacity;
 }
+
+bool
+object_manifest_key_of_job(const char *object_key, char buffer[OBJECT_KEY_SIZE], Failure *failure)
+{
+	return object_manifest_key(object_key, buffer, OBJECT_KEY_SIZE) ||
+		   failure_set(failure, REASON_CONFIG, "\"%s\" is no key of a backup", object_key);
+}

@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "failure.h"
+
 /* Holds any key of our pattern: a token of at most 200 bytes, a uuid, an attempt's number. */
 #define OBJECT_KEY_SIZE 288
 
@@ -20,5 +22,9 @@ extern bool object_key_is_safe(const char *key);
 
 /* 't/id-2.dump.gz' -> 't/id-2.json'; false where it does not fit or is none. */
 extern bool object_manifest_key(const char *object_key, char *buffer, size_t capacity);
+
+/* The same for a key that a job names; a failure (config) where it has no manifest. */
+extern bool object_manifest_key_of_job(const char *object_key, char buffer[OBJECT_KEY_SIZE],
+									   Failure *failure);
 
 #endif
