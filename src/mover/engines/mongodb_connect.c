@@ -143,11 +143,11 @@ add_members(MongodbUrl *queue, const bson_t *hello, Failure *failure)
 		return true;
 	while (bson_iter_next(&each) && queue->place_count < MONGODB_MAX_HOSTS)
 	{
-		Failure		 ignored = {0};
-		MongodbPlace place;
-		uint32_t	 length;
-		const char	*text = BSON_ITER_HOLDS_UTF8(&each) ? bson_iter_utf8(&each, &length) : NULL;
-		bool		 added;
+		Failure		ignored = {0};
+		UrlPlace	place;
+		uint32_t	length;
+		const char *text = BSON_ITER_HOLDS_UTF8(&each) ? bson_iter_utf8(&each, &length) : NULL;
+		bool		added;
 
 		if (text == NULL || !mongodb_place_parse(&place, text, length, &ignored))
 			continue;
@@ -201,7 +201,7 @@ try_address(MongodbSession *session, const MongodbUrl *url, const Settings *sett
 
 /* Every address of the place is judged, before one of them is tried. */
 static bool
-try_place(MongodbSession *session, const MongodbUrl *url, const MongodbPlace *place, const Settings *settings,
+try_place(MongodbSession *session, const MongodbUrl *url, const UrlPlace *place, const Settings *settings,
 		  Role *role, MongodbUrl *queue, Failure *failure)
 {
 	Address *addresses = NULL;

@@ -28,10 +28,10 @@ is_below_domain(const char *host, const char *name)
 static bool
 read_server(MongodbUrl *servers, const char *name, ns_msg *message, const ns_rr *record, Failure *failure)
 {
-	char		 host[NS_MAXDNAME];
-	MongodbPlace place = {0};
-	size_t		 length;
-	bool		 added;
+	char	 host[NS_MAXDNAME];
+	UrlPlace place = {0};
+	size_t	 length;
+	bool	 added;
 
 	if (ns_rr_rdlen(*record) <= SRV_FIXED ||
 		ns_name_uncompress(ns_msg_base(*message), ns_msg_end(*message), ns_rr_rdata(*record) + SRV_FIXED,

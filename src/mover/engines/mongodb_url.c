@@ -4,23 +4,17 @@
  */
 #include "engines/mongodb_url.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "engines/mongodb_option.h"
-#include "text.h"
 
 #define DEFAULT_PORT	 "27017"
 #define DATABASE_MAX	 63
 #define SRV_LABELS_MIN	 3
 #define NOT_IN_DATABASES "/\\. \"$*<>:|?"
 
-static const struct
-{
-	const char *prefix;
-	bool		srv;
-} schemes[] = {{"mongodb://", false}, {"mongodb+srv://", true}};
+static const UrlScheme schemes[] = {{"mongodb://", false}, {"mongodb+srv://", true}, {0}};
 
 static bool
 refuse(Failure *failure, const char *what)
@@ -32,112 +26,39 @@ refuse(Failure *failure, const char *what)
 	return false;
 }
 
-/* No user, password or name of MongoDB holds a zero byte. */
-static bool
-percent_decode(char *text, size_t *length)
-{
-	return text_percent_decode(text, length) && strlen(text) == *length;
-}
-
-/* NULL with the failure set where it does not decode. */
 static char *
 decoded_copy(const char *text, size_t length, const char *complaint, Failure *failure)
 {
-	char *copy = strndup(text, length);
-
-	if (copy == NULL)
-	{
-		failure_no_memory(failure);
-		return NULL;
-	}
-	if (percent_decode(copy, &length))
-		return copy;
-	free(copy);
-	refuse(failure, complaint);
-	return NULL;
+	return url_decoded_copy(text, length, complaint, refuse, failure);
 }
 
 static bool
 parse_user_and_password(MongodbUrl *url, const char *text, size_t length, Failure *failure)
 {
 	const char *colon = memchr(text, ':', length);
-	size_t		left;
 
 	if (colon == NULL || colon == text || colon + 1 == text + length)
 		return refuse(failure, "has a user without a password, or a password without a user");
-	left = length - (size_t) (colon + 1 - text);
-	secret_register(colon + 1, left);
-	if (!secret_copy(&url->password, colon + 1, left, failure))
+	if (!url_take_password(&url->password, colon + 1, length - (size_t) (colon + 1 - text), refuse, failure))
 		return false;
-	if (!percent_decode(url->password.text, &left))
-		return refuse(failure,
-					  "has a '%' in its password that is not followed by two hex digits, or a zero byte");
-	url->password.length = left;
-	secret_register(url->password.text, left);
+	if (strlen(url->password.text) != url->password.length)
+		return refuse(failure, "has a zero byte in its password, which MongoDB's have not");
 	url->user = decoded_copy(text, (size_t) (colon - text), "has a user name that does not decode", failure);
 	return url->user != NULL;
 }
 
-static bool
-parse_port(MongodbPlace *place, const char *text, size_t length)
-{
-	long number;
-
-	if (length == 0 || length > 5)
-		return false;
-	for (size_t i = 0; i < length; i++)
-		if (!isdigit((unsigned char) text[i]))
-			return false;
-	memcpy(place->port, text, length);
-	place->port[length] = '\0';
-	number = strtol(place->port, NULL, 10);
-	return number > 0 && number <= 65535;
-}
-
 bool
-mongodb_place_parse(MongodbPlace *place, const char *text, size_t length, Failure *failure)
+mongodb_place_parse(UrlPlace *place, const char *text, size_t length, Failure *failure)
 {
-	const char *end = text + length;
-	const char *host = text;
-	const char *host_end;
-	const char *port;
-
-	*place = (MongodbPlace){.port = DEFAULT_PORT};
-	if (length > 0 && *text == '[')
-	{
-		host++;
-		host_end = memchr(text, ']', length);
-		if (host_end == NULL)
-			return refuse(failure, "has a '[' without its ']'");
-		port = host_end + 1;
-	}
-	else
-	{
-		host_end = memchr(text, ':', length);
-		if (host_end == NULL)
-			host_end = end;
-		port = host_end;
-	}
-	if (memchr(host, '%', (size_t) (host_end - host)) != NULL)
+	if (memchr(text, '%', length) != NULL)
 		return refuse(failure, "names a Unix socket, or a host with a '%' in it, which is not allowed");
-	if (host_end == host)
-		return refuse(failure, "names no host");
-	for (const char *c = host; c < host_end; c++)
-		if (!isalnum((unsigned char) *c) && strchr(".-_:", *c) == NULL)
-			return refuse(failure, "has a character in its host that no host name has");
-	if (port != end && (*port != ':' || !parse_port(place, port + 1, (size_t) (end - port - 1))))
-		return refuse(failure, "has a port that is none");
-	place->host = strndup(host, (size_t) (host_end - host));
-	if (place->host != NULL)
-		return true;
-	failure_no_memory(failure);
-	return false;
+	return url_place_parse(place, text, length, DEFAULT_PORT, refuse, failure);
 }
 
 bool
-mongodb_url_add_place(MongodbUrl *url, const MongodbPlace *place, Failure *failure)
+mongodb_url_add_place(MongodbUrl *url, const UrlPlace *place, Failure *failure)
 {
-	MongodbPlace *added = &url->places[url->place_count];
+	UrlPlace *added = &url->places[url->place_count];
 
 	for (size_t i = 0; i < url->place_count; i++)
 		if (strcasecmp(url->places[i].host, place->host) == 0 &&
@@ -160,8 +81,8 @@ parse_hosts(MongodbUrl *url, const char *text, size_t length, Failure *failure)
 
 	for (const char *next; text <= end; text = next + 1)
 	{
-		MongodbPlace place;
-		bool		 added;
+		UrlPlace place;
+		bool	 added;
 
 		next = memchr(text, ',', (size_t) (end - text));
 		if (next == NULL)
@@ -237,25 +158,18 @@ parse_options(MongodbUrl *url, const char *text, size_t length, Failure *failure
 static bool
 parse(MongodbUrl *url, const char *text, size_t length, Failure *failure)
 {
-	const char *end = text + length;
-	const char *query;
-	const char *slash;
-	const char *at;
-	bool		known = false;
+	const char		*end = text + length;
+	const char		*query;
+	const char		*slash;
+	const char		*at;
+	const UrlScheme *scheme = url_scheme_of(schemes, text, length);
 
-	for (const char *c = text; c < end; c++)
-		if ((unsigned char) *c <= ' ' || *c == 0x7f)
-			return refuse(failure, "has a space or a control character in it");
-	for (size_t i = 0; !known && i < sizeof(schemes) / sizeof(schemes[0]); i++)
-	{
-		size_t prefix = strlen(schemes[i].prefix);
-
-		known = length >= prefix && strncasecmp(text, schemes[i].prefix, prefix) == 0;
-		url->srv = url->tls = schemes[i].srv;
-		text += known ? prefix : 0;
-	}
-	if (!known)
+	if (!url_check_characters(text, length, refuse, failure))
+		return false;
+	if (scheme == NULL)
 		return refuse(failure, "does not begin with mongodb:// or mongodb+srv://");
+	url->srv = url->tls = scheme->other;
+	text += strlen(scheme->prefix);
 	query = memchr(text, '?', (size_t) (end - text));
 	query = query != NULL ? query : end;
 	if (memchr(query, '@', (size_t) (end - query)) != NULL)

@@ -21,17 +21,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "engines/url_parts.h"
 #include "failure.h"
 #include "secret.h"
 #include "settings.h"
 
 #define MONGODB_MAX_HOSTS 50
-
-typedef struct MongodbPlace
-{
-	char *host; /* without brackets */
-	char  port[6];
-} MongodbPlace;
 
 typedef enum MongodbPreference
 {
@@ -45,7 +40,7 @@ typedef enum MongodbPreference
 typedef struct MongodbUrl
 {
 	bool			  srv; /* the one place is a name to ask the DNS about */
-	MongodbPlace	  places[MONGODB_MAX_HOSTS];
+	UrlPlace		  places[MONGODB_MAX_HOSTS];
 	size_t			  place_count;
 	char			 *user;		/* NULL: none */
 	Secret			  password; /* text NULL: none */
@@ -65,10 +60,10 @@ extern bool mongodb_url_parse(MongodbUrl *url, const Secret *text, Failure *fail
 extern void mongodb_url_free(MongodbUrl *url);
 
 /* "host", "host:port", "[address]:port"; as in a URL and in what a replica set says of its members. */
-extern bool mongodb_place_parse(MongodbPlace *place, const char *text, size_t length, Failure *failure);
+extern bool mongodb_place_parse(UrlPlace *place, const char *text, size_t length, Failure *failure);
 
 /* Adds a copy; a place that is there already is passed over. */
-extern bool mongodb_url_add_place(MongodbUrl *url, const MongodbPlace *place, Failure *failure);
+extern bool mongodb_url_add_place(MongodbUrl *url, const UrlPlace *place, Failure *failure);
 
 /* What a TXT record of the DNS adds: authSource and replicaSet, before the URL's own options. */
 extern bool mongodb_url_add_default(MongodbUrl *url, const char *options, Failure *failure);
