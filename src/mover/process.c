@@ -26,6 +26,8 @@
 
 #include <linux/close_range.h>
 
+#include "fd.h"
+
 #define PIPE_BYTES	(1024 * 1024)
 #define STACK_BYTES ((size_t) 64 * 1024) /* of a child before its exec */
 
@@ -83,22 +85,14 @@ check_single_thread(Failure *failure)
 }
 
 static void
-close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-}
-
-static void
 close_pipes(Pipes *pipes)
 {
 	int *fds[] = {pipes->in, pipes->out, pipes->err, pipes->status};
 
 	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
 	{
-		close_fd(&fds[i][0]);
-		close_fd(&fds[i][1]);
+		fd_close(&fds[i][0]);
+		fd_close(&fds[i][1]);
 	}
 }
 
@@ -348,7 +342,7 @@ start(const ChildSpec *spec, Pipes *pipes, Child *child, Failure *failure)
 								 spec->path);
 
 	/* Our copy must go, or the pipe would never end. */
-	close_fd(&pipes->status[1]);
+	fd_close(&pipes->status[1]);
 	if (!read_status(spec, pipes->status[0], failure))
 	{
 		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)

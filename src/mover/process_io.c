@@ -21,6 +21,7 @@
 
 #include "cancel.h"
 #include "clock.h"
+#include "fd.h"
 #include "secret.h"
 #include "text.h"
 
@@ -40,14 +41,6 @@ typedef enum Waited
 	WAITED_ROUND, /* stderr was drained, or time passed: look again */
 	WAITED_READY
 } Waited;
-
-static void
-close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-}
 
 static void
 remember_stderr(Child *child, const char *bytes, size_t length)
@@ -85,7 +78,7 @@ child_drain_stderr(Child *child)
 	if (got > 0)
 		remember_stderr(child, buffer, (size_t) got);
 	else if (got == 0 || (errno != EAGAIN && errno != EINTR))
-		close_fd(&child->stderr_fd);
+		fd_close(&child->stderr_fd);
 }
 
 /* What a dead child left in the pipe; bounded, should a grandchild still write. */
@@ -94,7 +87,7 @@ drain_stderr_rest(Child *child)
 {
 	for (int rounds = 0; rounds < 128 && child->stderr_fd >= 0; rounds++)
 		child_drain_stderr(child);
-	close_fd(&child->stderr_fd);
+	fd_close(&child->stderr_fd);
 }
 
 static bool
@@ -175,7 +168,7 @@ child_read(Child *child, void *buffer, size_t capacity, size_t *length, Failure 
 			return true;
 		}
 		if (got == 0)
-			close_fd(&child->stdout_fd);
+			fd_close(&child->stdout_fd);
 		else if (errno == EAGAIN)
 		{
 			if (wait_for(child, child->stdout_fd, POLLIN, -1, failure) == WAITED_FAILED)
@@ -220,7 +213,7 @@ child_write(Child *child, const void *bytes, size_t length, bool *broken, Failur
 void
 child_close_stdin(Child *child)
 {
-	close_fd(&child->stdin_fd);
+	fd_close(&child->stdin_fd);
 }
 
 /*
@@ -255,7 +248,7 @@ discard_stdout(Child *child)
 	char buffer[DISCARD_BYTES];
 
 	if (child->stdout_fd >= 0 && read(child->stdout_fd, buffer, sizeof(buffer)) == 0)
-		close_fd(&child->stdout_fd);
+		fd_close(&child->stdout_fd);
 }
 
 /*
@@ -304,13 +297,13 @@ child_wait(Child *child, Failure *failure)
 		return true;
 	pidfd = pidfd_open(child->pid, 0);
 	ended = wait_for_end(child, pidfd, 0, true, failure);
-	close_fd(&pidfd);
+	fd_close(&pidfd);
 	if (!ended)
 		return false;
 	reap(child);
 	drain_stderr_rest(child);
-	close_fd(&child->stdin_fd);
-	close_fd(&child->stdout_fd);
+	fd_close(&child->stdin_fd);
+	fd_close(&child->stdout_fd);
 	return true;
 }
 
@@ -327,15 +320,15 @@ child_close(Child *child)
 		 */
 		kill(-child->pid, SIGTERM);
 		(void) wait_for_end(child, pidfd, clock_milliseconds() + TERMINATE_GRACE, false, NULL);
-		close_fd(&pidfd);
+		fd_close(&pidfd);
 		reap(child);
 		drain_stderr_rest(child);
 	}
 	if (child->pid == 0)
 		return;
-	close_fd(&child->stdin_fd);
-	close_fd(&child->stdout_fd);
-	close_fd(&child->stderr_fd);
+	fd_close(&child->stdin_fd);
+	fd_close(&child->stdout_fd);
+	fd_close(&child->stderr_fd);
 }
 
 const char *

@@ -7,14 +7,14 @@
  */
 #include "report.h"
 
-#include <errno.h>
-#include <poll.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "clock.h"
+#include "fd.h"
 #include "report_terminal.h"
 #include "secret.h"
 #include "text.h"
@@ -25,6 +25,7 @@
 #define LIST_MAX_ENTRIES	 100
 #define LIST_MAX_TEXT		 300
 #define VERSION_MAX_TEXT	 200
+#define SENTENCE_MAX		 600 /* with names in it, of which one is told in part */
 
 struct Report
 {
@@ -105,28 +106,6 @@ report_is_heard(const Report *report)
 	return report->heard;
 }
 
-/* What is said waits for a runner that is slow; only one that is gone ends it. */
-static bool
-write_all(int fd, const char *bytes, size_t length)
-{
-	while (length > 0)
-	{
-		struct pollfd writable = {.fd = fd, .events = POLLOUT};
-		ssize_t		  written = write(fd, bytes, length);
-
-		if (written >= 0)
-		{
-			bytes += written;
-			length -= (size_t) written;
-		}
-		else if (errno == EAGAIN)
-			(void) poll(&writable, 1, -1);
-		else if (errno != EINTR)
-			return false;
-	}
-	return true;
-}
-
 /* Texts come from servers and tools: scrubbed, one line, UTF-8, at most `bytes` bytes.  NULL stays null. */
 static json_t *
 clean_text(const char *text, size_t bytes)
@@ -198,7 +177,8 @@ say(Report *report, json_t *event)
 	if (event != NULL && report->for_people)
 		said = report_terminal_show(&report->view, event);
 	else if (event != NULL && (line = line_of(event, &length)) != NULL)
-		said = write_all(report->fd, line, length);
+		/* A runner that is slow is waited for. */
+		said = fd_write_all(report->fd, line, length);
 	if (!said)
 		report->heard = false;
 	free(line);
@@ -388,4 +368,22 @@ report_failed(Report *report, const Failure *failure, const RestoreOutcome *outc
 	add_locked_until(event, report->locked_until);
 	add_left(report, event);
 	end_with(report, event, false);
+}
+
+bool
+outcome_left_alone(RestoreOutcome *outcome, Failure *failure, const char *format, ...)
+{
+	char	text[SENTENCE_MAX];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	/* Into JSON goes valid text. */
+	text_make_line(text);
+	if (outcome->left_alone == NULL)
+		outcome->left_alone = json_array();
+	return (outcome->left_alone != NULL &&
+			json_array_append_new(outcome->left_alone, json_string(text)) == 0) ||
+		   failure_no_memory(failure);
 }

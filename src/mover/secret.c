@@ -18,6 +18,8 @@
 
 #include <openssl/crypto.h>
 
+#include "fd.h"
+
 #define SECURE_HEAP_BYTES	 (2 * 1024 * 1024)
 #define SECURE_HEAP_SMALLEST 32
 #define SHORTEST_REGISTERED	 3
@@ -159,23 +161,6 @@ secret_forget_all(void)
 	pthread_mutex_unlock(&registry.mutex);
 }
 
-static bool
-write_all(int fd, const char *bytes, size_t length)
-{
-	while (length > 0)
-	{
-		ssize_t written = write(fd, bytes, length);
-
-		if (written < 0 && errno == EINTR)
-			continue;
-		if (written < 0)
-			return false;
-		bytes += written;
-		length -= (size_t) written;
-	}
-	return true;
-}
-
 int
 secret_memfd(const char *name, const char *text, size_t length, Failure *failure)
 {
@@ -191,7 +176,7 @@ secret_memfd(const char *name, const char *text, size_t length, Failure *failure
 		return -1;
 	}
 	/* libpq ignores a password file that others could read. */
-	if (fchmod(fd, 0600) < 0 || !write_all(fd, text, length) || lseek(fd, 0, SEEK_SET) < 0 ||
+	if (fchmod(fd, 0600) < 0 || !fd_write_all(fd, text, length) || lseek(fd, 0, SEEK_SET) < 0 ||
 		fcntl(fd, F_ADD_SEALS, seals) < 0)
 	{
 		failure_set_errno(failure, REASON_INTERNAL, "could not fill the anonymous file for \"%s\"", name);

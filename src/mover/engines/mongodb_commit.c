@@ -73,7 +73,7 @@ put_in_place(const MongodbCommit *commit, size_t index, const MongodbPair *pair,
 	if (commit->session->code == 0 || asked.reason != REASON_RESTORE)
 		return failure_set(failure, asked.reason, "%s", asked.detail);
 	commit->plan->last[index] = true;
-	return mongodb_left_alone(
+	return outcome_left_alone(
 		commit->outcome, failure,
 		"the collection \"%.200s\" was replaced in place: the server does not rename it", name);
 }
@@ -139,7 +139,7 @@ drop_other_databases(const MongodbCommit *commit, Failure *failure)
 			continue;
 		if (asked.reason != REASON_AUTH)
 			return failure_set(failure, asked.reason, "%s", asked.detail);
-		if (!mongodb_left_alone(
+		if (!outcome_left_alone(
 				commit->outcome, failure,
 				"the database \"%s\", which the backup does not have: the user may not drop it", database))
 			return false;

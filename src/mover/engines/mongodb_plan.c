@@ -1,6 +1,5 @@
 #include "engines/mongodb_plan.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +7,6 @@
 #include "digest.h"
 #include "engines/mongodb_collections.h"
 #include "engines/mongodb_server.h"
-#include "text.h"
 
 #define READ_SIZE (64 * 1024)
 
@@ -40,24 +38,6 @@ was_beside(const char *collection, bool marked)
 	if (marked && strncmp(collection, MONGODB_BESIDE, strlen(MONGODB_BESIDE)) == 0 && mongodb_is_tag(rest))
 		memcpy(tag, rest, MONGODB_TAG_SIZE - 1);
 	return mongodb_is_beside(collection, tag);
-}
-
-bool
-mongodb_left_alone(RestoreOutcome *outcome, Failure *failure, const char *format, ...)
-{
-	char	text[600];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	/* Names may be anything; into JSON goes valid text. */
-	text_make_line(text);
-	if (outcome->left_alone == NULL)
-		outcome->left_alone = json_array();
-	return (outcome->left_alone != NULL &&
-			json_array_append_new(outcome->left_alone, json_string(text)) == 0) ||
-		   failure_no_memory(failure);
 }
 
 bool
@@ -188,7 +168,7 @@ pair_databases(MongodbPlan *plan, const MongodbUrl *url, RestoreOutcome *outcome
 			continue;
 		if (url->database == NULL && is_internal(source))
 		{
-			if (!mongodb_left_alone(outcome, failure, "the database \"%s\": MongoDB's own", source))
+			if (!outcome_left_alone(outcome, failure, "the database \"%s\": MongoDB's own", source))
 				return false;
 			continue;
 		}
@@ -338,7 +318,7 @@ tell_of_time_series(const MongodbPlan *plan, RestoreOutcome *outcome, Failure *f
 		const MongodbNamespace *namespace = mongodb_archive_namespace(plan->archive, i);
 
 		if (namespace->kind == MONGODB_TIMESERIES && mongodb_plan_pair(plan, namespace) != NULL &&
-			!mongodb_left_alone(outcome, failure,
+			!outcome_left_alone(outcome, failure,
 								"the time series \"%.200s\" was replaced in place: MongoDB renames none",
 								namespace->collection))
 			return false;
@@ -360,7 +340,7 @@ make(MongodbPlan *plan, MongodbSession *session, const MongodbUrl *url, const En
 		return false;
 	return plan->why_in_place == NULL
 			   ? tell_of_time_series(plan, outcome, failure)
-			   : mongodb_left_alone(
+			   : outcome_left_alone(
 					 outcome, failure,
 					 "restored in place, so that readers saw collections vanish and fill again: %s",
 					 plan->why_in_place);

@@ -78,7 +78,4 @@ extern bool mongodb_plan_beside(const MongodbPair *pair, const MongodbNamespace 
 /* The marker's collection, or one beside by this tag? */
 extern bool mongodb_is_beside(const char *collection, const char *tag);
 
-extern bool mongodb_left_alone(RestoreOutcome *outcome, Failure *failure, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-
 #endif

@@ -254,7 +254,7 @@ drop_replaced(const RedisCommit *commit, Failure *failure)
 		if (!resp_do(*commit->resp, REASON_RESTORE, &ignored, "SELECT", number_text(plan->pairs[i].spare),
 					 NULL) ||
 			!resp_do(*commit->resp, REASON_RESTORE, &ignored, "FLUSHDB", "ASYNC", NULL))
-			return redis_left_alone(
+			return outcome_left_alone(
 				commit->outcome, failure,
 				"database %d still holds what was in database %d before; the next restore removes it: %s",
 				plan->pairs[i].spare, plan->pairs[i].target, ignored.detail);

@@ -1,7 +1,6 @@
 #include "engines/redis_plan.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,22 +15,6 @@
 /* What a server needs for itself meanwhile, a replication backlog above all. */
 #define OVERHEAD	(1 << 20)
 #define CLIENT_NAME "custbackup-restore:"
-
-bool
-redis_left_alone(RestoreOutcome *outcome, Failure *failure, const char *format, ...)
-{
-	char	text[512];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	if (outcome->left_alone == NULL)
-		outcome->left_alone = json_array();
-	return (outcome->left_alone != NULL &&
-			json_array_append_new(outcome->left_alone, json_string(text)) == 0) ||
-		   failure_no_memory(failure);
-}
 
 /* ---- who else is there ---- */
 
@@ -151,10 +134,10 @@ add_pairs(const RedisPlanning *planning, RedisPlan *plan, Failure *failure)
 		int				   target;
 
 		if (database->leftover &&
-			!redis_left_alone(planning->outcome, failure,
-							  "database %" PRIu64 " of the backup: leftovers of a restore that "
-							  "did not come to its end",
-							  database->number))
+			!outcome_left_alone(planning->outcome, failure,
+								"database %" PRIu64 " of the backup: leftovers of a restore that "
+								"did not come to its end",
+								database->number))
 			return false;
 		if (!redis_is_restored(database))
 			continue;
@@ -342,10 +325,10 @@ redis_plan(RedisPlanning *planning, RedisPlan *plan, Failure *failure)
 	plan->restores_functions =
 		!others && (planning->summary->functions > 0 || planning->server.functions > 0);
 	if (others && planning->summary->functions > 0 &&
-		!redis_left_alone(planning->outcome, failure,
-						  "%" PRIu64
-						  " libraries of functions: they belong to the whole server, which others share",
-						  planning->summary->functions))
+		!outcome_left_alone(planning->outcome, failure,
+							"%" PRIu64
+							" libraries of functions: they belong to the whole server, which others share",
+							planning->summary->functions))
 		return false;
 	return add_pairs(planning, plan, failure) && add_emptied(planning, plan, failure) &&
 		   choose_way(planning, plan, failure);

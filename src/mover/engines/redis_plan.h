@@ -69,8 +69,4 @@ extern void redis_plan_free(RedisPlan *plan);
 /* Is any client other than ourselves in that database?  clients: CLIENT LIST's text. */
 extern bool redis_database_is_in_use(const char *clients, int database);
 
-/* A sentence for the restore's row. */
-extern bool redis_left_alone(RestoreOutcome *outcome, Failure *failure, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-
 #endif
