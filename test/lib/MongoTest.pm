@@ -19,7 +19,7 @@ use Time::HiRes qw(sleep);
 use CustbackupTest;
 use PostgreSQL::Test::Utils ();
 
-our @EXPORT = qw(start_mongodb mongodb_url mongodb_backup mongodb_restore start_mongodb_restore tool_of tools_directory same_documents no_secret_outside);
+our @EXPORT = qw(start_mongodb mongodb_url mongodb_backup mongodb_backup_fails mongodb_restore start_mongodb_restore tool_of tools_directory same_documents no_secret_outside);
 
 our $tool = "$ENV{UNIT_DIR}/mongodb_tool";
 my $json = JSON::PP->new->canonical;
@@ -64,6 +64,17 @@ sub mongodb_backup
     my $job = backup_job($settings, $store, $url, engine => 'mongodb', type => 'mongodb', %option);
     my $result = run_mover($settings, $job);
     return { %$result, job => $job, done => last_event($result) };
+}
+
+# A backup that ends with this reason and detail, and gives no password of these tests away.
+sub mongodb_backup_fails
+{
+    my ($settings, $store, $what, $reason, $detail, $url, %option) = @_;
+    my $run = mongodb_backup({ %$settings, %option }, $store, $url);
+    is("$run->{done}{event} " . ($run->{done}{reason} // ''), "failed $reason", $what) or diag explain $run->{done};
+    like($run->{done}{detail}, $detail, "... $run->{done}{detail}");
+    unlike($run->{stdout} . $run->{stderr}, qr/p%40ss|p\@ss/, '... no password anywhere');
+    return $run;
 }
 
 # A mover that restores, for run_mover().

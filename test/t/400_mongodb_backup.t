@@ -38,24 +38,16 @@ is($bare->{done}{counts}{collections}, 1, 'with its collection');
 
 # ---- failures ----
 
-sub fails
-{
-    my ($reason, $detail, $what, $url, %option) = @_;
-    my $run = mongodb_backup({ %$settings, %option }, $store, $url);
-    is("$run->{done}{event} " . ($run->{done}{reason} // ''), "failed $reason", $what) or diag explain $run->{done};
-    like($run->{done}{detail}, $detail, "... $run->{done}{detail}");
-    unlike($run->{stdout} . $run->{stderr}, qr/wrong-p%40ss|wrong-p\@ss|p\@ss\/w|p%40ss/, '... no password anywhere');
-    return $run;
-}
+sub fails { return mongodb_backup_fails($settings, $store, @_) }
 
-fails('dump', qr/"nosuch" does not exist/, 'a database that does not exist', mongodb_url($server, database => 'nosuch'));
-fails('auth', qr/127\.0\.0\.1/, 'a wrong password', mongodb_url($server, password => 'wrong-p@ss'));
-fails('unreachable', qr/127\.0\.0\.1/, 'nobody listens', mongodb_url($server, port => free_port()));
-fails('config', qr/mongodump is not installed/, 'no mongodump', mongodb_url($server), tool_path => $directory);
-fails('bad_url', qr/not allowed|this host/i, 'an address of this host', mongodb_url($server), allow_local_targets => JSON::PP::false);
-fails('bad_url', qr/tlsCertificateKeyFile/, 'an option that reads a file',
+fails('a database that does not exist', 'dump', qr/"nosuch" does not exist/, mongodb_url($server, database => 'nosuch'));
+fails('a wrong password', 'auth', qr/127\.0\.0\.1/, mongodb_url($server, password => 'wrong-p@ss'));
+fails('nobody listens', 'unreachable', qr/127\.0\.0\.1/, mongodb_url($server, port => free_port()));
+fails('no mongodump', 'config', qr/mongodump is not installed/, mongodb_url($server), tool_path => $directory);
+fails('an address of this host', 'bad_url', qr/not allowed|this host/i, mongodb_url($server), allow_local_targets => JSON::PP::false);
+fails('an option that reads a file', 'bad_url', qr/tlsCertificateKeyFile/,
     mongodb_url($server, options => 'tlsCertificateKeyFile=/etc/passwd'));
-fails('bad_url', qr/Unix socket/, 'a socket', 'mongodb://u:p%40ss@%2Ftmp%2Fmongodb.sock/shop');
-fails('unreachable', qr/replica set/, 'another replica set', mongodb_url($server, options => 'authSource=admin&replicaSet=rs9'));
+fails('a socket', 'bad_url', qr/Unix socket/, 'mongodb://u:p%40ss@%2Ftmp%2Fmongodb.sock/shop');
+fails('another replica set', 'unreachable', qr/replica set/, mongodb_url($server, options => 'authSource=admin&replicaSet=rs9'));
 
 done_testing();

@@ -23,15 +23,7 @@ sub backs_up
     return $run;
 }
 
-sub fails
-{
-    my ($what, $reason, $detail, $url, %option) = @_;
-    my $run = mongodb_backup({ %$settings, %option }, $store, $url);
-    is("$run->{done}{event} " . ($run->{done}{reason} // ''), "failed $reason", $what) or diag explain $run->{done};
-    like($run->{done}{detail}, $detail, "... $run->{done}{detail}");
-    unlike($run->{stdout} . $run->{stderr}, qr/p\@ss\/w|p%40ss/, '... without the password');
-    return;
-}
+sub fails { return mongodb_backup_fails($settings, $store, @_) }
 
 # ---- every character of a name and a password ----
 

@@ -38,14 +38,7 @@ sub works
     return $run;
 }
 
-sub fails
-{
-    my ($what, $reason, $detail, $url, %option) = @_;
-    my $run = mongodb_backup({ %$settings, %option }, $store, $url);
-    is("$run->{done}{event} " . ($run->{done}{reason} // ''), "failed $reason", $what) or diag explain $run->{done};
-    like($run->{done}{detail}, $detail, "... $run->{done}{detail}");
-    return;
-}
+sub fails { return mongodb_backup_fails($settings, $store, @_) }
 
 my $backup = works('a server and authSource from the DNS', url('good'));
 $server->say('shop {"delete":"c","deletes":[{"q":{"_id":2},"limit":1}]}');
