@@ -89,6 +89,18 @@ symlink "$directory/elsewhere", "$directory/link";
 refused('keygen through a symbolic link', 1, qr/is there already/, '', 'keygen', "--output=$directory/link");
 ok(!-e "$directory/elsewhere", 'nothing was made behind it');
 refused('keygen where there is no directory', 1, qr/No such file or directory/, '', 'keygen', '--output=/nonexistent/key');
+SKIP:
+{
+    skip 'no strace here', 3 if system('strace -qq -o /dev/null true 2>/dev/null') != 0;
+    my $traced = "$directory/synced";
+    my @strace = ('strace', '-qq', '-e', 'trace=openat,fsync', '-o', "$directory/strace");
+    is(system(@strace, $mover, 'keygen', "--output=$traced"), 0, 'keygen, traced');
+    # Names are not seen: its memory is nobody's to read.
+    like(slurp_file("$directory/strace"), qr/O_CREAT.* = (\d+)\nfsync\(\g1\) += 0\n.*O_DIRECTORY\) = (\d+)\nfsync\(\g2\) += 0$/m,
+        'the file is on the disk when it returns, then its name');
+    system(join ' ', @strace, '-e inject=fsync:error=EIO:when=2', $mover, 'keygen', "--output=$traced.lost", "2>$directory/err");
+    is(-e "$traced.lost" ? 'there' : slurp_file("$directory/err") =~ /could not write.*Input\/output error/, 1, 'a folder that the disk does not take: no key');
+}
 refused('keygen with an argument', 2, qr/no argument/, '', 'keygen', 'file');
 SKIP:
 {

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,6 +46,22 @@ make_key(char line[KEY_LINE_SIZE], Failure *failure)
 	return true;
 }
 
+/* The file's name must be on the disk too.  A folder that cannot be read, or synced, is left to its file system. */
+static bool
+sync_folder_of(const char *path)
+{
+	char *copy = strdup(path);
+	int	  folder = copy ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	bool  synced = folder >= 0 ? fsync(folder) == 0 || errno == EINVAL : copy && errno == EACCES;
+	int	  saved_errno = errno;
+
+	if (folder >= 0)
+		close(folder);
+	free(copy);
+	errno = saved_errno;
+	return synced;
+}
+
 static bool
 write_file(const char *path, const char *line, Failure *failure)
 {
@@ -59,7 +76,7 @@ write_file(const char *path, const char *line, Failure *failure)
 						   path);
 	if (fd < 0)
 		return failure_set_errno(failure, REASON_CONFIG, "could not make the file \"%s\"", path);
-	written = write(fd, line, length) == (ssize_t) length && fsync(fd) == 0;
+	written = write(fd, line, length) == (ssize_t) length && fsync(fd) == 0 && sync_folder_of(path);
 	if (!written)
 	{
 		failure_set_errno(failure, REASON_CONFIG, "could not write the file \"%s\"", path);
