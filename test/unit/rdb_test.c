@@ -530,6 +530,43 @@ check_odds_and_ends(void)
 	free(seen);
 }
 
+/* A length in each of the widths that it may be written in: short, two bytes, five, nine. */
+static void
+check_length_widths(void)
+{
+	static const struct
+	{
+		size_t		length;
+		const char *head;
+		size_t		head_length;
+	} widths[] = {
+		{63, "\x3f", 1},
+		{0x1234, "\x52\x34", 2},
+		{0x00012345, "\x80\x00\x01\x23\x45", 5},
+		{0x00012345, "\x81\x00\x00\x00\x00\x00\x01\x23\x45", 9},
+	};
+	char   *content = malloc(0x20000);
+	Seen   *seen = calloc(1, sizeof(*seen));
+	Failure failure;
+
+	memset(content, 'x', 0x20000);
+	for (size_t i = 0; i < sizeof(widths) / sizeof(widths[0]); i++)
+	{
+		begin_file("REDIS0012");
+		put_byte(0);
+		put_string("key");
+		put(widths[i].head, widths[i].head_length);
+		put(content, widths[i].length);
+		end_file();
+		ok(read_chunked(file.data, file.length, 1000, seen, &failure) &&
+			   seen->last_payload.length == 1 + widths[i].head_length + widths[i].length,
+		   "a string's length in %zu bytes: %s", widths[i].head_length, failure.detail);
+	}
+	seen_free(seen);
+	free(seen);
+	free(content);
+}
+
 static void
 check_crc_and_lzf(void)
 {
@@ -556,6 +593,7 @@ int
 main(void)
 {
 	check_crc_and_lzf();
+	check_length_widths();
 	check_file("redis-7.0-all.rdb", 10, 25, 3, 1);
 	check_file("redis-8.0-all.rdb", 12, 25, 3, 1);
 	check_file("valkey-8.1-all.rdb", 11, 25, 3, 1);
