@@ -21,7 +21,7 @@ use Time::HiRes qw(sleep time);
 our @EXPORT = qw(
     start_versity start_minio start_s3_servers stop_s3_servers
     store store_settings start_store finish_store make_bucket store_url
-    random_file file_sha256 new_key
+    random_file file_sha256 new_key start_listener stop_listener
     $access_key $secret_key
 );
 
@@ -109,6 +109,33 @@ sub start_minio
     return $server;
 }
 
+# Something that is not quite a store: $serve gets each connection, in a process of its own. Returns (authority, pid).
+my @listeners;
+
+sub start_listener
+{
+    my ($serve) = @_;
+    my $socket = IO::Socket::INET->new(Listen => 64, LocalAddr => '127.0.0.1', ReuseAddr => 1) or die $@;
+    my $pid = fork // die $!;
+    if ($pid == 0)
+    {
+        POSIX::setpgid(0, 0);
+        local $SIG{CHLD} = 'IGNORE';
+        while (my $client = $socket->accept)
+        {
+            my $child = fork // next;
+            if ($child == 0) { $serve->($client); POSIX::_exit(0) }
+        }
+        POSIX::_exit(0);
+    }
+    POSIX::setpgid($pid, $pid);
+    push @listeners, $pid;
+    return ('127.0.0.1:' . $socket->sockport, $pid);
+}
+
+# With all its connections: who sleeps in one would keep the test's output open.
+sub stop_listener { kill 'KILL', -$_[0]; return }
+
 sub start_s3_servers { return (start_versity(), start_minio()) }
 
 sub stop_s3_servers
@@ -125,6 +152,7 @@ END
 {
     local $?;
     stop_s3_servers();
+    stop_listener($_) for @listeners;
 }
 
 # A settings file; options override.

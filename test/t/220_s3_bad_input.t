@@ -86,26 +86,6 @@ refused('no credentials', store_url($servers[0], 'good', 'p', @quick), 'config',
 }
 
 # Endpoints that are not S3.
-sub listener
-{
-    my ($serve) = @_;
-    my $socket = IO::Socket::INET->new(Listen => 64, LocalAddr => '127.0.0.1', ReuseAddr => 1) or die $@;
-    my $pid = fork // die $!;
-    if ($pid == 0)
-    {
-        local $SIG{CHLD} = 'IGNORE';
-        while (my $client = $socket->accept)
-        {
-            my $child = fork // next;
-            if ($child == 0) { $serve->($client); POSIX::_exit(0) }
-        }
-        POSIX::_exit(0);
-    }
-    return ('127.0.0.1:' . $socket->sockport, $pid);
-}
-my @listeners;
-END { local $?; kill 'KILL', @listeners if @listeners }
-
 my %strange = (
     'a page of HTML' => [ sub { my ($c) = @_; sysread $c, my $r, 65536; my $b = '<html><body>Welcome</body></html>';
             print $c "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: " . length($b) . "\r\nConnection: close\r\n\r\n$b"; },
@@ -141,8 +121,7 @@ my %strange = (
 for my $what (sort keys %strange)
 {
     my ($serve, $sentence) = @{ $strange{$what} };
-    my ($authority, $pid) = listener($serve);
-    push @listeners, $pid;
+    my ($authority, $pid) = start_listener($serve);
     my $url = "s3://good/p?endpoint=http://$authority&" . join '&', @quick;
     for my $operation (qw(list put))
     {
@@ -153,7 +132,7 @@ for my $what (sort keys %strange)
         cmp_ok(time - $begun, '<', 20, "$what: $operation ends in time");
         memory_is_below($result->{max_rss_kib}, 64 * 1024, "$what: $operation stays small");
     }
-    kill 'KILL', $pid;
+    stop_listener($pid);
 }
 refused('nobody there', 's3://good/p?endpoint=http://127.0.0.1:1&' . join('&', @quick),
     { default => 'store' }, qr/cannot be reached/);
@@ -233,11 +212,10 @@ refused('a black hole', 's3://good/p?endpoint=https://192.0.2.1&' . join('&', @q
             FaultProxy::write_all($c, "HTTP/1.1 200 OK\r\nContent-Length: " . length($body) . "\r\n\r\n$body") or return;
         }
     };
-    my ($authority, $pid) = listener($page);
-    push @listeners, $pid;
+    my ($authority, $pid) = start_listener($page);
     my $result = store({}, 'list', "s3://good/p?endpoint=http://$authority");
     is(scalar @{ $result->{list} // [] }, 100_000, 'a list of 100,000 keys') or diag $result->{detail};
-    kill 'KILL', $pid;
+    stop_listener($pid);
 }
 
 done_testing();

@@ -4,29 +4,22 @@
  */
 #include "catalogue.h"
 
-#include <stdarg.h>
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "cancel.h"
-#include "text.h"
+#include "catalogue_manifests.h"
 
 #define MANIFEST_SUFFIX ".json"
 #define OBJECT_SUFFIX	".dump.gz"
-
-/* So many manifests that the store does not give, and none that it does: it gives none at all. */
-#define REFUSALS_IN_A_ROW 5
-
-/* A manifest is written after its backup's end; this much may the store's clock be behind ours. */
-#define CLOCK_TOLERANCE (24 * 60 * 60)
 
 typedef struct Listing
 {
 	Catalogue			  *catalogue;
 	const CatalogueFilter *filter;
+	ProgressBar			  *bar;
 } Listing;
 
 static CatalogueEntry *
@@ -59,25 +52,6 @@ add_entry(Catalogue *catalogue, const char *key, Failure *failure)
 	return entry;
 }
 
-/* The first problem of an entry is the one that is told. */
-static bool __attribute__((format(printf, 3, 4)))
-set_problem(CatalogueEntry *entry, Failure *failure, const char *format, ...)
-{
-	va_list args;
-	int		length;
-
-	va_start(args, format);
-	length = vasprintf(&entry->problem, format, args);
-	va_end(args);
-	if (length < 0)
-	{
-		entry->problem = NULL;
-		return failure_no_memory(failure);
-	}
-	text_make_line(entry->problem);
-	return true;
-}
-
 static bool
 ends_with(const char *text, const char *suffix)
 {
@@ -86,138 +60,91 @@ ends_with(const char *text, const char *suffix)
 	return length > strlen(suffix) && strcmp(text + length - strlen(suffix), suffix) == 0;
 }
 
-/* Object and manifest of a backup follow each other in a listing: 'x.dump.gz', 'x.json'. */
+/* In most lists a manifest follows its object: 'x.dump.gz', 'x.json'. */
 static bool
-is_object_of(const CatalogueEntry *entry, const char *manifest_key)
+joins_last(const Catalogue *catalogue, const char *object_key)
 {
-	char expected[OBJECT_KEY_SIZE];
+	const CatalogueEntry *last = catalogue->count > 0 ? &catalogue->entries[catalogue->count - 1] : NULL;
 
-	return object_manifest_key(entry->key, expected, sizeof(expected)) && strcmp(expected, manifest_key) == 0;
+	return last && !last->has_manifest && strcmp(last->key, object_key) == 0;
 }
 
+/* Each key becomes, or joins, an entry under the name of its object; pair_up() joins those that are left apart. */
 static bool
 take_key(void *context, const char *key, int64_t bytes, int64_t modified, Failure *failure)
 {
-	Listing				  *listing = context;
-	Catalogue			  *catalogue = listing->catalogue;
-	const CatalogueFilter *filter = listing->filter;
-	const char			  *name = strchr(key, '/');
-	CatalogueEntry		  *last = catalogue->count > 0 ? &catalogue->entries[catalogue->count - 1] : NULL;
-	char				   object_key[OBJECT_KEY_SIZE + sizeof(OBJECT_SUFFIX)];
+	Listing		   *listing = context;
+	Catalogue	   *catalogue = listing->catalogue;
+	const char	   *id = listing->filter->id;
+	const char	   *name = strchr(key, '/');
+	bool			is_manifest = ends_with(key, MANIFEST_SUFFIX);
+	char			object_key[OBJECT_KEY_SIZE + sizeof(OBJECT_SUFFIX)];
+	CatalogueEntry *entry;
 
 	if (cancel_requested())
 		return cancel_failure(failure);
-	if (!name || !object_key_is_safe(key) ||
-		(filter->id && strncasecmp(name + 1, filter->id, strlen(filter->id)) != 0) ||
-		(filter->since > 0 && modified > 0 && modified < filter->since - CLOCK_TOLERANCE))
+	if (!name || !object_key_is_safe(key) || (id && strncasecmp(name + 1, id, strlen(id)) != 0))
 		return true;
-	if (!ends_with(key, MANIFEST_SUFFIX))
-	{
-		last = add_entry(catalogue, key, failure);
-		if (last)
-			last->object_bytes = bytes;
-		return last != NULL;
-	}
-	if (!last || !is_object_of(last, key))
-	{
+	if (is_manifest)
 		snprintf(object_key, sizeof(object_key), "%.*s" OBJECT_SUFFIX,
 				 (int) (strlen(key) - strlen(MANIFEST_SUFFIX)), key);
-		last = add_entry(catalogue, object_key, failure);
-	}
-	if (last)
-		last->has_manifest = true;
-	return last != NULL;
-}
-
-static bool
-parse_utc(const char *text, const char *format, int64_t *seconds)
-{
-	struct tm	parts = {.tm_mday = 1};
-	struct tm	real;
-	const char *end = strptime(text, format, &parts);
-
-	if (!end || *end != '\0')
+	if (is_manifest && joins_last(catalogue, object_key))
+		entry = &catalogue->entries[catalogue->count - 1];
+	else
+		entry = add_entry(catalogue, is_manifest ? object_key : key, failure);
+	if (!entry)
 		return false;
-	/* The 31st of February would be the 3rd of March. */
-	real = parts;
-	*seconds = timegm(&real);
-	return real.tm_mday == parts.tm_mday;
-}
-
-static bool
-parse_age(const char *text, int64_t *seconds)
-{
-	char *end;
-	long  number = strtol(text, &end, 10);
-	long  unit = *end == 'm' ? 60 : *end == 'h' ? 3600 : *end == 'd' ? 86400 : 0;
-
-	if (end == text || unit == 0 || end[1] != '\0' || number < 0 || number > 1000000)
-		return false;
-	*seconds = time(NULL) - (int64_t) number * unit;
+	if (is_manifest)
+		entry->has_manifest = true;
+	else
+		entry->object_bytes = bytes;
+	if (modified > entry->modified)
+		entry->modified = modified;
+	progress_bar_say(listing->bar, "listing: %zu backups", catalogue->count);
 	return true;
+}
+
+static int
+by_key(const void *left, const void *right)
+{
+	return strcmp(((const CatalogueEntry *) left)->key, ((const CatalogueEntry *) right)->key);
+}
+
+/*
+ * Object and manifest of a backup become one entry, in whatever order the store named
+ * them.  Drops what was written before the filter's time: it cannot have finished after it.
+ */
+static void
+pair_up(Catalogue *catalogue, const CatalogueFilter *filter)
+{
+	CatalogueEntry *entries = catalogue->entries;
+	size_t			count = 0;
+
+	if (catalogue->count > 1)
+		qsort(entries, catalogue->count, sizeof(CatalogueEntry), by_key);
+	for (size_t next = 0; next < catalogue->count;)
+	{
+		CatalogueEntry pair = entries[next++];
+
+		for (; next < catalogue->count && strcmp(pair.key, entries[next].key) == 0; next++)
+		{
+			pair.has_manifest |= entries[next].has_manifest;
+			if (entries[next].object_bytes >= 0)
+				pair.object_bytes = entries[next].object_bytes;
+			if (entries[next].modified > pair.modified)
+				pair.modified = entries[next].modified;
+			catalogue_entry_free(&entries[next]);
+		}
+		if (pair.modified > 0 && pair.modified < filter->since - CATALOGUE_CLOCK_TOLERANCE)
+			catalogue_entry_free(&pair);
+		else
+			entries[count++] = pair;
+	}
+	catalogue->count = count;
 }
 
 bool
-catalogue_parse_time(const char *text, int64_t *seconds, Failure *failure)
-{
-	static const char *const formats[] = {"%Y-%m-%d",		   "%Y-%m-%dT%H:%M",	"%Y-%m-%d %H:%M",
-										  "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"};
-
-	if (parse_age(text, seconds))
-		return true;
-	for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++)
-	{
-		if (parse_utc(text, formats[i], seconds))
-			return true;
-	}
-	return failure_set(
-		failure, REASON_CONFIG,
-		"\"%s\" is no time: write 2026-11-23, 2026-11-23T14:00 (UTC), or an age such as 36h or 7d", text);
-}
-
-/* Its manifest is one that the store refuses to give: its own trouble, or everybody's? */
-static bool
-is_alone(Catalogue *catalogue, const Failure *refusal)
-{
-	return refusal->reason == REASON_STORE &&
-		   (++catalogue->refused < REFUSALS_IN_A_ROW || catalogue->read > 0);
-}
-
-/* False only when the store cannot be read at all. */
-static bool
-load_manifest(Catalogue *catalogue, CatalogueEntry *entry, Store *store, Failure *failure)
-{
-	char		manifest_key[OBJECT_KEY_SIZE];
-	char	   *text = NULL;
-	size_t		length = 0;
-	Failure		problem = {0};
-	StoreAnswer answer;
-
-	if (!object_manifest_key(entry->key, manifest_key, sizeof(manifest_key)))
-		return failure_set(failure, REASON_INTERNAL, "\"%s\" is no key of a backup", entry->key);
-	answer = store->read_small(store, manifest_key, MANIFEST_MAX_BYTES, &text, &length, &problem);
-	if (answer == STORE_FAILED && problem.reason != REASON_INTEGRITY && !is_alone(catalogue, &problem))
-		return failure_set(failure, problem.reason, "%s", problem.detail);
-	catalogue->read += answer == STORE_FOUND;
-	if (answer == STORE_MISSING)
-		failure_set(&problem, REASON_INTEGRITY, "the manifest went away while the store was listed");
-	entry->is_readable =
-		answer == STORE_FOUND && manifest_parse(&entry->manifest, entry->key, text, length, &problem);
-	free(text);
-	if (!entry->is_readable)
-		return set_problem(entry, failure, "%s", problem.detail);
-	if (!parse_utc(entry->manifest.finished_at, "%Y-%m-%dT%H:%M:%SZ", &entry->finished_at))
-		return set_problem(entry, failure, "the manifest's \"finished_at\" is no time");
-	if (entry->object_bytes < 0)
-		return set_problem(entry, failure, "there is a manifest, but no object");
-	if (entry->object_bytes != entry->manifest.stored_bytes)
-		return set_problem(entry, failure, "the object holds %lld bytes where %lld were stored",
-						   (long long) entry->object_bytes, (long long) entry->manifest.stored_bytes);
-	return true;
-}
-
-static bool
-is_wanted(const CatalogueEntry *entry, const CatalogueFilter *filter)
+catalogue_is_wanted(const CatalogueEntry *entry, const CatalogueFilter *filter)
 {
 	if (!entry->is_readable)
 		return true;
@@ -237,54 +164,16 @@ by_end(const void *left, const void *right)
 }
 
 static void
-free_entry(CatalogueEntry *entry)
-{
-	manifest_free(&entry->manifest);
-	free(entry->key);
-	free(entry->problem);
-}
-
-/* A store that gave none of the manifests that were asked for. */
-static bool
-gave_something(const Catalogue *catalogue, Failure *failure)
-{
-	for (size_t i = 0; catalogue->refused > 0 && catalogue->read == 0 && i < catalogue->count; i++)
-		if (catalogue->entries[i].has_manifest)
-			return failure_set(failure, REASON_STORE, "%s", catalogue->entries[i].problem);
-	return true;
-}
-
-static bool
-load_manifests(Catalogue *catalogue, Store *store, ProgressBar *bar, Failure *failure)
-{
-	for (size_t i = 0; i < catalogue->count; i++)
-	{
-		CatalogueEntry *entry = &catalogue->entries[i];
-
-		if (cancel_requested())
-			return cancel_failure(failure);
-		if (entry->has_manifest
-				? !load_manifest(catalogue, entry, store, failure)
-				: !set_problem(
-					  entry, failure,
-					  "there is an object, but no manifest: its backup did not finish, or is under way"))
-			return false;
-		progress_bar_say(bar, "reading manifests: %zu of %zu", i + 1, catalogue->count);
-	}
-	return gave_something(catalogue, failure);
-}
-
-static void
 keep_wanted(Catalogue *catalogue, const CatalogueFilter *filter)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < catalogue->count; i++)
 	{
-		if (is_wanted(&catalogue->entries[i], filter))
+		if (catalogue_is_wanted(&catalogue->entries[i], filter))
 			catalogue->entries[kept++] = catalogue->entries[i];
 		else
-			free_entry(&catalogue->entries[i]);
+			catalogue_entry_free(&catalogue->entries[i]);
 	}
 	catalogue->count = kept;
 }
@@ -293,14 +182,16 @@ bool
 catalogue_load(Catalogue *catalogue, Store *store, const CatalogueFilter *filter, ProgressBar *bar,
 			   Failure *failure)
 {
-	Listing listing = {.catalogue = catalogue, .filter = filter};
+	Listing listing = {.catalogue = catalogue, .filter = filter, .bar = bar};
 	char	prefix[OBJECT_KEY_SIZE] = "";
 
 	*catalogue = (Catalogue){0};
 	if (filter->token)
 		snprintf(prefix, sizeof(prefix), "%s/", filter->token);
-	if (!store->list(store, prefix, take_key, &listing, failure) ||
-		!load_manifests(catalogue, store, bar, failure))
+	if (!store->list(store, prefix, take_key, &listing, failure))
+		return false;
+	pair_up(catalogue, filter);
+	if (!catalogue_read_manifests(catalogue, store, filter, bar, failure))
 		return false;
 	progress_bar_clear(bar);
 	keep_wanted(catalogue, filter);
@@ -321,7 +212,7 @@ catalogue_keep_latest(Catalogue *catalogue)
 		if (!latest.key && !entry->problem)
 			latest = *entry;
 		else
-			free_entry(entry);
+			catalogue_entry_free(entry);
 	}
 	if (latest.key)
 		catalogue->entries[catalogue->count++] = latest;
@@ -356,10 +247,18 @@ catalogue_only(const Catalogue *catalogue, const CatalogueFilter *filter, Failur
 }
 
 void
+catalogue_entry_free(CatalogueEntry *entry)
+{
+	manifest_free(&entry->manifest);
+	free(entry->key);
+	free(entry->problem);
+}
+
+void
 catalogue_free(Catalogue *catalogue)
 {
 	for (size_t i = 0; i < catalogue->count; i++)
-		free_entry(&catalogue->entries[i]);
+		catalogue_entry_free(&catalogue->entries[i]);
 	free(catalogue->entries);
 	*catalogue = (Catalogue){0};
 }

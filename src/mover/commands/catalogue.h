@@ -25,6 +25,7 @@ typedef struct CatalogueFilter
 	const char *id;	   /* beginning of a backup's id, at least CATALOGUE_ID_MIN digits of it */
 	int64_t		since; /* seconds since 1970, by finished_at */
 	int64_t		until;
+	bool		latest; /* only the newest good one is wanted, and what is wrong with newer ones */
 } CatalogueFilter;
 
 #define CATALOGUE_ID_MIN 8
@@ -33,6 +34,7 @@ typedef struct CatalogueEntry
 {
 	char	*key;		   /* of the object */
 	int64_t	 object_bytes; /* as listed; -1: there is no object */
+	int64_t	 modified;	   /* when the later of the two was written, by the store's clock; 0: unknown */
 	bool	 has_manifest;
 	bool	 is_readable; /* the manifest is whole: manifest and finished_at are set */
 	Manifest manifest;
@@ -45,8 +47,6 @@ typedef struct Catalogue
 	CatalogueEntry *entries; /* in order of their end, oldest first; what is not readable comes first */
 	size_t			count;
 	size_t			capacity;
-	size_t			refused; /* manifests that were there, and that the store did not give */
-	size_t			read;
 } Catalogue;
 
 /*
@@ -56,12 +56,16 @@ typedef struct Catalogue
 extern bool catalogue_load(Catalogue *catalogue, Store *store, const CatalogueFilter *filter,
 						   ProgressBar *bar, Failure *failure);
 
+/* Did it finish in the filter's time?  Of what is not readable nobody knows. */
+extern bool catalogue_is_wanted(const CatalogueEntry *entry, const CatalogueFilter *filter);
+
 /* Drops all but the newest good backup. */
 extern void catalogue_keep_latest(Catalogue *catalogue);
 
 /* The one backup that the filter's id means, or the only one that is left; NULL: failure. */
 extern const CatalogueEntry *catalogue_only(const Catalogue *catalogue, const CatalogueFilter *filter,
 											Failure *failure);
+extern void					 catalogue_entry_free(CatalogueEntry *entry);
 extern void					 catalogue_free(Catalogue *catalogue);
 
 /*
@@ -69,5 +73,9 @@ extern void					 catalogue_free(Catalogue *catalogue);
  * seconds, 'Z'; UTC), or an age: '36h', '7d', '30m'.
  */
 extern bool catalogue_parse_time(const char *text, int64_t *seconds, Failure *failure);
+
+/* The whole text, by strptime()'s format; a day that its month has not is none. */
+#define CATALOGUE_TIME_FORMAT "%Y-%m-%dT%H:%M:%SZ"
+extern bool catalogue_parse_utc(const char *text, const char *format, int64_t *seconds);
 
 #endif

@@ -33,7 +33,7 @@ take_option(StoreOptions *options, const StoreCommand *command, int code, char *
 		case STORE_OPTION_UNTIL:
 			return catalogue_parse_time(value, &options->filter.until, failure);
 		case STORE_OPTION_LATEST:
-			options->latest = true;
+			options->filter.latest = true;
 			return true;
 		case STORE_OPTION_JSON:
 			options->json = true;
@@ -99,9 +99,9 @@ parse(StoreOptions *options, const StoreCommand *command, int argc, char **argv)
 	if (options->filter.since > 0 && options->filter.until > 0 &&
 		options->filter.since > options->filter.until)
 		return command_usage_error(command->name, "nothing lies between --since and an earlier --until");
-	if (options->latest && (!options->filter.token || options->filter.id))
+	if (options->filter.latest && (!options->filter.token || options->filter.id))
 		return command_usage_error(command->name, "--latest goes with --token=TOKEN, and with no id");
-	if (command->wants_one && !options->filter.id && !options->latest)
+	if (command->wants_one && !options->filter.id && !options->filter.latest)
 		return command_usage_error(
 			command->name, "name one backup by its id, or the newest of a token: --token=TOKEN --latest");
 	return -1;
@@ -134,7 +134,7 @@ store_options_open(StoreOptions *options, const StoreCommand *command, int argc,
 	if (options->store &&
 		catalogue_load(&options->catalogue, options->store, &options->filter, &options->bar, &failure))
 	{
-		if (options->latest)
+		if (options->filter.latest)
 		{
 			tell_passed_over(&options->catalogue);
 			catalogue_keep_latest(&options->catalogue);

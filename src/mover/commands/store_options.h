@@ -36,7 +36,6 @@ typedef struct StoreOptions
 	const char	   *store_url;
 	const char	   *store_name;
 	bool			json;
-	bool			latest;
 	CatalogueFilter filter;
 
 	Store	   *store;

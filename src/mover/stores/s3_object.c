@@ -174,35 +174,54 @@ s3_object_head(S3Client *client, const char *key, const char *version, bool even
 	return found;
 }
 
+S3Request
+s3_object_read_request(const char *key, size_t max)
+{
+	return (S3Request){.what = "read",
+					   .when = REASON_DOWNLOAD,
+					   .method = "GET",
+					   .key = key,
+					   .max_answer = max > S3_SMALL_ANSWER ? max : S3_SMALL_ANSWER,
+					   .expected = GONE_CODES};
+}
+
+StoreAnswer
+s3_object_take_read(const S3Client *client, const S3Request *request, size_t max, S3Answer *answer,
+					char **bytes, size_t *length, Failure *failure)
+{
+	*bytes = NULL;
+	*length = 0;
+	if (answer->error.code[0] != '\0')
+		return STORE_MISSING;
+	if (answer->http.body_length > max)
+	{
+		failure_set(failure, REASON_INTEGRITY, "%s/%s%s is larger than the %zu bytes that it can have",
+					client->url.bucket, client->url.prefix, request->key, max);
+		return STORE_FAILED;
+	}
+	*bytes = answer->http.body ? answer->http.body : strdup("");
+	if (!*bytes)
+	{
+		failure_no_memory(failure);
+		return STORE_FAILED;
+	}
+	answer->http.body = NULL;
+	*length = answer->http.body_length;
+	return STORE_FOUND;
+}
+
 StoreAnswer
 s3_object_read(S3Client *client, const char *key, size_t max, char **bytes, size_t *length, Failure *failure)
 {
-	S3Request	request = {.what = "read",
-						   .when = REASON_DOWNLOAD,
-						   .method = "GET",
-						   .key = key,
-						   .max_answer = max > S3_SMALL_ANSWER ? max : S3_SMALL_ANSWER,
-						   .expected = GONE_CODES};
+	S3Request	request = s3_object_read_request(key, max);
 	S3Answer	answer;
-	StoreAnswer found = STORE_FAILED;
+	StoreAnswer found;
 
 	*bytes = NULL;
 	*length = 0;
 	if (!s3_perform(client, &request, &answer, failure))
 		return STORE_FAILED;
-	if (answer.error.code[0] != '\0')
-		found = STORE_MISSING;
-	else if (answer.http.body_length > max)
-		failure_set(failure, REASON_INTEGRITY, "%s/%s%s is larger than the %zu bytes that it can have",
-					client->url.bucket, client->url.prefix, key, max);
-	else if ((*bytes = answer.http.body ? answer.http.body : strdup("")) == NULL)
-		failure_no_memory(failure);
-	else
-	{
-		answer.http.body = NULL;
-		*length = answer.http.body_length;
-		found = STORE_FOUND;
-	}
+	found = s3_object_take_read(client, &request, max, &answer, bytes, length, failure);
 	s3_answer_free(&answer);
 	return found;
 }

@@ -31,6 +31,12 @@ extern StoreAnswer s3_object_head(S3Client *client, const char *key, const char 
 extern StoreAnswer s3_object_probe(S3Client *client, const char *key, FailureReason when, Failure *failure);
 extern StoreAnswer s3_object_read(S3Client *client, const char *key, size_t max, char **bytes, size_t *length,
 								  Failure *failure);
+
+/* Its two halves, for whoever reads several at a time: the request, which borrows the key, and what its answer holds. */
+extern S3Request   s3_object_read_request(const char *key, size_t max);
+extern StoreAnswer s3_object_take_read(const S3Client *client, const S3Request *request, size_t max,
+									   S3Answer *answer, char **bytes, size_t *length, Failure *failure);
+
 /* REASON_LOCKED: object lock keeps it. */
 extern bool s3_object_remove(S3Client *client, const char *key, const char *version, bool even_cancelled,
 							 Failure *failure);

@@ -24,6 +24,7 @@
 
 #include "digest.h"
 #include "failure.h"
+#include "object_key.h"
 #include "settings.h"
 
 typedef struct Store  Store;
@@ -73,6 +74,22 @@ typedef enum StoreAnswer
 typedef bool (*StoreVisitor)(void *context, const char *key, int64_t bytes, int64_t modified,
 							 Failure *failure);
 
+/* Small objects that are read several at a time, called 0 to count - 1. */
+typedef struct SmallReads
+{
+	size_t count;
+	size_t max; /* bytes of each */
+	void  *context;
+	bool (*name)(void *context, size_t index, char key[OBJECT_KEY_SIZE], Failure *failure);
+	/*
+	 * Called once for each, in the caller's thread, in whatever order they arrive.  The
+	 * bytes are borrowed, and NUL-terminated; problem says why STORE_FAILED.  False, with the failure
+	 * set: no more are read.
+	 */
+	bool (*take)(void *context, size_t index, StoreAnswer answer, const char *bytes, size_t length,
+				 const Failure *problem, Failure *failure);
+} SmallReads;
+
 struct Upload
 {
 	bool (*write)(Upload *upload, const void *bytes, size_t length, Failure *failure);
@@ -103,6 +120,8 @@ struct Store
 	/* Whole small objects (manifests), at most max bytes; *bytes is malloc'ed and NUL-terminated. */
 	StoreAnswer (*read_small)(Store *store, const char *key, size_t max, char **bytes, size_t *length,
 							  Failure *failure);
+	/* The same for many of them.  False: the store could not be read, or take() wanted no more. */
+	bool (*read_many)(Store *store, const SmallReads *reads, Failure *failure);
 	bool (*list)(Store *store, const char *prefix, StoreVisitor visitor, void *context, Failure *failure);
 	/*
 	 * Deleting what is not there is no failure.  version NULL: the only one.

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cancel.h"
 #include "object_key.h"
 #include "stores/file_path.h"
 #include "stores/file_upload.h"
@@ -195,6 +196,32 @@ file_read_small(Store *base, const char *key, size_t max, char **bytes, size_t *
 	return STORE_FAILED;
 }
 
+/* One after another: a file is read in less time than a second reader would take to start. */
+static bool
+file_read_many(Store *base, const SmallReads *reads, Failure *failure)
+{
+	for (size_t i = 0; i < reads->count; i++)
+	{
+		char		key[OBJECT_KEY_SIZE];
+		char	   *bytes = NULL;
+		size_t		length = 0;
+		Failure		problem = {0};
+		StoreAnswer answer;
+		bool		go_on;
+
+		if (cancel_requested())
+			return cancel_failure(failure);
+		if (!reads->name(reads->context, i, key, failure))
+			return false;
+		answer = file_read_small(base, key, reads->max, &bytes, &length, &problem);
+		go_on = reads->take(reads->context, i, answer, bytes, length, &problem, failure);
+		free(bytes);
+		if (!go_on)
+			return false;
+	}
+	return true;
+}
+
 static bool
 file_remove(Store *base, const char *key, const char *version, Failure *failure)
 {
@@ -334,6 +361,7 @@ store_file_open(const char *name, const char *url, const Settings *settings, Fai
 						  .head = file_head,
 						  .fetch = file_fetch,
 						  .read_small = file_read_small,
+						  .read_many = file_read_many,
 						  .list = file_list,
 						  .remove = file_remove,
 						  .abort_left = file_abort_left,

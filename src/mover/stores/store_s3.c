@@ -12,6 +12,7 @@
 #include "stores/s3_download.h"
 #include "stores/s3_list.h"
 #include "stores/s3_object.h"
+#include "stores/s3_read_many.h"
 #include "stores/s3_upload.h"
 #include "stores/store_backends.h"
 
@@ -51,6 +52,12 @@ static StoreAnswer
 read_small(Store *store, const char *key, size_t max, char **bytes, size_t *length, Failure *failure)
 {
 	return s3_object_read(store_s3_client(store), key, max, bytes, length, failure);
+}
+
+static bool
+read_many(Store *store, const SmallReads *reads, Failure *failure)
+{
+	return s3_read_many(store_s3_client(store), reads, failure);
 }
 
 static bool
@@ -143,6 +150,7 @@ store_s3_open(const char *name, const char *url, const Settings *settings, Failu
 							.head = head,
 							.fetch = fetch,
 							.read_small = read_small,
+							.read_many = read_many,
 							.list = list,
 							.remove = remove_object,
 							.abort_left = abort_left,
