@@ -122,6 +122,32 @@ for my $case (
     like($words, $pattern, '  and says why');
     unlike($words, qr/\Q$customer->{customer}{password}\E|s3cret/, '  without any secret');
 }
+# The same for scripts: an object with reason and detail is the last line of standard output, at every command and from the beginning.
+for my $case (
+    [ 'list',        1, 'store',     qr/does not exist/,    "--store=$store_url-missing" ],
+    [ 'verify',      1, 'config',    qr/no such backup/,    "--store=$store_url", '00000000-0000-4000-8000-000000000000' ],
+    [ 'get',         1, 'config',    qr/no such backup/,    "--store=$store_url", '00000000', "--output=$directory/nothing" ],
+    [ 'get',         2, 'config',    qr/--json goes with/,  "--store=$store_url", $id ],
+    [ 'restore',     1, 'config',    qr/no such backup/,    "--store=$store_url", '00000000' ],
+    [ 'restore',     1, 'bad_url',   qr/no connection URL/, "--store=$store_url", $id ],
+    [ 'list',        2, 'config',    qr/unknown/,           "--store=$store_url", '--no-such-option' ],
+    [ 'list',        2, 'config',    qr/is no time/,        "--store=$store_url", "--since=\xff" ],
+    [ 'list',        2, 'config',    qr/--store=URL says/ ],
+    [ 'list',        1, 'config',    qr/spool|keys|read/,   "--store=s3://bucket?region=x", "--credentials-file=$directory/none" ],
+    [ 'check-store', 2, 'config',    qr/one argument/ ],
+    [ 'check-store', 1, undef,       qr/./,                 "$store_url-missing" ],
+    [ 'check-store', 1, 'config',    qr/names no kind/,     'ftp://host/x' ],
+  )
+{
+    my ($command, $status, $reason, $pattern, @arguments) = @$case;
+    my ($got, $told, $words) = tool($command, '', '--json', @arguments);
+    my ($line) = $command eq 'check-store' && $told =~ /^\{\n/ ? $told : (split /\n/, $told)[-1];
+    my $object = eval { JSON::PP::decode_json($line // '') } // {};
+    is($got, $status, "custbackup $command --json @arguments[1 .. $#arguments] ends with $status");
+    is($object->{reason}, $reason // $object->{reason}, '  tells its reason');
+    like($object->{detail}, $pattern, '  and why, as JSON') or diag $told, $words;
+    isnt($words, '', '  and people on standard error') if $command ne 'check-store' || $status == 2;
+}
 for my $command (qw(list verify get restore))
 {
     ($exit, $out) = tool($command, '', '--help');

@@ -41,7 +41,7 @@ static const char help[] =
 	"Exit status 0: backups can be kept there.\n"
 	"\n"
 	"  --name=NAME  the store's name, which is its profile in the credentials file (default: default)\n"
-	"  --json       one JSON object instead of lines: {\"good\": .., \"checks\": [..]}\n"
+	"  --json       one JSON object instead of lines: {\"good\", \"reason\", \"detail\", \"checks\"}\n"
 	"\n" COMMAND_SETTINGS_HELP "\n"
 	"Examples:\n"
 	"  custbackup check-store file:///var/backups/custbackup\n"
@@ -57,6 +57,7 @@ typedef struct CheckStore
 	json_t	   *checks; /* NULL: lines for people */
 	char		key[96];
 	bool		good;
+	Failure		failure; /* the first that was not good */
 } CheckStore;
 
 static void
@@ -66,6 +67,8 @@ say(void *context, CheckState state, const char *what, const char *sentence)
 	CheckStore				*check = context;
 
 	check->good &= state != CHECK_BAD;
+	if (state == CHECK_BAD)
+		failure_set(&check->failure, REASON_STORE, "%s: %s", what, sentence);
 	if (check->checks)
 		json_array_append_new(check->checks, json_pack("{s:s, s:s, s:s}", "state", words[state], "check",
 													   what, "sentence", sentence));
@@ -300,7 +303,9 @@ finish(CheckStore *check)
 
 	if (check->checks)
 	{
-		document = json_pack("{s:b, s:O}", "good", (int) check->good, "checks", check->checks);
+		document = json_pack("{s:b, s:s?, s:s?, s:O}", "good", (int) check->good, "reason",
+							 check->good ? NULL : failure_reason_name(check->failure.reason), "detail",
+							 check->good ? NULL : check->failure.detail, "checks", check->checks);
 		json_dumpf(document, stdout, JSON_INDENT(2));
 		putchar('\n');
 		json_decref(document);
@@ -316,7 +321,10 @@ run_check(CheckStore *check)
 	Failure failure = {0};
 
 	if (!check_all(check, &failure))
+	{
+		check->failure = failure;
 		tell(check, CHECK_BAD, "store", "%s", failure.detail);
+	}
 	if (check->store)
 		check->store->close(check->store);
 	return finish(check);
@@ -335,6 +343,7 @@ command_check_store(int argc, char **argv)
 	int						   code;
 	int						   status;
 
+	command_expect_json(argc, argv);
 	if (!command_read_settings(&check.settings, &failure))
 		return command_failed(NAME, &failure);
 	while ((code = getopt_long(argc, argv, "h", options, NULL)) != -1)
@@ -346,7 +355,7 @@ command_check_store(int argc, char **argv)
 		else if (code == 'j')
 			check.checks = json_array();
 		else if (code < COMMAND_FIRST_SETTING)
-			return command_usage_error(NAME, "see custbackup " NAME " --help");
+			return command_usage_error(NAME, "an option is unknown, or lacks its value");
 		else if (!command_take_setting(&check.settings, code, optarg, &failure))
 			return command_failed(NAME, &failure);
 	}

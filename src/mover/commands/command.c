@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
 bool
 command_read_settings(Settings *settings, Failure *failure)
 {
@@ -53,22 +55,51 @@ command_take_setting(Settings *settings, int code, const char *value, Failure *f
 	return failure_set(failure, REASON_INTERNAL, "a bug: option code %d is no setting", code);
 }
 
+static bool tells_json = false;
+
+void
+command_expect_json(int argc, char **argv)
+{
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+		/* getopt_long() takes the beginning of an option for the whole. */
+		tells_json |= strlen(argv[i]) >= 3 && strncmp(argv[i], "--json", strlen(argv[i])) == 0;
+}
+
+/* On stdout, where a script reads; the sentence on stderr is for people. */
+static void
+tell_failure(const Failure *failure)
+{
+	json_t *event = NULL;
+
+	if (tells_json)
+		event = json_pack("{s:s, s:s, s:s}", "event", "failed", "reason",
+						  failure_reason_name(failure->reason), "detail", failure->detail);
+	if (event && json_dumpf(event, stdout, JSON_COMPACT) == 0)
+		putchar('\n');
+	json_decref(event);
+	fflush(stdout);
+}
+
 int
 command_usage_error(const char *name, const char *format, ...)
 {
+	Failure failure = {0};
+	char	sentence[FAILURE_DETAIL_SIZE];
 	va_list args;
 
-	fprintf(stderr, "custbackup %s: ", name);
 	va_start(args, format);
-	vfprintf(stderr, format, args);
+	vsnprintf(sentence, sizeof(sentence), format, args);
 	va_end(args);
-	fprintf(stderr, "\nTry 'custbackup %s --help'.\n", name);
+	failure_set(&failure, REASON_CONFIG, "%s", sentence);
+	tell_failure(&failure);
+	fprintf(stderr, "custbackup %s: %s\nTry 'custbackup %s --help'.\n", name, sentence, name);
 	return EXIT_USAGE;
 }
 
 int
 command_failed(const char *name, const Failure *failure)
 {
+	tell_failure(failure);
 	fprintf(stderr, "custbackup %s: %s\n", name, failure->detail);
 	return EXIT_FAILURE;
 }

@@ -78,6 +78,12 @@ enum CommandSetting
 extern bool command_read_settings(Settings *settings, Failure *failure);
 extern bool command_take_setting(Settings *settings, int code, const char *value, Failure *failure);
 
+/*
+ * Of a command that takes --json, before anything else: where it stands in argv, whatever fails is
+ * also told on stdout, as the event `failed` of docs/protocol.md.
+ */
+extern void command_expect_json(int argc, char **argv);
+
 /* "custbackup NAME: sentence" on stderr; returns EXIT_USAGE. */
 extern int command_usage_error(const char *name, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));

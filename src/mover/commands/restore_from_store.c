@@ -145,6 +145,8 @@ restore_and_report(RestoreCommand *command)
 	done = run_restore(command, &entry->manifest, report, &outcome, &failure);
 	if (!done)
 		report_failed(report, &failure, &outcome);
+	if (!done && json)
+		fprintf(stderr, "custbackup " NAME ": %s\n", failure.detail);
 	restore_outcome_free(&outcome);
 	report_free(report);
 	secret_forget_all();

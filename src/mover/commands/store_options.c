@@ -76,7 +76,7 @@ parse(StoreOptions *options, const StoreCommand *command, int argc, char **argv)
 		if (code == 'h')
 			return command_print(command->name, command->help);
 		if (code == '?')
-			return command_usage_error(command->name, "see custbackup %s --help", command->name);
+			return command_usage_error(command->name, "an option is unknown, or lacks its value");
 		if (code >= COMMAND_FIRST_SETTING && code < STORE_OPTION_STORE)
 		{
 			if (!command_take_setting(&options->settings, code, optarg, &failure))
@@ -125,6 +125,8 @@ store_options_open(StoreOptions *options, const StoreCommand *command, int argc,
 
 	*options = (StoreOptions){.store_name = "default"};
 	progress_bar_begin(&options->bar, STDERR_FILENO);
+	if (command->takes_json)
+		command_expect_json(argc, argv);
 	if (!cancel_install(&failure) || !command_read_settings(&options->settings, &failure))
 		return command_failed(command->name, &failure);
 	status = parse(options, command, argc, argv);
