@@ -97,6 +97,22 @@ COMMENT ON COLUMN custbackup.stores.name IS 'Also the profile in the mover''s cr
 COMMENT ON COLUMN custbackup.stores.url IS 'file:///absolute/directory or s3://bucket/prefix?endpoint=..&region=..; no secrets';
 COMMENT ON INDEX custbackup.stores_one_default IS 'At most one default';
 
+-- A foreign key waits for whoever renames or removes the store and has not committed. So the queue takes the lock of the key first,
+-- where it is free, and leaves alone for now what would have to wait.
+CREATE FUNCTION custbackup.hold_store(name text) RETURNS boolean
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM FROM custbackup.stores s
+	  WHERE s.name = hold_store.name OR (hold_store.name IS NULL AND s.is_default)
+		FOR KEY SHARE SKIP LOCKED;
+	RETURN FOUND OR NOT EXISTS (SELECT FROM custbackup.stores s
+								 WHERE s.name = hold_store.name OR (hold_store.name IS NULL AND s.is_default));
+END;
+$$;
+COMMENT ON FUNCTION custbackup.hold_store(text) IS
+	'Keeps a store (NULL: the default) from being renamed or removed until the end of the transaction; false where somebody is at it; true where there is none';
+
 CREATE TABLE custbackup.tiers (
 	tier text PRIMARY KEY
 		CONSTRAINT tiers_name_is_base CHECK (length(tier) BETWEEN 1 AND 200 AND tier !~ '_yearly$'),

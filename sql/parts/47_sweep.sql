@@ -71,6 +71,7 @@ BEGIN
 		  FROM custbackup.leftovers l
 		  JOIN custbackup.jobs b ON b.id = l.backup_id
 		 WHERE b.finished_at <= as_of - settle AND (l.locked_until IS NULL OR l.locked_until <= as_of)
+		   AND custbackup.hold_store(b.store)
 		   AND NOT EXISTS (SELECT FROM custbackup.jobs s
 							WHERE s.swept_job_id = b.id AND (s.finished_at IS NULL OR s.finished_at > as_of - again_after))
 		 ORDER BY l.backup_id, l.attempt LIMIT at_once

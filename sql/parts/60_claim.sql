@@ -245,11 +245,14 @@ CREATE FUNCTION custbackup.claim(runner text, slots integer, holding uuid[] DEFA
 AS $$
 DECLARE
 	at_home CONSTANT boolean := custbackup.is_home();
+	-- NULL until it matters. While somebody renames or removes the default store, what has no store yet waits for him.
+	default_is_free boolean;
 	-- A cursor, so that no more rows are locked than are looked at: the others are for other runners.
 	queue CURSOR FOR
 		SELECT j.* FROM custbackup.jobs j
 		 WHERE j.status = 'pending' AND j.not_before <= as_of
 		   AND (at_home OR j.kind IN ('backup', 'restore'))
+		   AND (default_is_free IS NOT FALSE OR j.store IS NOT NULL)
 		   AND NOT EXISTS (SELECT FROM custbackup.jobs r WHERE r.resource_id = j.resource_id AND r.status = 'running')
 		   AND (j.safety_backup_id IS NULL
 		        OR EXISTS (SELECT FROM custbackup.jobs s WHERE s.id = j.safety_backup_id AND s.status = 'ok'))
@@ -279,6 +282,14 @@ BEGIN
 		FETCH queue INTO candidate;
 		EXIT WHEN NOT FOUND;
 		looks := looks - 1;
+		IF candidate.store IS NULL AND default_is_free IS NULL THEN
+			default_is_free := custbackup.hold_store(NULL);
+			IF NOT default_is_free THEN
+				CLOSE queue;
+				OPEN queue;
+				CONTINUE;
+			END IF;
+		END IF;
 		-- Two jobs of one resource must not start at once, here or by another runner whose claim is not yet committed:
 		-- who has this lock looks again, and who does not get it leaves the resource to the other.
 		CONTINUE WHEN NOT custbackup.try_lock('custbackup.jobs', hashtext(candidate.resource_id::text));

@@ -71,6 +71,48 @@ is(sql("SELECT count(*) FROM custbackup.jobs WHERE resource_id = '$asked'"), 1, 
 is(sql("SELECT sum(value) FROM custbackup.counters WHERE result = 'cancelled'"), sql("SELECT count(*) FROM custbackup.jobs WHERE status = 'cancelled'"),
     'every end was counted');
 
+# Nor does an operator who renames the default store, or removes it, and then does not commit.
+sql("UPDATE custbackup.jobs SET status = 'cancelled', reason = 'cancelled', finished_at = now() WHERE status IN ('pending', 'running')");
+sql("INSERT INTO custbackup.stores (name, url) VALUES ('old', 'file:///var/backups/old')");
+my ($new_one, $old_one) = map { new_uuid() } 1 .. 2;
+sql("INSERT INTO custbackup.resources (id, token, tier, resource_type, connection_url) VALUES ('$_', 't-$_', 'pro', 'postgres', 'x')") for $new_one, $old_one;
+my $new_job = sql("SELECT custbackup.request_backup('$new_one')");
+my $old_job = sql("SELECT custbackup.request_backup('$old_one')");
+# As one that was lost on its way into another store.
+sql("UPDATE custbackup.jobs SET store = 'old' WHERE id = '$old_job'");
+for my $statement ("UPDATE custbackup.stores SET name = 'renamed' WHERE is_default", 'DELETE FROM custbackup.stores WHERE is_default')
+{
+    # Nothing refers to it, so that the second can be.
+    sql("INSERT INTO custbackup.stores (name, url) VALUES ('fresh', 'file:///var/backups/fresh');
+        UPDATE custbackup.stores SET is_default = false; UPDATE custbackup.stores SET is_default = true WHERE name = 'fresh'");
+    $idle = hold('second', $statement);
+    my $claimed = sql("SET lock_timeout = '1s'; BEGIN; SELECT job_id FROM custbackup.claim('two', 9); ROLLBACK");
+    is($claimed, $old_job, "$statement, not committed: what lies in another store is claimed, and nothing waits");
+    sql("SET lock_timeout = '1s'; SELECT custbackup.schedule(now() + interval '3 hours')");
+    pass('  and the schedule goes on');
+    release($idle);
+    $claimed = sql("BEGIN; SELECT job_id FROM custbackup.claim('two', 9) ORDER BY job_id = '$new_job' DESC LIMIT 1; ROLLBACK");
+    is($claimed, $new_job, '  and the others afterwards');
+    sql("DELETE FROM custbackup.stores WHERE name = 'fresh'");
+}
+
+# The same where something waits to be removed from that store.
+sql("UPDATE custbackup.stores SET is_default = true WHERE name = 'old'");
+sql("UPDATE custbackup.jobs SET status = 'cancelled', reason = 'cancelled', finished_at = now() WHERE status IN ('pending', 'running')");
+my $left_behind = sql("SELECT custbackup.request_backup('$new_one')");
+my ($attempt, $key) = split /[|]/, sql("SELECT attempt_id, job::jsonb #>> '{object,key}' FROM custbackup.claim('three', 9) WHERE job_id = '$left_behind'");
+sql(sprintf q{SELECT custbackup.report('%s', '%s')}, $attempt, $_) for
+    qq({"event":"started","attempt_id":"$attempt","tool":"pg_dump 15","server":"15.1"}), qq({"event":"upload","key":"$key","upload_id":null}),
+    '{"event":"failed","reason":"store","detail":"it was full"}';
+is(sql("SELECT count(*) FROM custbackup.leftovers WHERE backup_id = '$left_behind'"), 1, 'something was left in the default store');
+$idle = hold('second', "UPDATE custbackup.stores SET name = 'renamed' WHERE is_default");
+sql("SET lock_timeout = '1s'; SELECT custbackup.schedule(now() + interval '5 hours')");
+is(sql("SELECT count(*) FROM custbackup.jobs WHERE kind = 'sweep'"), 0, '  its removal waits for whoever renames that store');
+cmp_ok(sql("SELECT count(*) FROM custbackup.jobs WHERE kind = 'backup' AND status = 'pending'"), '>', 0, '  backups are scheduled all the same');
+release($idle);
+sql("SELECT custbackup.schedule(now() + interval '5 hours')");
+is(sql("SELECT count(*) FROM custbackup.jobs WHERE kind = 'sweep'"), 1, '  and then it is enqueued');
+
 like(($node->psql($db, "SET ROLE stranger; SELECT custbackup.try_lock('pg_class', 1)"))[2], qr/permission denied/, 'a stranger has no such lock');
 
 done_testing();
