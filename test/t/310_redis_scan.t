@@ -4,6 +4,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use CustbackupTest;
+use MemoryTest;
 use RedisTest;
 use Test::More;
 
@@ -122,5 +123,44 @@ my $to = start_redis(conf => "maxmemory 1gb\nmaxmemory-policy allkeys-lfu\n");
 is(redis_restore($settings, $store, redis_url($to), $frequent, mode => 'clone')->{done}{event}, 'done', 'restored');
 ok($to->client->do('OBJECT', 'FREQ', 'hot') >= $hot - 1 && $hot > 6, 'frequencies are kept');
 is($to->client->do('DEBUG', 'DIGEST'), $c->do('DEBUG', 'DIGEST'), 'and everything else');
+
+# ---- names as large as values: no answer is held whole
+
+{
+    my $server = start_redis(conf => "rename-command SYNC \"\"\nrdbcompression no\n");
+    my $r = $server->client;
+    my $name = join '', map { chr(33 + $_ * 7919 % 90) } 1 .. 1_000_000;
+    $r->do('SET', "$_:$name$name", "value $_", 'PXAT', 4102444800000 + $_) for 1 .. 50;
+    $r->do('EVAL', 'for i = 1, 3000 do redis.call("SET", "small:" .. i, i) end', 0);
+    my $digest = $r->do('DEBUG', 'DIGEST');
+    my ($used) = $r->do('INFO', 'memory') =~ /used_memory:(\d+)/;
+    my $job = backup_job($settings, $store, redis_url($server), engine => 'redis', type => 'redis');
+    my ($result, $peak) = peak_while($settings, $job);
+    my $done = last_event($result);
+    is($done->{counts}{keys}, 3050, '50 names of 2 MB among small ones') or diag explain $done;
+    memory_is_below($peak, 66 * 1024, 'resident memory of the mover');
+    my ($most) = $r->do('INFO', 'memory') =~ /used_memory_peak:(\d+)/;
+    ok($most - $used < 64 << 20, 'nor does the server hold them all for us') or diag $most - $used;
+    my $target = start_redis();
+    my $restore = restore_job($settings, $store, redis_url($target), $job, $done, engine => 'redis', type => 'redis', mode => 'clone');
+    ($result, $peak) = peak_while($settings, $restore);
+    is(last_event($result)->{event}, 'done', 'restored') or diag explain last_event($result);
+    memory_is_below($peak, 66 * 1024, 'resident memory of the mover');
+    is($target->client->do('DEBUG', 'DIGEST'), $digest, 'every key is what it was');
+}
+
+# ---- large values whose sizes the server does not tell: it does not hold many of them for us
+
+{
+    my $server = start_redis(conf => "rename-command SYNC \"\"\nrename-command MEMORY \"\"\nrdbcompression no\n");
+    my $r = $server->client;
+    $r->do('EVAL', 'local v = string.rep("0123456789abcdef", 250000) for i = 1, 40 do redis.call("SET", "large:" .. i, v) end', 0);
+    my ($used) = $r->do('INFO', 'memory') =~ /used_memory:(\d+)/;
+    my $got = redis_backup($settings, $store, redis_url($server));
+    is($got->{done}{counts}{keys}, 40, '40 values of 4 MB') or diag explain $got->{done};
+    like($got->{done}{notes}[1], qr/refused MEMORY USAGE/, 'whose sizes are not told');
+    my ($most) = $r->do('INFO', 'memory') =~ /used_memory_peak:(\d+)/;
+    ok($most - $used < 48 << 20, 'few of them at once') or diag $most - $used;
+}
 
 done_testing();

@@ -25,6 +25,8 @@ typedef struct Seen
 	size_t	   text_length;
 	uint64_t   digest; /* over every payload */
 	Bytes	   last_payload;
+	Bytes	   last_key;
+	int		   same_keys; /* as the one before */
 } Seen;
 
 static bool
@@ -35,6 +37,10 @@ see_entry(void *context, const RdbEntry *entry, Failure *failure)
 	seen->digest = crc64_update(seen->digest, entry->payload, entry->payload_length);
 	bytes_reset(&seen->last_payload, SIZE_MAX);
 	bytes_append(&seen->last_payload, entry->payload, entry->payload_length, failure);
+	seen->same_keys += entry->key_length == seen->last_key.length && entry->key_length > 0 &&
+					   memcmp(entry->key, seen->last_key.data, entry->key_length) == 0;
+	bytes_reset(&seen->last_key, SIZE_MAX);
+	bytes_append(&seen->last_key, entry->key, entry->key_length, failure);
 	if (seen->text_length + entry->key_length + 200 < sizeof(seen->text))
 		seen->text_length +=
 			(size_t) sprintf(seen->text + seen->text_length,
@@ -76,6 +82,7 @@ seen_free(Seen *seen)
 {
 	rdb_summary_free(&seen->summary);
 	bytes_free(&seen->last_payload);
+	bytes_free(&seen->last_key);
 	*seen = (Seen){0};
 }
 
@@ -389,6 +396,59 @@ check_keys(void)
 	free(seen);
 }
 
+/* A key of so many bytes, plain, or as LZF of literals and copies. */
+static void
+put_large_key(size_t pieces, bool packed)
+{
+	static const char piece[] = "\x1f"
+								"a key's name of thirty-two bytes"
+								"\xe0\x17\x1f"; /* 32, and as many again */
+	size_t			  length = sizeof(piece) - 1;
+
+	put_byte(0);
+	if (packed)
+	{
+		put_byte(0xc3);
+		put_length(pieces * length);
+	}
+	put_length(pieces * 64);
+	for (size_t i = 0; i < pieces; i++)
+		for (size_t half = 0; half < (packed ? 1 : 2); half++)
+			put(packed ? piece : piece + 1, packed ? length : 32);
+	put_string("value");
+}
+
+static void
+check_large_keys(void)
+{
+	const size_t pieces = 50000;
+	Seen		*seen = calloc(1, sizeof(*seen));
+	RdbSummary	 summary = {0};
+	Failure		 failure;
+	RdbReader	*reader;
+
+	begin_file("REDIS0010");
+	put_large_key(pieces, false);
+	put_large_key(pieces, true);
+	put_large_key(1, true);
+	end_file();
+	ok(read_chunked(file.data, file.length, 100000, seen, &failure), "keys of 3 MB, plain and packed: %s",
+	   failure.detail);
+	is_int((long long) seen->summary.largest_key, (long long) pieces * 64, "they are as long as they are");
+	ok(seen->last_key.length == 64 && memcmp(seen->last_key.data, seen->last_key.data + 32, 32) == 0 &&
+		   seen->same_keys == 1,
+	   "and both the same");
+	reader = rdb_reader_open(&rdb_summary_handler, &summary, REASON_DUMP, &failure);
+	ok(rdb_reader_feed(reader, file.data, file.length, &failure) && rdb_reader_finish(reader, &failure),
+	   "where they are only counted: %s", failure.detail);
+	is_int((long long) summary.largest_key, (long long) pieces * 64, "as long");
+	is_int((long long) rdb_summary_keys(&summary), 3, "and as many");
+	rdb_reader_close(reader);
+	rdb_summary_free(&summary);
+	seen_free(seen);
+	free(seen);
+}
+
 /* ---- refusals ---- */
 
 static void
@@ -602,6 +662,7 @@ main(void)
 	check_file("redis-8.0-lru.rdb", 12, 2, 1, 1);
 	check_file("valkey-8.1-lfu.rdb", 11, 2, 1, 1);
 	check_keys();
+	check_large_keys();
 	check_layouts();
 	check_refusals();
 	check_odds_and_ends();

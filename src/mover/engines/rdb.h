@@ -6,8 +6,8 @@
  * opcode to the end mark, the CRC64, nothing behind it) and tells a handler what
  * it meets.  It knows nothing of sockets, jobs or servers.
  *
- * Memory: one key, and, where the handler wants values cut out, one value.  The
- * values themselves are not looked into: they are the same bytes that RESTORE
+ * Memory: where the handler wants values cut out, one key and one value; else a
+ * key's first megabyte.  The values themselves are not looked into: they are the same bytes that RESTORE
  * takes, so whatever a server wrote goes back as it was.
  *
  * The format: https://github.com/redis/redis/blob/unstable/src/rdb.h; where each
@@ -26,6 +26,9 @@
 #define RDB_VERSION_MAX	   14
 #define RDB_VERSION_VALKEY 80
 
+/* A longer key is only counted where values are not cut out. */
+#define RDB_KEY_COUNTED (1024 * 1024)
+
 #define RDB_TYPE_STRING 0
 #define RDB_TYPE_MODULE 7
 
@@ -42,7 +45,7 @@
 typedef struct RdbEntry
 {
 	uint64_t			 database;
-	const unsigned char *key;
+	const unsigned char *key; /* NULL: longer than RDB_KEY_COUNTED, and values are not cut out */
 	size_t				 key_length;
 	unsigned			 type;
 	int64_t				 expires_at; /* milliseconds since 1970; -1: never */

@@ -44,15 +44,15 @@ begin_section(RdbReader *reader, RdbState state, const char *layout, size_t sect
 	rdb_walk_begin(&reader->walk, layout);
 }
 
-/* Keeps what a section wants kept. */
+/* Keeps what a section wants kept: its beginning at least. */
 bool
 rdb_section_keep(RdbReader *reader, const unsigned char *bytes, size_t length, Failure *failure)
 {
 	reader->section_length += length;
 	if (reader->state == RDB_STATE_VALUE)
 		return !reader->handler.cut_values || bytes_append(&reader->payload, bytes, length, failure);
-	if (reader->section_length > reader->section_max)
-		return true;
+	if (length > reader->section_max - reader->section.length)
+		length = reader->section_max - reader->section.length;
 	return bytes_append(&reader->section, bytes, length, failure);
 }
 
@@ -76,7 +76,7 @@ begin_key(RdbReader *reader, Failure *failure)
 		return rdb_broken(reader, failure, text);
 	}
 	reader->entry.type = reader->opcode;
-	begin_section(reader, RDB_STATE_KEY, "S", SIZE_MAX);
+	begin_section(reader, RDB_STATE_KEY, "S", reader->handler.cut_values ? SIZE_MAX : RDB_KEY_COUNTED);
 	return true;
 }
 
@@ -245,16 +245,38 @@ finish_opcode(RdbReader *reader, Failure *failure)
 	}
 }
 
+/* A large plain string is not copied: the section's memory becomes the key's. */
+static bool
+take_key(RdbReader *reader, Failure *failure)
+{
+	Bytes	 section = reader->section;
+	size_t	 used;
+	uint64_t length;
+	bool	 special;
+	size_t	 head = rdb_decode_length(section.data, section.length, &length, &special);
+
+	/* An empty key is a key, and points somewhere. */
+	if (special || section.length <= KEPT_BUFFER)
+		return bytes_reserve(&reader->key, 1, failure) &&
+			   decode(reader, section.data, section.length, &used, &reader->key, failure);
+	memmove(section.data, section.data + head, section.length - head);
+	section.length -= head;
+	reader->section = reader->key;
+	reader->key = section;
+	return true;
+}
+
 static bool
 finish_key(RdbReader *reader, Failure *failure)
 {
-	size_t		  used;
 	unsigned char type = (unsigned char) reader->entry.type;
 
-	/* An empty key is a key, and points somewhere. */
-	if (!bytes_reserve(&reader->key, 1, failure) ||
-		!decode(reader, reader->section.data, reader->section.length, &used, &reader->key, failure))
+	if (reader->section_length > reader->section.length)
+		reader->entry.key_length = rdb_string_length(reader->section.data, reader->section.length);
+	else if (!take_key(reader, failure))
 		return false;
+	else
+		reader->entry.key_length = reader->key.length;
 	if (reader->handler.cut_values && !bytes_append(&reader->payload, &type, 1, failure))
 		return false;
 	begin_section(reader, RDB_STATE_VALUE, rdb_value_layout(reader->entry.type, reader->valkey), 0);
@@ -267,8 +289,7 @@ finish_value(RdbReader *reader, Failure *failure)
 	RdbEntry *entry = &reader->entry;
 	bool	  passed;
 
-	entry->key = reader->key.data;
-	entry->key_length = reader->key.length;
+	entry->key = entry->key_length == reader->key.length ? reader->key.data : NULL;
 	entry->payload = reader->handler.cut_values ? reader->payload.data : NULL;
 	entry->payload_length = reader->meta_length + 1 + reader->section_length;
 	entry->unpacked_length = entry->payload_length + reader->walk.expanded;

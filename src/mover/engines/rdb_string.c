@@ -44,3 +44,17 @@ rdb_string_decode(const unsigned char *raw, size_t length, size_t *used, Bytes *
 	text->length += (size_t) original;
 	return true;
 }
+
+uint64_t
+rdb_string_length(const unsigned char *raw, size_t length)
+{
+	bool	 special;
+	uint64_t value;
+	size_t	 head = rdb_decode_length(raw, length, &value, &special);
+
+	if (!special)
+		return value;
+	head += rdb_decode_length(raw + head, length - head, &value, &special);
+	rdb_decode_length(raw + head, length - head, &value, &special);
+	return value;
+}

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "engines/bytes.h"
 #include "failure.h"
@@ -19,5 +20,8 @@
  */
 extern bool rdb_string_decode(const unsigned char *raw, size_t length, size_t *used, Bytes *text,
 							  Failure *failure);
+
+/* How long such a text is, plain or packed, by the beginning of the string alone. */
+extern uint64_t rdb_string_length(const unsigned char *raw, size_t length);
 
 #endif

@@ -4,12 +4,15 @@
  */
 #include "engines/redis.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 
 #include "engines/rdb.h"
 #include "engines/rdb_summary.h"
 #include "engines/redis_restore.h"
 #include "engines/redis_source.h"
+
+#define LARGE_BLOCK (2 * 1024 * 1024)
 
 typedef struct RdbInspector
 {
@@ -64,7 +67,28 @@ open_inspector(FailureReason when, Failure *failure)
 	return NULL;
 }
 
-const Engine redis_engine = {.name = "redis",
-							 .open_source = redis_backup_open,
-							 .open_inspector = open_inspector,
-							 .open_sink = redis_restore_open};
+/* What a large value took goes back at once; malloc would learn to keep twice the largest. */
+static void
+return_large_blocks(void)
+{
+#ifdef M_MMAP_THRESHOLD
+	mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK);
+#endif
+}
+
+static Source *
+open_source(const EngineContext *context, SourceFacts *facts, Failure *failure)
+{
+	return_large_blocks();
+	return redis_backup_open(context, facts, failure);
+}
+
+static Sink *
+open_sink(const EngineContext *context, const Dump *dump, RestoreOutcome *outcome, Failure *failure)
+{
+	return_large_blocks();
+	return redis_restore_open(context, dump, outcome, failure);
+}
+
+const Engine redis_engine = {
+	.name = "redis", .open_source = open_source, .open_inspector = open_inspector, .open_sink = open_sink};

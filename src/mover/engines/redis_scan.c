@@ -25,19 +25,19 @@
 
 typedef struct Scan
 {
-	Source			 source;
-	Resp			*resp;
-	Report			*report;
-	ScanKeys		 keys;
-	ScanValues		 values;
-	int				*databases;
-	size_t			 database_count;
-	size_t			 next_database;
-	const RespReply *batch; /* keys that are under way */
-	size_t			 batch_count;
-	size_t			 batch_next;  /* to be received */
-	size_t			 written_out; /* of the writer's buffer */
-	bool			 ended;
+	Source		   source;
+	Resp		  *resp;
+	Report		  *report;
+	ScanKeys	   keys;
+	ScanValues	   values;
+	int			  *databases;
+	size_t		   database_count;
+	size_t		   next_database;
+	const ScanKey *batch; /* keys that are under way */
+	size_t		   batch_count;
+	size_t		   batch_next;	/* to be received */
+	size_t		   written_out; /* of the writer's buffer */
+	bool		   ended;
 } Scan;
 
 /* ---- the way through the file ---- */
@@ -69,17 +69,22 @@ next_batch(Scan *scan, Failure *failure)
 		return false;
 	if (scan->batch_count == 0)
 		return next_database(scan, failure);
-	for (size_t i = 0; i < scan->batch_count; i++)
-		if (!scan_values_queue(&scan->values, &scan->batch[i], failure))
-			return false;
-	return resp_flush(scan->resp, failure);
+	return scan_values_queue(&scan->values, scan->batch, scan->batch_count, failure) &&
+		   scan_values_begin(&scan->values, scan->batch_count, failure);
 }
 
 static bool
 step(Scan *scan, Failure *failure)
 {
+	uint64_t length;
+
 	if (scan->batch_next < scan->batch_count)
-		return scan_values_receive(&scan->values, &scan->batch[scan->batch_next++], failure);
+	{
+		if (!scan_values_receive(&scan->values, &scan->batch[scan->batch_next++], &length, failure))
+			return false;
+		scan_keys_learn(&scan->keys, length);
+		return true;
+	}
 	return scan->values.database < 0 ? next_database(scan, failure) : next_batch(scan, failure);
 }
 
@@ -239,7 +244,6 @@ redis_scan_open(const EngineContext *context, Resp *resp, const RedisServer *ser
 	scan->resp = scan->keys.resp = scan->values.resp = resp;
 	scan->report = context->report;
 	scan->keys.spool_dir = context->settings->spool_dir;
-	scan->keys.reply.type = RESP_NIL;
 	scan->values.database = -1;
 	facts->consistency = "per key";
 	snprintf(facts->tool_version, sizeof(facts->tool_version), "SCAN and DUMP");

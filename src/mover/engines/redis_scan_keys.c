@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,25 +12,42 @@
 #include "engines/redis_marker.h"
 #include "engines/redis_server.h"
 
-#define SCAN_COUNT	   "500"
+/* Names at once: few at first, then as many as give an answer of about this size. */
+#define FIRST_COUNT	 4
+#define COUNT_MAX	 1000
+#define ANSWER_BYTES (256 * 1024)
+
+/* What is held of an answer; one name more may go beyond it. */
+#define NAMES_BYTES (1024 * 1024)
+
 #define BATCH_BYTES	   (1024 * 1024)
-#define BATCH_MAX	   256
+#define BATCH_MAX	   512
 #define LONGEST_PAUSE  200 /* milliseconds */
 #define KEY_SET_MEMORY (24 * 1024 * 1024)
 
-/* Where the server does not tell: few enough at a time, whatever they are. */
+/* Where the server does not tell: few enough at a time, and fewer where values are larger. */
 #define UNKNOWN_SIZE (64 * 1024)
 
 /* A full cache has room for no value; below this one costs it what any reader's answer does. */
 #define SMALL_VALUE (64 * 1024)
 
+static void
+forget_found(ScanKeys *keys)
+{
+	for (size_t i = 0; i < keys->count; i++)
+		free(keys->found[i].text);
+	keys->count = keys->next = 0;
+}
+
 bool
 scan_keys_begin(ScanKeys *keys, Failure *failure)
 {
 	key_set_close(keys->seen);
+	forget_found(keys);
 	keys->cursor_is_done = false;
 	strcpy(keys->cursor, "0");
-	keys->count = keys->next = 0;
+	keys->asked_for = FIRST_COUNT;
+	keys->largest_value = 0;
 	keys->seen = key_set_open(KEY_SET_MEMORY, keys->spool_dir, failure);
 	return keys->seen != NULL;
 }
@@ -38,46 +56,175 @@ void
 scan_keys_close(ScanKeys *keys)
 {
 	key_set_close(keys->seen);
-	resp_reply_free(&keys->reply);
-	free(keys->sizes);
+	forget_found(keys);
+	free(keys->found);
 }
 
-/* Keys that SCAN had given before, and our own markers, are dropped. */
+/* ---- names ---- */
+
 static bool
-sift(ScanKeys *keys, Failure *failure)
+no_answer(const ScanKeys *keys, Failure *failure)
 {
-	RespReply *names = &keys->reply.elements[1];
+	return failure_set(failure, REASON_DUMP, "Redis at %s gave SCAN an answer that is none",
+					   resp_name(keys->resp));
+}
 
-	for (size_t i = 0; i < names->count; i++)
+/* Takes the text over, also on failure. */
+static bool
+add_found(ScanKeys *keys, char *text, size_t length, Failure *failure)
+{
+	if (keys->count == keys->capacity)
 	{
-		RespReply key = names->elements[i];
-		bool	  is_new = false;
+		size_t	 capacity = keys->capacity * 2 + COUNT_MAX;
+		ScanKey *found = realloc(keys->found, capacity * sizeof(*found));
 
-		if (key.type == RESP_BULK && !redis_marker_is(REDIS_MARKER_UNFINISHED, key.text, key.length) &&
-			!redis_marker_spare(key.text, key.length) &&
-			!key_set_add(keys->seen, key.text, key.length, &is_new, failure))
-			return false;
-		if (!is_new)
-			continue;
-		/* Swapped, so that each is freed once. */
-		names->elements[i] = names->elements[keys->count];
-		names->elements[keys->count++] = key;
+		if (found == NULL)
+		{
+			free(text);
+			return failure_no_memory(failure);
+		}
+		keys->found = found;
+		keys->capacity = capacity;
 	}
+	keys->found[keys->count++] = (ScanKey){.text = text, .length = length};
 	return true;
+}
+
+/* Whether it is none of our own markers, and SCAN has not given it before. */
+static bool
+is_wanted(ScanKeys *keys, const RespReply *name, bool *wanted, Failure *failure)
+{
+	*wanted = false;
+	return redis_marker_is(REDIS_MARKER_UNFINISHED, name->text, name->length) ||
+		   redis_marker_spare(name->text, name->length) ||
+		   key_set_add(keys->seen, name->text, name->length, wanted, failure);
+}
+
+/* What of an answer is held, of what it had, and whether that is not all. */
+typedef struct Answer
+{
+	uint64_t held;
+	uint64_t bytes;
+	bool	 is_cut;
+} Answer;
+
+static bool
+receive_name(ScanKeys *keys, Answer *answer, Failure *failure)
+{
+	RespReply name;
+	bool	  wanted;
+
+	if (!resp_receive_head(keys->resp, &name, failure))
+		return false;
+	if (name.type != RESP_BULK)
+	{
+		resp_reply_free(&name);
+		return no_answer(keys, failure);
+	}
+	answer->bytes += (uint64_t) name.integer;
+	if (answer->held >= NAMES_BYTES)
+	{
+		answer->is_cut = true;
+		return resp_skip_bulk(keys->resp, &name, failure);
+	}
+	if (!resp_receive_bulk(keys->resp, &name, failure) || !is_wanted(keys, &name, &wanted, failure))
+	{
+		resp_reply_free(&name);
+		return false;
+	}
+	if (wanted)
+	{
+		answer->held += name.length;
+		return add_found(keys, name.text, name.length, failure);
+	}
+	resp_reply_free(&name);
+	return true;
+}
+
+/* The head of an answer: where to go on, and how many names follow. */
+static bool
+receive_cursor(ScanKeys *keys, char *cursor, size_t capacity, int64_t *count, Failure *failure)
+{
+	RespReply reply;
+	bool	  passed;
+
+	if (!resp_receive_head(keys->resp, &reply, failure))
+		return false;
+	if (reply.type == RESP_ERROR)
+		passed = resp_refused(keys->resp, &reply, "SCAN", REASON_DUMP, failure);
+	else
+		passed = (reply.type == RESP_ARRAY && reply.integer == 2) || no_answer(keys, failure);
+	resp_reply_free(&reply);
+	if (!passed)
+		return false;
+	passed = resp_receive(keys->resp, &reply, failure);
+	if (passed && (reply.type != RESP_BULK || reply.length >= capacity))
+		passed = no_answer(keys, failure);
+	if (passed)
+		strcpy(cursor, reply.text);
+	resp_reply_free(&reply);
+	if (!passed || !resp_receive_head(keys->resp, &reply, failure))
+		return false;
+	*count = reply.integer;
+	passed = reply.type == RESP_ARRAY || no_answer(keys, failure);
+	resp_reply_free(&reply);
+	return passed;
+}
+
+/* How many names to ask for next, so that the answer is neither large nor tiny. */
+static unsigned
+next_count(unsigned asked_for, uint64_t bytes)
+{
+	unsigned most = asked_for * 2 < COUNT_MAX ? asked_for * 2 : COUNT_MAX;
+	uint64_t fits = bytes > 0 ? asked_for * (uint64_t) ANSWER_BYTES / bytes : most;
+
+	return fits < 1 ? 1 : fits < most ? (unsigned) fits : most;
+}
+
+static bool
+receive_names(ScanKeys *keys, Failure *failure)
+{
+	Answer	answer = {0};
+	char	cursor[sizeof(keys->cursor)];
+	int64_t count;
+
+	if (!receive_cursor(keys, cursor, sizeof(cursor), &count, failure))
+		return false;
+	for (int64_t i = 0; i < count; i++)
+		if (!receive_name(keys, &answer, failure))
+			return false;
+	keys->asked_for = next_count(keys->asked_for, answer.bytes);
+	if (answer.is_cut)
+		return true;
+	strcpy(keys->cursor, cursor);
+	keys->cursor_is_done = strcmp(cursor, "0") == 0;
+	return true;
+}
+
+/* ---- sizes ---- */
+
+static uint64_t
+unknown_size(const ScanKeys *keys)
+{
+	return keys->largest_value > UNKNOWN_SIZE ? keys->largest_value : UNKNOWN_SIZE;
+}
+
+void
+scan_keys_learn(ScanKeys *keys, uint64_t value_length)
+{
+	if (value_length > keys->largest_value)
+		keys->largest_value = value_length;
 }
 
 static bool
 ask_sizes(ScanKeys *keys, Failure *failure)
 {
-	const RespReply *names = keys->reply.elements[1].elements;
-
-	free(keys->sizes);
-	keys->sizes = malloc((keys->count + 1) * sizeof(*keys->sizes));
-	if (keys->sizes == NULL)
-		return failure_no_memory(failure);
-	for (size_t i = 0; keys->tells_sizes && i < keys->count; i++)
+	if (!keys->tells_sizes)
+		return true;
+	for (size_t i = 0; i < keys->count; i++)
 	{
-		const RespArgument usage[] = {{"MEMORY", 6}, {"USAGE", 5}, {names[i].text, names[i].length}};
+		const RespArgument usage[] = {
+			{"MEMORY", 6}, {"USAGE", 5}, {keys->found[i].text, keys->found[i].length}};
 
 		if (!resp_queue_arguments(keys->resp, usage, 3, failure))
 			return false;
@@ -86,12 +233,13 @@ ask_sizes(ScanKeys *keys, Failure *failure)
 		return false;
 	for (size_t i = 0; i < keys->count; i++)
 	{
-		RespReply reply = {.type = RESP_NIL};
-		bool	  passed = !keys->tells_sizes || resp_receive(keys->resp, &reply, failure);
+		RespReply reply;
+		bool	  passed = resp_receive(keys->resp, &reply, failure);
 
-		keys->sizes[i] = reply.type == RESP_INTEGER && reply.integer > 0  ? (uint64_t) reply.integer
-						 : reply.type == RESP_ERROR || !keys->tells_sizes ? UNKNOWN_SIZE
-																		  : 0;
+		if (passed && reply.type == RESP_INTEGER && reply.integer > 0)
+			keys->found[i].size = (uint64_t) reply.integer;
+		else if (passed && reply.type == RESP_ERROR)
+			keys->found[i].size = UNKNOWN_SIZE;
 		resp_reply_free(&reply);
 		if (!passed)
 			return false;
@@ -102,24 +250,15 @@ ask_sizes(ScanKeys *keys, Failure *failure)
 static bool
 scan_more(ScanKeys *keys, Failure *failure)
 {
-	bool passed;
+	char count[16];
 
-	resp_reply_free(&keys->reply);
-	keys->count = keys->next = 0;
-	if (!resp_ask(keys->resp, &keys->reply, failure, "SCAN", keys->cursor, "COUNT", SCAN_COUNT, NULL))
-		return false;
-	if (keys->reply.type == RESP_ERROR)
-		return resp_refused(keys->resp, &keys->reply, "SCAN", REASON_DUMP, failure);
-	passed = keys->reply.type == RESP_ARRAY && keys->reply.count == 2 &&
-			 keys->reply.elements[0].type == RESP_BULK && keys->reply.elements[1].type == RESP_ARRAY &&
-			 keys->reply.elements[0].length < sizeof(keys->cursor);
-	if (!passed)
-		return failure_set(failure, REASON_DUMP, "Redis at %s gave SCAN an answer that is none",
-						   resp_name(keys->resp));
-	strcpy(keys->cursor, keys->reply.elements[0].text);
-	keys->cursor_is_done = strcmp(keys->cursor, "0") == 0;
-	return sift(keys, failure) && ask_sizes(keys, failure);
+	forget_found(keys);
+	snprintf(count, sizeof(count), "%u", keys->asked_for);
+	return resp_queue(keys->resp, failure, "SCAN", keys->cursor, "COUNT", count, NULL) &&
+		   resp_flush(keys->resp, failure) && receive_names(keys, failure) && ask_sizes(keys, failure);
 }
+
+/* ---- batches ---- */
 
 /* The server works for its customers meanwhile. */
 static bool
@@ -164,8 +303,8 @@ ask_room(ScanKeys *keys, uint64_t *room, Failure *failure)
 static bool
 no_room(const ScanKeys *keys, uint64_t room, Failure *failure)
 {
-	const RespReply *key = &keys->reply.elements[1].elements[keys->next];
-	char			 shown[128];
+	const ScanKey *key = &keys->found[keys->next];
+	char		   shown[128];
 
 	bytes_show(shown, sizeof(shown), key->text, key->length);
 	return failure_set(
@@ -173,11 +312,17 @@ no_room(const ScanKeys *keys, uint64_t room, Failure *failure)
 		"key \"%s\" takes %" PRIu64 " bytes and Redis at %s has %" PRIu64
 		" left below its maxmemory: to DUMP it would make the server evict keys; raise maxmemory, or "
 		"let this role take a snapshot",
-		shown, keys->sizes[keys->next], resp_name(keys->resp), room);
+		shown, key->size, resp_name(keys->resp), room);
+}
+
+static uint64_t
+size_of_next(const ScanKeys *keys)
+{
+	return keys->tells_sizes ? keys->found[keys->next].size : unknown_size(keys);
 }
 
 bool
-scan_keys_next(ScanKeys *keys, const RespReply **batch, size_t *count, Failure *failure)
+scan_keys_next(ScanKeys *keys, const ScanKey **batch, size_t *count, Failure *failure)
 {
 	uint64_t room;
 	uint64_t limit;
@@ -195,17 +340,19 @@ scan_keys_next(ScanKeys *keys, const RespReply **batch, size_t *count, Failure *
 	}
 	if (!ask_room(keys, &room, failure))
 		return false;
-	bytes = keys->sizes[keys->next];
-	if (bytes > room && bytes > SMALL_VALUE)
+	bytes = size_of_next(keys);
+	if (keys->tells_sizes && bytes > room && bytes > SMALL_VALUE)
 		return no_room(keys, room, failure);
 	limit = room / 2 < BATCH_BYTES ? room / 2 : BATCH_BYTES;
-	*batch = &keys->reply.elements[1].elements[keys->next];
+	*batch = &keys->found[keys->next];
 	do
 	{
 		*count += 1;
 		keys->next++;
-		bytes += keys->next < keys->count ? keys->sizes[keys->next] : 0;
+		bytes += keys->next < keys->count ? size_of_next(keys) : 0;
 	} while (keys->next < keys->count && *count < BATCH_MAX && bytes <= limit);
+	/* Large values come rarely, or they come again. */
+	keys->largest_value /= 2;
 	keys->batch_began = clock_milliseconds();
 	return true;
 }

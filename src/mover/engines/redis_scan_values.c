@@ -15,15 +15,13 @@ refused(ScanValues *values, const RespReply *reply, const char *command, Failure
 	return resp_refused(values->resp, reply, command, REASON_DUMP, failure);
 }
 
-bool
-scan_values_queue(ScanValues *values, const RespReply *key, Failure *failure)
+static bool
+queue_key(ScanValues *values, const ScanKey *key, Failure *failure)
 {
 	const RespArgument expire[] = {{"PEXPIRETIME", 11}, {key->text, key->length}};
 	const RespArgument ttl[] = {{"PTTL", 4}, {key->text, key->length}};
 	const RespArgument dump[] = {{"DUMP", 4}, {key->text, key->length}};
 
-	if (!values->apart && !resp_queue(values->resp, failure, "MULTI", NULL))
-		return false;
 	if (values->asks_expiretime ? !resp_queue_arguments(values->resp, expire, 2, failure)
 								: !resp_queue(values->resp, failure, "TIME", NULL) ||
 									  !resp_queue_arguments(values->resp, ttl, 2, failure))
@@ -37,8 +35,19 @@ scan_values_queue(ScanValues *values, const RespReply *key, Failure *failure)
 		if (!resp_queue_arguments(values->resp, object, 3, failure))
 			return false;
 	}
-	return resp_queue_arguments(values->resp, dump, 2, failure) &&
-		   (values->apart || resp_queue(values->resp, failure, "EXEC", NULL));
+	return resp_queue_arguments(values->resp, dump, 2, failure);
+}
+
+bool
+scan_values_queue(ScanValues *values, const ScanKey *batch, size_t count, Failure *failure)
+{
+	if (!values->apart && !resp_queue(values->resp, failure, "MULTI", NULL))
+		return false;
+	for (size_t i = 0; i < count; i++)
+		if (!queue_key(values, &batch[i], failure))
+			return false;
+	return (values->apart || resp_queue(values->resp, failure, "EXEC", NULL)) &&
+		   resp_flush(values->resp, failure);
 }
 
 typedef struct KeyFacts
@@ -48,30 +57,26 @@ typedef struct KeyFacts
 	int		frequency;
 } KeyFacts;
 
-/* The replies to MULTI and to what it queued. */
+/* To MULTI, and to each command that it queued. */
 static bool
-receive_queued(ScanValues *values, Failure *failure)
+receive_queued(ScanValues *values, const char *command, Failure *failure)
 {
-	const char *names[6] = {"MULTI"};
-	size_t		count = 1;
-	bool		passed = true;
+	RespReply reply;
+	bool	  passed = resp_receive(values->resp, &reply, failure);
 
-	if (!values->asks_expiretime)
-		names[count++] = "TIME";
-	names[count++] = values->asks_expiretime ? "PEXPIRETIME" : "PTTL";
-	if (values->object_question != NULL)
-		names[count++] = "OBJECT";
-	names[count++] = "DUMP";
-	for (size_t i = 0; passed && i < count; i++)
-	{
-		RespReply reply;
-
-		passed = resp_receive(values->resp, &reply, failure);
-		if (passed && reply.type == RESP_ERROR)
-			passed = refused(values, &reply, names[i], failure);
-		resp_reply_free(&reply);
-	}
+	if (passed && reply.type == RESP_ERROR)
+		passed = refused(values, &reply, command, failure);
+	resp_reply_free(&reply);
 	return passed;
+}
+
+static bool
+receive_queued_key(ScanValues *values, Failure *failure)
+{
+	return (values->asks_expiretime || receive_queued(values, "TIME", failure)) &&
+		   receive_queued(values, values->asks_expiretime ? "PEXPIRETIME" : "PTTL", failure) &&
+		   (values->object_question == NULL || receive_queued(values, "OBJECT", failure)) &&
+		   receive_queued(values, "DUMP", failure);
 }
 
 /* command: NULL where its error does not matter. */
@@ -159,8 +164,7 @@ receive_footer(ScanValues *values, Failure *failure)
 }
 
 static bool
-begin_value(ScanValues *values, const RespReply *key, const KeyFacts *facts, uint64_t length,
-			Failure *failure)
+begin_value(ScanValues *values, const ScanKey *key, const KeyFacts *facts, uint64_t length, Failure *failure)
 {
 	unsigned char *head;
 	size_t		   head_length = length < VALUE_HEAD ? (size_t) length : VALUE_HEAD;
@@ -189,14 +193,18 @@ begin_value(ScanValues *values, const RespReply *key, const KeyFacts *facts, uin
 	return passed && (values->left > 0 || receive_footer(values, failure));
 }
 
-/* What comes before the results of a transaction. */
-static bool
-begin_results(ScanValues *values, Failure *failure)
+bool
+scan_values_begin(ScanValues *values, size_t count, Failure *failure)
 {
 	RespReply reply;
 	bool	  passed;
 
-	if (!receive_queued(values, failure) || !resp_receive_head(values->resp, &reply, failure))
+	if (values->apart)
+		return true;
+	passed = receive_queued(values, "MULTI", failure);
+	for (size_t i = 0; passed && i < count; i++)
+		passed = receive_queued_key(values, failure);
+	if (!passed || !resp_receive_head(values->resp, &reply, failure))
 		return false;
 	passed = reply.type == RESP_ARRAY || (reply.type == RESP_ERROR ? refused(values, &reply, "EXEC", failure)
 																   : no_payload(values, failure));
@@ -205,20 +213,22 @@ begin_results(ScanValues *values, Failure *failure)
 }
 
 bool
-scan_values_receive(ScanValues *values, const RespReply *key, Failure *failure)
+scan_values_receive(ScanValues *values, const ScanKey *key, uint64_t *length, Failure *failure)
 {
 	RespReply reply;
 	KeyFacts  facts;
 	bool	  passed;
 
-	if (!values->apart && !begin_results(values, failure))
-		return false;
+	*length = 0;
 	if (!receive_facts(values, &facts, failure) || !resp_receive_head(values->resp, &reply, failure))
 		return false;
 	if (reply.type == RESP_NIL)
 		return true; /* gone since SCAN named it */
 	if (reply.type == RESP_BULK && reply.integer >= RDB_FOOTER_SIZE)
-		return begin_value(values, key, &facts, (uint64_t) reply.integer - RDB_FOOTER_SIZE, failure);
+	{
+		*length = (uint64_t) reply.integer - RDB_FOOTER_SIZE;
+		return begin_value(values, key, &facts, *length, failure);
+	}
 	passed =
 		reply.type == RESP_ERROR ? refused(values, &reply, "DUMP", failure) : no_payload(values, failure);
 	resp_reply_free(&reply);

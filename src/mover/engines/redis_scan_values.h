@@ -2,11 +2,11 @@
  * redis_scan_values.h
  *	  One key after the other out of a server and into an RDB file.
  *
- * For each key a small transaction asks for its expiry and its DUMP, so that
+ * One transaction for a batch of keys asks for the expiry and the DUMP of each, so that
  * these two belong together; of a server that is full, which refuses to queue anything, they are
- * asked for one behind the other.  Many may be queued before the first is received; they
- * are received in the same order.  A value passes through in pieces, however large it
- * is: its head goes into the writer's buffer, the rest is read beside it.
+ * asked for one behind the other.  The keys are received in the order in which they were
+ * asked for.  A value passes through in pieces, however large it is: its head goes into
+ * the writer's buffer, the rest is read beside it.
  */
 #ifndef REDIS_SCAN_VALUES_H
 #define REDIS_SCAN_VALUES_H
@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "engines/rdb_writer.h"
+#include "engines/redis_scan_keys.h"
 #include "engines/resp.h"
 #include "failure.h"
 
@@ -34,11 +35,14 @@ typedef struct ScanValues
 	uint64_t  payload_crc;
 } ScanValues;
 
-/* Asks for a key. */
-extern bool scan_values_queue(ScanValues *values, const RespReply *key, Failure *failure);
+/* Asks for a batch. */
+extern bool scan_values_queue(ScanValues *values, const ScanKey *batch, size_t count, Failure *failure);
 
-/* Writes it, as far as its head; a key that is gone by now is passed over. */
-extern bool scan_values_receive(ScanValues *values, const RespReply *key, Failure *failure);
+/* What comes before the first key of a batch. */
+extern bool scan_values_begin(ScanValues *values, size_t count, Failure *failure);
+
+/* Writes a key, as far as its head; one that is gone by now is passed over.  *length: of its DUMP. */
+extern bool scan_values_receive(ScanValues *values, const ScanKey *key, uint64_t *length, Failure *failure);
 
 /* More of what is `left`; it has gone through the writer's checksum. */
 extern bool scan_values_read(ScanValues *values, void *buffer, size_t capacity, size_t *length,

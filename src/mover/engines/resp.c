@@ -57,10 +57,10 @@ resp_queue_arguments(Resp *resp, const RespArgument *arguments, size_t count, Fa
 		return false;
 	for (size_t i = 0; i < count; i++)
 		if (!queue_number(resp, '$', arguments[i].length, failure) ||
-			!bytes_append(&resp->out, arguments[i].bytes, arguments[i].length, failure) ||
-			!bytes_append(&resp->out, "\r\n", 2, failure))
+			!resp_queue_raw(resp, arguments[i].bytes, arguments[i].length, failure) ||
+			!resp_queue_raw(resp, "\r\n", 2, failure))
 			return false;
-	return resp->out.length < SEND_AT || resp_flush(resp, failure);
+	return true;
 }
 
 static bool
@@ -274,6 +274,30 @@ receive_bulk(Resp *resp, RespReply *reply, int64_t *budget, Failure *failure)
 		return failure_no_memory(failure);
 	reply->text[reply->length] = '\0';
 	return resp_read_exactly(resp, reply->text, reply->length, failure) && resp_end_bulk(resp, failure);
+}
+
+bool
+resp_receive_bulk(Resp *resp, RespReply *head, Failure *failure)
+{
+	int64_t budget = REPLY_MAX;
+
+	return receive_bulk(resp, head, &budget, failure);
+}
+
+bool
+resp_skip_bulk(Resp *resp, const RespReply *head, Failure *failure)
+{
+	for (uint64_t left = (uint64_t) head->integer; left > 0;)
+	{
+		size_t some;
+
+		if (!fill(resp, failure))
+			return false;
+		some = resp->end - resp->at < left ? resp->end - resp->at : (size_t) left;
+		resp->at += some;
+		left -= some;
+	}
+	return resp_end_bulk(resp, failure);
 }
 
 static bool receive(Resp *resp, RespReply *reply, int depth, int64_t *budget, Failure *failure);

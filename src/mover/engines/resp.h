@@ -83,6 +83,10 @@ extern bool resp_receive_head(Resp *resp, RespReply *reply, Failure *failure);
 extern bool resp_read_exactly(Resp *resp, void *buffer, size_t length, Failure *failure);
 extern bool resp_end_bulk(Resp *resp, Failure *failure);
 
+/* Of a bulk whose head was received: the rest, held whole, or passed over. */
+extern bool resp_receive_bulk(Resp *resp, RespReply *head, Failure *failure);
+extern bool resp_skip_bulk(Resp *resp, const RespReply *head, Failure *failure);
+
 /*
  * Bytes as they come, for what is not RESP (a replication stream).  *length 0: closed, or
  * nothing came within wait_ms (*timed_out).
