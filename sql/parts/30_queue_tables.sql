@@ -123,7 +123,7 @@ COMMENT ON COLUMN custbackup.jobs.id IS 'Of a backup: also the backup''s id';
 COMMENT ON COLUMN custbackup.jobs.resource_id IS 'The resource that is touched: of a restore, the target';
 COMMENT ON COLUMN custbackup.jobs.requested_by IS 'Whom the caller named; NULL: nobody, or the schedule';
 COMMENT ON COLUMN custbackup.jobs.not_before IS 'Not claimed earlier';
-COMMENT ON COLUMN custbackup.jobs.scheduled_for IS 'The beginning of the period that this backup is for; NULL: somebody asked for it';
+COMMENT ON COLUMN custbackup.jobs.scheduled_for IS 'The beginning of the period whose backup this is; NULL: one that somebody asked for besides';
 COMMENT ON COLUMN custbackup.jobs.engine IS 'What the mover dispatches on; known from the first claim';
 COMMENT ON COLUMN custbackup.jobs.store IS 'Chosen at the first claim: later attempts look for the first one''s traces there';
 COMMENT ON COLUMN custbackup.jobs.attempt IS 'Number of the attempt that runs or ran last; 0: none yet';

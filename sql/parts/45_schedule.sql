@@ -22,6 +22,21 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION custbackup.open_requests() IS 'The marks of requests that other transactions have not committed yet';
 
+-- Whoever asks for a new resource's first backup, or for one after days of downtime, is ahead of the pass: one backup is
+-- enough then. plpgsql, which keeps its plans: a pass asks for each resource that is due.
+CREATE FUNCTION custbackup.requested_within(resource_id uuid, slot timestamptz, as_of timestamptz) RETURNS uuid
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN (SELECT j.id FROM custbackup.jobs j
+			 WHERE j.resource_id = requested_within.resource_id AND j.kind = 'backup' AND j.scheduled_for IS NULL
+			   AND coalesce(j.started_at, j.requested_at) BETWEEN slot AND as_of AND j.status IN ('pending', 'running', 'ok')
+			 ORDER BY j.requested_at LIMIT 1);
+END;
+$$;
+COMMENT ON FUNCTION custbackup.requested_within(uuid, timestamptz, timestamptz) IS
+	'A backup that somebody asked for and that was begun since this slot: the slot''s backup, unless it has ended otherwise than well';
+
 CREATE FUNCTION custbackup.schedule(as_of timestamptz DEFAULT now()) RETURNS integer
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -80,30 +95,31 @@ BEGIN
 		  FROM slots s
 	), due AS MATERIALIZED (
 		SELECT c.*,
-			(SELECT j.id FROM custbackup.jobs j
-			  WHERE j.resource_id = c.id AND j.kind = 'backup' AND j.finished_at IS NULL AND j.attempt = 0) AS waiting_id
+			coalesce((SELECT j.id FROM custbackup.jobs j
+					   WHERE j.resource_id = c.id AND j.kind = 'backup' AND j.finished_at IS NULL AND j.attempt = 0),
+				custbackup.requested_within(c.id, c.slot, as_of)) AS asked_id
 		  FROM candidates c
 		 WHERE (SELECT true FROM custbackup.jobs j
 				 WHERE j.resource_id = c.id AND j.kind = 'backup' AND j.scheduled_for = c.slot) IS NULL
 		   AND custbackup.request_mark(c.id) <> ALL (asked)
-	), waiting AS MATERIALIZED (
+	), asked_for AS MATERIALIZED (
 		SELECT d.slot,
-			(SELECT j.id FROM custbackup.jobs j WHERE j.id = d.waiting_id AND j.finished_at IS NULL
+			(SELECT j.id FROM custbackup.jobs j WHERE j.id = d.asked_id AND j.status IN ('pending', 'running', 'ok')
 				FOR NO KEY UPDATE SKIP LOCKED) AS id
 		  FROM due d
-		 WHERE d.waiting_id IS NOT NULL
+		 WHERE d.asked_id IS NOT NULL
 	), taken AS (
 		-- A backup that waits already is this slot's backup; also if it starts this very moment.
 		UPDATE custbackup.jobs j
-		   SET scheduled_for = w.slot, not_before = least(j.not_before, greatest(w.slot, as_of))
-		  FROM waiting w
-		 WHERE j.id = w.id
+		   SET scheduled_for = a.slot, not_before = least(j.not_before, greatest(a.slot, as_of))
+		  FROM asked_for a
+		 WHERE j.id = a.id
 	), inserted AS (
 		INSERT INTO custbackup.jobs AS j
 			(kind, resource_id, requested_at, not_before, scheduled_for, resource_type, token, team_id, tier)
 		SELECT 'backup', d.id, as_of, greatest(d.slot, as_of), d.slot, d.resource_type, d.token, d.team_id, d.tier
 		  FROM due d
-		 WHERE d.waiting_id IS NULL
+		 WHERE d.asked_id IS NULL
 		    ON CONFLICT DO NOTHING
 		RETURNING j.id, j.kind, j.resource_id
 	), recorded AS (

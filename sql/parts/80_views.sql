@@ -96,8 +96,9 @@ BEGIN ATOMIC
 	)
 	SELECT e.id, e.token, e.team_id, e.tier, e.resource_type,
 		CASE WHEN e.obstacle IS NULL THEN coalesce((SELECT j.not_before FROM custbackup.jobs j WHERE j.id = e.waiting_id),
-			CASE WHEN (SELECT true FROM custbackup.jobs j
-						WHERE j.resource_id = e.id AND j.kind = 'backup' AND j.scheduled_for = e.current_slot)
+			CASE WHEN coalesce((SELECT j.id FROM custbackup.jobs j
+								 WHERE j.resource_id = e.id AND j.kind = 'backup' AND j.scheduled_for = e.current_slot),
+					custbackup.requested_within(e.id, e.current_slot, as_of)) IS NOT NULL
 				THEN e.current_slot + make_interval(secs => extract(epoch FROM e.cadence)::double precision)
 				ELSE e.current_slot
 			END) END,

@@ -1,7 +1,7 @@
 -- When: months of passes, downtime, clock steps, double calls.
 BEGIN;
 \ir include/fleet.psql
-SELECT plan(39);
+SELECT plan(48);
 
 \set hobby '''0a000000-0000-4000-8000-000000000001'''
 \set pro '''0b000000-0000-4000-8000-000000000001'''
@@ -95,6 +95,29 @@ SELECT custbackup.request_backup('0e000000-0000-4000-8000-000000000001') AS aske
 SELECT custbackup.schedule(now());
 SELECT is(count(*), 1::bigint, 'no second one for the slot') FROM custbackup.jobs WHERE resource_id = '0e000000-0000-4000-8000-000000000001';
 SELECT isnt(scheduled_for, NULL, 'the one that waits took it over') FROM custbackup.jobs WHERE id = :'asked';
+
+-- So is one that was begun in the slot's period before a pass saw the slot: then one is enough.
+CREATE FUNCTION pg_temp.asked_first(resource uuid, how text, OUT jobs bigint, OUT next_due_in interval) LANGUAGE plpgsql AS $$
+DECLARE
+	slot timestamptz;
+	job uuid;
+BEGIN
+	PERFORM pg_temp.resource('first-' || how, id => resource);
+	SELECT custbackup.slot_at(now() + interval '10 minutes', p.cadence, p.slot_offset) INTO slot FROM custbackup.policies(resource) p;
+	job := custbackup.request_backup(resource);
+	UPDATE custbackup.jobs SET not_before = '2000-01-01' WHERE id = job;
+	PERFORM pg_temp.claim(as_of => slot + CASE how WHEN 'earlier' THEN interval '-1 second' ELSE interval '1 second' END);
+	PERFORM CASE how WHEN 'ok' THEN pg_temp.back_up(j.attempt_id) WHEN 'failed' THEN pg_temp.failed(j.attempt_id, 'auth')
+		WHEN 'lost' THEN pg_temp.failed(j.attempt_id, 'mover_lost') END FROM custbackup.jobs j WHERE j.id = job AND j.status = 'running';
+	next_due_in := (SELECT s.next_due - slot FROM custbackup.schedule_at(slot + interval '40 minutes') s WHERE s.resource_id = resource);
+	PERFORM custbackup.schedule(slot + interval '40 minutes'), custbackup.schedule(slot + interval '41 minutes');
+	jobs := (SELECT count(*) FROM custbackup.jobs j WHERE j.resource_id = resource);
+	UPDATE custbackup.jobs SET status = 'cancelled', reason = 'cancelled', finished_at = now() WHERE status IN ('pending', 'running');
+END $$;
+SELECT is(jobs, expected::bigint, format('asked for before the pass: %s', how)) FROM (VALUES ('running', 1), ('ok', 1), ('lost', 1), ('failed', 2), ('earlier', 2)) AS v (how, expected),
+	pg_temp.asked_first(gen_random_uuid(), how);
+SELECT is(next_due_in, expected, format('and the view says so: %s', how)) FROM (VALUES ('running', interval '1 hour'), ('ok', '1 hour'), ('failed', '0'), ('earlier', '0')) AS v (how, expected),
+	pg_temp.asked_first(gen_random_uuid(), how);
 
 -- Never backed up: at once, also when its slot is only minutes away.
 SELECT pg_temp.resource('new', id => '0f000000-0000-4000-8000-000000000001');
