@@ -18,12 +18,14 @@ COMMENT ON TABLE custbackup.home IS
 COMMENT ON COLUMN custbackup.home.adopted_by IS 'The role that called adopt(), or that of the first pass';
 
 CREATE FUNCTION custbackup.is_home() RETURNS boolean
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-	SELECT NOT EXISTS (SELECT FROM custbackup.home)
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp -- which keeps its plans: claim() is waited for
+AS $$
+BEGIN
+	RETURN NOT EXISTS (SELECT FROM custbackup.home)
 		OR EXISTS (SELECT FROM custbackup.home h JOIN custbackup.whereabouts() w
 					   ON (w.host, w.data_directory) = (h.host, h.data_directory));
 END;
+$$;
 COMMENT ON FUNCTION custbackup.is_home() IS 'Is this server the one that may remove from the stores?';
 
 CREATE FUNCTION custbackup.adopt() RETURNS void

@@ -4,7 +4,7 @@
 -- The attempts whose traces a job looks after: of a backup its own earlier ones, of a sweep those of the backup that it
 -- sweeps. A token that was renamed in between names another folder; a job touches one.
 CREATE FUNCTION custbackup.attempts_to_settle(job custbackup.jobs) RETURNS SETOF custbackup.attempts
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+	LANGUAGE sql STABLE
 BEGIN ATOMIC
 	SELECT a.*
 	  FROM custbackup.attempts a

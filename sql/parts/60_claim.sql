@@ -80,23 +80,27 @@ COMMENT ON FUNCTION custbackup.lose_attempt(custbackup.jobs, text, timestamptz, 
 
 -- By the clock of the queue, in whole seconds: retention will be judged by it too.
 CREATE FUNCTION custbackup.retain_until(job custbackup.jobs) RETURNS text
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-	SELECT to_char((job.started_at AT TIME ZONE 'UTC') + make_interval(days => least(t.retention_days, 36500)),
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN to_char((job.started_at AT TIME ZONE 'UTC') + make_interval(days => least(t.retention_days, 36500)),
 			'YYYY-MM-DD"T"HH24:MI:SS"Z"')
 	  FROM custbackup.tiers t
 	 WHERE t.tier = custbackup.base_tier(job.tier) AND t.retention_days > 0;
 END;
+$$;
 COMMENT ON FUNCTION custbackup.retain_until(custbackup.jobs) IS
 	'When the retention of the job''s tier ends, for object lock; NULL: the tier has none';
 
 CREATE FUNCTION custbackup.previous_attempts(job custbackup.jobs) RETURNS jsonb
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-	SELECT coalesce(jsonb_agg(jsonb_build_object('attempt_id', a.attempt_id, 'key', a.key, 'upload_id', a.upload_id)
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN coalesce(jsonb_agg(jsonb_build_object('attempt_id', a.attempt_id, 'key', a.key, 'upload_id', a.upload_id)
 			ORDER BY a.attempt), '[]')
 	  FROM custbackup.attempts_to_settle(job) AS a;
 END;
+$$;
 COMMENT ON FUNCTION custbackup.previous_attempts(custbackup.jobs) IS 'The field "previous" of a job: attempts_to_settle() as JSON';
 
 -- The job as the mover reads it (docs/protocol.md); the row is running already.

@@ -72,7 +72,7 @@ $$;
 COMMENT ON FUNCTION custbackup.event_time(text) IS 'A time as movers write it, 2026-11-23T14:07:31Z or infinity; NULL where it is none';
 
 CREATE FUNCTION custbackup.leftovers_fit(value jsonb) RETURNS boolean
-	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	RETURN CASE WHEN jsonb_typeof(value) <> 'array' THEN false
@@ -87,8 +87,9 @@ END;
 $$;
 COMMENT ON FUNCTION custbackup.leftovers_fit(jsonb) IS 'Is this a list of what attempts left in a store?';
 
+-- STABLE, as the cast of an enum is: so it is planned as a part of its caller, once, and not called for each field.
 CREATE FUNCTION custbackup.event_value_fits(value jsonb, type text, kind text) RETURNS boolean
-	LANGUAGE sql IMMUTABLE
+	LANGUAGE sql STABLE
 BEGIN ATOMIC
 	SELECT CASE type
 		WHEN 'text' THEN jsonb_typeof(value) = 'string'
@@ -134,7 +135,7 @@ $$;
 COMMENT ON FUNCTION custbackup.parse_event(text) IS 'A line as a JSON object; NULL where it is none, whatever else it is';
 
 CREATE FUNCTION custbackup.event_malformed(parsed jsonb, kind text) RETURNS text
-	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	RETURN (

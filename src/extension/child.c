@@ -59,7 +59,7 @@ environment_for_child(void)
 
 	while (environ[count])
 		count++;
-	environment = palloc((count + 3) * sizeof(char *));
+	environment = palloc((count + 4) * sizeof(char *));
 	count = 0;
 	for (char **variable = environ; *variable; variable++)
 	{
@@ -72,6 +72,8 @@ environment_for_child(void)
 		environment[count++] = "PATH=/usr/local/bin:/usr/bin:/bin";
 	/* libmongoc keeps its counters in a named shared memory file, which a killed mover would leave. */
 	environment[count++] = "MONGOC_DISABLE_SHM=1";
+	/* libpq brings GnuTLS along, by way of LDAP: who uses it sets it up then, not whoever merely loads it. */
+	environment[count++] = "GNUTLS_NO_IMPLICIT_INIT=1";
 	environment[count] = NULL;
 	return environment;
 }

@@ -47,6 +47,8 @@ txn_pin_settings(void)
 		{"default_transaction_read_only", "off"},
 		{"default_transaction_deferrable", "off"},
 		{"session_replication_role", "origin"},
+		/* Our statements are few and always the same, and to plan them takes longer than to run them. */
+		{"plan_cache_mode", "force_generic_plan"},
 		/* A standby that is gone must not stop us; a job that a failover forgets runs again. */
 		{"synchronous_commit", "local"},
 	};
