@@ -90,16 +90,6 @@ add_found(ScanKeys *keys, char *text, size_t length, Failure *failure)
 	return true;
 }
 
-/* Whether it is none of our own markers, and SCAN has not given it before. */
-static bool
-is_wanted(ScanKeys *keys, const RespReply *name, bool *wanted, Failure *failure)
-{
-	*wanted = false;
-	return redis_marker_is(REDIS_MARKER_UNFINISHED, name->text, name->length) ||
-		   redis_marker_spare(name->text, name->length) ||
-		   key_set_add(keys->seen, name->text, name->length, wanted, failure);
-}
-
 /* What of an answer is held, of what it had, and whether that is not all. */
 typedef struct Answer
 {
@@ -108,11 +98,49 @@ typedef struct Answer
 	bool	 is_cut;
 } Answer;
 
+/* Those that may have been given before, and were not. */
+static bool
+settle_doubts(ScanKeys *keys, Answer *answer, Failure *failure)
+{
+	char  *text;
+	size_t length;
+
+	if (!key_set_settle(keys->seen, failure))
+		return false;
+	while (key_set_next_new(keys->seen, &text, &length))
+	{
+		answer->held += length;
+		if (!add_found(keys, text, length, failure))
+			return false;
+	}
+	return true;
+}
+
+/* Our own markers are passed over, and what SCAN has given before.  Takes the text over. */
+static bool
+judge_name(ScanKeys *keys, Answer *answer, char *text, size_t length, Failure *failure)
+{
+	KeyVerdict verdict = KEY_IS_KNOWN;
+	bool	   is_marker =
+		redis_marker_is(REDIS_MARKER_UNFINISHED, text, length) || redis_marker_spare(text, length);
+	bool passed = is_marker || key_set_add(keys->seen, text, length, &verdict, failure);
+
+	/* What is held is new: asked for once more, it is known, and others have their turn. */
+	if (passed && verdict == KEY_IS_NEW)
+	{
+		answer->held += length;
+		return add_found(keys, text, length, failure);
+	}
+	if (verdict == KEY_IN_DOUBT)
+		return passed && (!key_set_should_settle(keys->seen) || settle_doubts(keys, answer, failure));
+	free(text);
+	return passed;
+}
+
 static bool
 receive_name(ScanKeys *keys, Answer *answer, Failure *failure)
 {
 	RespReply name;
-	bool	  wanted;
 
 	if (!resp_receive_head(keys->resp, &name, failure))
 		return false;
@@ -127,18 +155,12 @@ receive_name(ScanKeys *keys, Answer *answer, Failure *failure)
 		answer->is_cut = true;
 		return resp_skip_bulk(keys->resp, &name, failure);
 	}
-	if (!resp_receive_bulk(keys->resp, &name, failure) || !is_wanted(keys, &name, &wanted, failure))
+	if (!resp_receive_bulk(keys->resp, &name, failure))
 	{
 		resp_reply_free(&name);
 		return false;
 	}
-	if (wanted)
-	{
-		answer->held += name.length;
-		return add_found(keys, name.text, name.length, failure);
-	}
-	resp_reply_free(&name);
-	return true;
+	return judge_name(keys, answer, name.text, name.length, failure);
 }
 
 /* The head of an answer: where to go on, and how many names follow. */
@@ -198,7 +220,7 @@ receive_names(ScanKeys *keys, Failure *failure)
 		return true;
 	strcpy(keys->cursor, cursor);
 	keys->cursor_is_done = strcmp(cursor, "0") == 0;
-	return true;
+	return !keys->cursor_is_done || settle_doubts(keys, &answer, failure);
 }
 
 /* ---- sizes ---- */
@@ -247,6 +269,7 @@ ask_sizes(ScanKeys *keys, Failure *failure)
 	return true;
 }
 
+/* The next answer of SCAN: keys, and what they take. */
 static bool
 scan_more(ScanKeys *keys, Failure *failure)
 {
