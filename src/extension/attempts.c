@@ -132,6 +132,17 @@ attempts_report(void)
 	return result == TXN_COMMITTED ? record(from, collect(from, true)) : result;
 }
 
+void
+attempts_retry_now(void)
+{
+	dlist_iter iter;
+
+	dlist_foreach(iter, &attempts)
+	{
+		dlist_container(Attempt, node, iter.cur)->report_at = 0;
+	}
+}
+
 TxnResult
 attempts_renew(void)
 {

@@ -29,6 +29,9 @@ extern bool attempts_have_events(void);
 /* Record one event of each attempt that has one.  After TXN_FAILED what is left is kept, for another try. */
 extern TxnResult attempts_report(void);
 
+/* What could not be recorded is tried again at once. */
+extern void attempts_retry_now(void);
+
 /* Renew the leases of those that run, and obey the verdicts. */
 extern TxnResult attempts_renew(void);
 

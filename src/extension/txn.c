@@ -10,12 +10,15 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/lwlock.h"
+#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/timeout.h"
 
 #include "compat.h"
+#include "settings.h"
 #include "txn.h"
 
 /* Nobody's view or lock may keep us from watching our jobs for longer than this. */
@@ -57,11 +60,33 @@ txn_pin_settings(void)
 		SetConfigOption(pinned[i].name, pinned[i].value, PGC_SUSET, PGC_S_OVERRIDE);
 }
 
+/*
+ * Added to every error of a transaction.  What is denied to our own role is a
+ * matter of its grants; inside of functions and views others' rights count.
+ */
+static void
+hint_at_grants(void *argument)
+{
+	(void) argument;
+	if (geterrcode() == ERRCODE_INSUFFICIENT_PRIVILEGE && GetUserId() == GetSessionUserId())
+		errhint("The worker needs what it is granted by: SELECT custbackup.grant_worker(%s).",
+				quote_literal_cstr(quote_identifier(setting_role)));
+}
+
+/* The role may have been dropped under us: then everything is denied, to a new one of that name too. */
+static bool
+role_is_there(void)
+{
+	return SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(GetSessionUserId()));
+}
+
 static void
 run_transaction(void *argument)
 {
-	Transaction *transaction = argument;
+	Transaction			*transaction = argument;
+	ErrorContextCallback context = {.previous = error_context_stack, .callback = hint_at_grants};
 
+	error_context_stack = &context;
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	pgstat_report_activity(STATE_RUNNING, transaction->activity);
@@ -69,6 +94,8 @@ run_transaction(void *argument)
 
 	if (!OidIsValid(get_extension_oid("custbackup", true)))
 		transaction->result = TXN_NO_EXTENSION;
+	else if (!role_is_there())
+		transaction->result = TXN_NO_ROLE;
 	else
 	{
 		SPI_connect();
@@ -81,6 +108,7 @@ run_transaction(void *argument)
 
 	disable_timeout(STATEMENT_TIMEOUT, false);
 	CommitTransactionCommand();
+	error_context_stack = context.previous;
 	pgstat_report_stat(true);
 	pgstat_report_activity(STATE_IDLE, NULL);
 }

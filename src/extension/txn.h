@@ -12,8 +12,9 @@ typedef void (*TxnBody)(void *argument);
 typedef enum TxnResult
 {
 	TXN_COMMITTED,
-	TXN_FAILED,		 /* an error was logged, everything is rolled back */
-	TXN_NO_EXTENSION /* nothing was done: the extension has been dropped */
+	TXN_FAILED,		  /* an error was logged, everything is rolled back */
+	TXN_NO_EXTENSION, /* nothing was done: the extension has been dropped */
+	TXN_NO_ROLE		  /* nothing was done: the role that we are connected as has been dropped */
 } TxnResult;
 
 /* Settings under which every transaction of this process runs, whatever role and database say. */

@@ -86,18 +86,21 @@ leave(const char *why)
 	proc_exit(0);
 }
 
+/* The launcher waits for what is missing, and says so. */
 static void
-leave_without_extension(TxnResult result)
+leave_if_missing(TxnResult result)
 {
 	if (result == TXN_NO_EXTENSION)
 		leave("the extension has been dropped");
+	if (result == TXN_NO_ROLE)
+		leave("its role has been dropped");
 }
 
 /* Plans the next time after success or failure. */
 static bool
 paced(Pace *pace, TxnResult result, int64 interval_ms)
 {
-	leave_without_extension(result);
+	leave_if_missing(result);
 	if (result == TXN_COMMITTED)
 	{
 		pace->failures = 0;
@@ -133,7 +136,7 @@ hear_movers(void)
 	{
 		TxnResult result = attempts_report();
 
-		leave_without_extension(result);
+		leave_if_missing(result);
 		attempts_watch();
 		if (result != TXN_COMMITTED)
 			break; /* it may have waited for a lock: the leases come first */
@@ -260,16 +263,20 @@ sleep_until_needed(void)
 	wait_set = NULL;
 }
 
+/* An administrator has changed something: all is looked at anew, and what failed is tried at once. */
 static void
 reload_settings(void)
 {
+	static const Pace now = {0};
+
 	if (!ConfigReloadPending)
 		return;
 	ConfigReloadPending = false;
 	ProcessConfigFile(PGC_SIGHUP);
 	if (strcmp(setting_database, database_at_start) != 0 || strcmp(setting_role, role_at_start) != 0)
 		leave("custbackup.database or custbackup.role has changed");
-	hasten(&claiming);
+	claiming = renewing = scheduling = observing = now;
+	attempts_retry_now();
 }
 
 static void
