@@ -371,7 +371,7 @@ report_failed(Report *report, const Failure *failure, const RestoreOutcome *outc
 }
 
 bool
-outcome_left_alone(RestoreOutcome *outcome, Failure *failure, const char *format, ...)
+sentence_add(json_t **list, Failure *failure, const char *format, ...)
 {
 	char	text[SENTENCE_MAX];
 	va_list args;
@@ -381,9 +381,8 @@ outcome_left_alone(RestoreOutcome *outcome, Failure *failure, const char *format
 	va_end(args);
 	/* Into JSON goes valid text. */
 	text_make_line(text);
-	if (outcome->left_alone == NULL)
-		outcome->left_alone = json_array();
-	return (outcome->left_alone != NULL &&
-			json_array_append_new(outcome->left_alone, json_string(text)) == 0) ||
+	if (*list == NULL)
+		*list = json_array();
+	return (*list != NULL && json_array_append_new(*list, json_string(text)) == 0) ||
 		   failure_no_memory(failure);
 }

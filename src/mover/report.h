@@ -57,8 +57,8 @@ typedef struct RestoreOutcome
 	json_t *counts;			 /* owned; NULL: none */
 } RestoreOutcome;
 
-/* A sentence for left_alone; names in it may be any bytes. */
-extern bool outcome_left_alone(RestoreOutcome *outcome, Failure *failure, const char *format, ...)
+/* One for `notes` or `left_alone`, which is made where it is NULL; names in it may be any bytes. */
+extern bool sentence_add(json_t **list, Failure *failure, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
 extern Report *report_to_runner(int fd);   /* JSON lines */

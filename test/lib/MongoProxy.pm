@@ -7,7 +7,7 @@
 #   error   => 13            the server is not asked; the answer is an error of this code
 #   pretend => [ok => 1.0]   nor here; the answer is this document: names and values in turn, by bson()
 #   over    => 1             renameCollection with dropTarget, for a server that does not know that
-#   hold    => 1             no answer ever: the test looks and kills
+#   hold    => 1             no answer ever: the test looks and kills; "after": when the server has done it
 #   flood   => [N, SIZE]     a find's answer: N documents {_id, text} of SIZE bytes each, by getMore
 #   serve   => [HEX, ..]     a find's answer: these documents
 #   swallow => FILE          an insert's documents are not given to the server; their count and their
@@ -21,6 +21,7 @@ use parent 'FaultProxy';
 
 use Digest::MD5 ();
 use Fcntl qw(:flock SEEK_SET);
+use IO::File;
 use IO::Socket::INET;
 use JSON::PP ();
 use Time::HiRes qw(sleep time);
@@ -283,18 +284,22 @@ sub serve
         my $rule = $self->choose($line);
         return if $rule->{drop};
         sleep $rule->{delay} if $rule->{delay};
+        my $holds_after = ($rule->{hold} // '') eq 'after';
         if ($rule->{over})
         {
-            rename_over($client, $server, $request, (split / /, $line, 3)[2]) or return;
+            my $hearer = $holds_after ? IO::File->new('/dev/null', 'w') : $client;
+            rename_over($hearer, $server, $request, (split / /, $line, 3)[2]) or return;
+            sleep 600 if $holds_after;
             next;
         }
-        if (grep { $rule->{$_} } qw(error pretend hold serve flood swallow))
+        if (!$holds_after && grep { $rule->{$_} } qw(error pretend hold serve flood swallow))
         {
             $self->obey($client, $request, $rule, $line) or return;
             next;
         }
         FaultProxy::write_all($server, $request->{bytes}) or return;
         my $answer = read_message($server) or return;
+        sleep 600 if $holds_after;
         return if $rule->{lose};
         FaultProxy::write_all($client, $answer->{bytes}) or return;
     }

@@ -74,12 +74,17 @@ $server->say('neighbour {"insert":"custbackup_restore_mine","documents":[{"_id":
 $neighbour = $server->everything('neighbour');
 $server->leave_beside('neighbour', 'theirs', 'a * b');
 my $all = mongodb_backup($settings, $store, mongodb_url($server, database => '', options => ''));
+like("@{ $all->{done}{notes} // [] }", qr/"neighbour": what an unfinished restore has put beside/, 'a backup of a whole server says what of an unfinished restore is in it');
+unlike("@{ $all->{done}{notes} // [] }", qr/has not come to its end|"shop"/, '... and no more');
 my $copy = start_mongodb();
 my $whole = mongodb_restore($settings, $store, mongodb_url($copy, database => '', options => ''), $all, mode => 'clone');
 is($whole->{done}{event}, 'done', 'a whole server is cloned') or diag explain $whole->{done}, $whole->{stderr};
 same_documents($copy->everything('shop'), $before, 'its first database');
 same_documents($copy->everything('neighbour'), $neighbour, 'and its second');
 is_deeply([ $copy->beside('neighbour') ], [], '... without what an unfinished restore had put beside there');
+$server->say('neighbour {"update":"custbackup_restore_","updates":[{"q":{},"u":{"$set":{"phase":"replacing"}}}]}');
+my $half = mongodb_backup($settings, $store, mongodb_url($server, database => '', options => ''));
+like("@{ $half->{done}{notes} // [] }", qr/a restore of the database "neighbour" has not come to its end/, '... and where one is half done');
 my $one = mongodb_restore($settings, $store, mongodb_url($copy, database => 'single'), $all, mode => 'clone');
 is($one->{done}{reason}, 'not_restorable', 'several databases do not go into one');
 

@@ -106,22 +106,24 @@ is(fails('the mark cannot be set', 0, { match => '^update shop custbackup_restor
 
 # ---- killed at any point ----
 
+# The database is then as it `was`, `half` replaced, or as in the backup (`whole`); `marked`: something of ours is there; `said`: a backup says so.
 sub killed
 {
-    my ($what, $modified, @rules) = @_;
+    my ($what, $state, $marked, $said, @rules) = @_;
     my $was = damage();
     $proxy->rules(@rules);
     my $run = start_mongodb_restore($settings, $store, mongodb_url($proxy), $backup);
     wait_for(sub { grep { /\[hold/ } $proxy->requests }, 30, "the restore comes to: $what");
     kill 'KILL', $run->{pid};
     run_mover($run);
-    same_documents($server->everything('shop'), $was, "killed before $what: the database is as it was") unless $modified;
-    ok(scalar($server->beside('shop')), "killed before $what: the database is marked");
+    my $now = $server->everything('shop');
+    like(($now eq $was ? 'was' : $now eq $before ? 'whole' : 'half'), qr/^(?:$state)$/, "killed $what: the database is $state");
+    is(scalar($server->beside('shop')) ? 1 : 0, $marked, '... is marked or not');
     my $after = mongodb_backup($settings, $store, mongodb_url($server));
     is($after->{done}{event}, 'done', '... a backup of it');
-    is($after->{done}{counts}{documents}, scalar(grep { /^"/ } split /\n/, $server->everything('shop')), '... of what is the customer\'s alone');
-    is(scalar(grep { /has not come to its end/ } @{ $after->{done}{notes} // [] }), $modified, '... which knows whether it is half replaced');
-    $server->age_mark('shop');
+    is($after->{done}{counts}{documents}, scalar(grep { /^"/ } split /\n/, $now), '... of what is the customer\'s alone');
+    is(scalar(grep { /has not come to its end/ } @{ $after->{done}{notes} // [] }), $said, '... which says so where it may be half replaced');
+    $server->age_mark('shop') if $marked;
     my $next = mongodb_restore($settings, $store, mongodb_url($server), $backup);
     is($next->{done}{event}, 'done', '... the next restore') or diag explain $next->{done};
     same_documents($server->everything('shop'), $before, '... is exact');
@@ -129,11 +131,22 @@ sub killed
     return;
 }
 
-killed('the first document', 0, { match => '^insert shop custbackup_restore_\w+_a', hold => 1 });
-killed('an index', 0, { match => '^createIndexes', hold => 1 });
-killed('the second rename', 1, { match => $rename, nth => 2, hold => 1 }, $over);
-killed('the drop of what the backup has not', 1, { match => '^drop shop new', hold => 1 }, $over);
-killed('the functions', 1, { match => '^insert shop system.js', hold => 1 }, $over);
+my %set_mark = (match => '^update shop custbackup_restore_$', nth => 1);
+my %clear_mark = (match => '^drop shop custbackup_restore_$');
+killed('before the mark is set', 'was', 0, 0, { %set_mark, hold => 1 });
+killed('when the mark was set', 'was', 1, 0, { %set_mark, hold => 'after' });
+killed('before the first document', 'was', 1, 0, { match => '^insert shop custbackup_restore_\w+_a', hold => 1 });
+killed('before an index', 'was', 1, 0, { match => '^createIndexes', hold => 1 });
+killed('before the first rename', 'was', 1, 1, { match => $rename, nth => 1, hold => 1 }, $over);
+killed('after a rename', 'half', 1, 1, { match => "${rename}b\$", hold => 'after', over => 1 }, $over);
+# Some collections are the same before and after.
+killed('before the second rename', 'was|half', 1, 1, { match => $rename, nth => 2, hold => 1 }, $over);
+killed('between a drop and its rename', 'half', 1, 1, { match => '^drop shop a$', hold => 'after' });
+killed('before the drop of what the backup has not', 'half', 1, 1, { match => '^drop shop new', hold => 1 }, $over);
+killed('after the drop of what the backup has not', 'half', 1, 1, { match => '^drop shop new', hold => 'after' }, $over);
+killed('before the functions', 'half', 1, 1, { match => '^insert shop system.js', hold => 1 }, $over);
+killed('before the mark goes', 'whole', 1, 1, { %clear_mark, hold => 1 }, $over);
+killed('when the mark is gone', 'whole', 0, 0, { %clear_mark, hold => 'after' }, $over);
 
 # ---- two at once ----
 

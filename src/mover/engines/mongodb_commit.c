@@ -73,9 +73,9 @@ put_in_place(const MongodbCommit *commit, size_t index, const MongodbPair *pair,
 	if (commit->session->code == 0 || asked.reason != REASON_RESTORE)
 		return failure_set(failure, asked.reason, "%s", asked.detail);
 	commit->plan->last[index] = true;
-	return outcome_left_alone(
-		commit->outcome, failure,
-		"the collection \"%.200s\" was replaced in place: the server does not rename it", name);
+	return sentence_add(&commit->outcome->left_alone, failure,
+						"the collection \"%.200s\" was replaced in place: the server does not rename it",
+						name);
 }
 
 static bool
@@ -139,9 +139,9 @@ drop_other_databases(const MongodbCommit *commit, Failure *failure)
 			continue;
 		if (asked.reason != REASON_AUTH)
 			return failure_set(failure, asked.reason, "%s", asked.detail);
-		if (!outcome_left_alone(
-				commit->outcome, failure,
-				"the database \"%s\", which the backup does not have: the user may not drop it", database))
+		if (!sentence_add(&commit->outcome->left_alone, failure,
+						  "the database \"%s\", which the backup does not have: the user may not drop it",
+						  database))
 			return false;
 	}
 	return true;

@@ -64,31 +64,58 @@ dump_source_close(Source *source)
 	free(dump);
 }
 
-static bool
-add_note(SourceFacts *facts, json_t *note, Failure *failure)
-{
-	if (facts->notes == NULL)
-		facts->notes = json_array();
-	return json_array_append_new(facts->notes, note) == 0 || failure_no_memory(failure);
-}
-
 /* A backup of a half replaced database is as good as the database; whoever restores it should know. */
 static bool
-note_unfinished_restore(DumpSource *dump, SourceFacts *facts, Failure *failure)
+note_mark(SourceFacts *facts, const char *database, const MongodbMark *mark, Failure *failure)
 {
-	Failure ignored = {0};
+	if (mark->foreign)
+		return sentence_add(&facts->notes, failure,
+							"database \"%s\": the collection \"" MONGODB_BESIDE
+							"\" is left out: custbackup marks there what it restores",
+							database);
+	return mark->phase != MONGODB_PHASE_REPLACING ||
+		   sentence_add(&facts->notes, failure,
+						"a restore of the database \"%s\" has not come to its end: some "
+						"collections may be those of its backup, others as they were before "
+						"(restore it again)",
+						database);
+}
 
-	mongodb_marker_look(&dump->session, dump->url.database, &dump->mark, REASON_DUMP, &ignored);
-	if (dump->mark.foreign)
-		return add_note(facts,
-						json_string("the collection \"" MONGODB_BESIDE
-									"\" is left out: custbackup marks there what it restores"),
-						failure);
-	return dump->mark.phase != MONGODB_PHASE_REPLACING ||
-		   add_note(facts,
-					json_string("a restore of this database has not come to its end: some collections may be "
-								"those of its backup, others as they were before (restore it again)"),
-					failure);
+/* Whom the right to look lacks, he has no restores. */
+static bool
+look_for_mark(DumpSource *dump, const char *database, MongodbMark *mark, SourceFacts *facts, Failure *failure)
+{
+	Failure asked = {0};
+
+	if (!mongodb_marker_look(&dump->session, database, mark, REASON_DUMP, &asked) &&
+		asked.reason != REASON_AUTH)
+		return failure_set(failure, asked.reason, "%s", asked.detail);
+	return note_mark(facts, database, mark, failure);
+}
+
+typedef struct WholeServer
+{
+	DumpSource	*dump;
+	SourceFacts *facts;
+} WholeServer;
+
+/* mongodump leaves out collections of a single database alone. */
+static bool
+look_into_database(void *context, const char *name, const char *type, Failure *failure)
+{
+	WholeServer *server = context;
+	MongodbMark	 mark;
+
+	(void) type;
+	if (mongodb_is_internal(name))
+		return true;
+	if (!look_for_mark(server->dump, name, &mark, server->facts, failure))
+		return false;
+	return mark.tag[0] == '\0' ||
+		   sentence_add(&server->facts->notes, failure,
+						"database \"%s\": what an unfinished restore has put beside (" MONGODB_BESIDE
+						"%s_*) is in the backup; a restore of it leaves that out",
+						name, mark.tag);
 }
 
 /* mongodump makes a whole archive of a database that does not exist, and exits with 0. */
@@ -106,28 +133,30 @@ ask_database(DumpSource *dump, SourceFacts *facts, Failure *failure)
 			"collection), or the user may see nothing of it",
 			dump->url.database, dump->session.name);
 	facts->expected_raw_bytes = database.data_bytes;
-	if (!note_unfinished_restore(dump, facts, failure))
+	if (!look_for_mark(dump, dump->url.database, &dump->mark, facts, failure))
 		return false;
 	if (database.collections == 0)
-		return add_note(facts, json_string("the database is empty: it has no collections"), failure);
+		return sentence_add(&facts->notes, failure, "the database is empty: it has no collections");
 	if (database.data_bytes == 0)
-		return add_note(facts,
-						json_sprintf("the database is empty: no document in its %lld collections and views",
-									 (long long) database.collections),
-						failure);
+		return sentence_add(&facts->notes, failure,
+							"the database is empty: no document in its %lld collections and views",
+							(long long) database.collections);
 	return true;
 }
 
 static bool
 ask_facts(DumpSource *dump, SourceFacts *facts, Failure *failure)
 {
+	WholeServer server = {dump, facts};
+
 	facts->consistency = "per collection";
 	snprintf(facts->server_version, sizeof(facts->server_version), "MongoDB %s",
 			 dump->session.server_version);
 	snprintf(facts->tool_version, sizeof(facts->tool_version), "%s %s", dump->tool.name, dump->tool.version);
 	if (dump->url.database != NULL)
 		return ask_database(dump, facts, failure);
-	return mongodb_ask_total(&dump->session, &facts->expected_raw_bytes, failure);
+	return mongodb_ask_total(&dump->session, &facts->expected_raw_bytes, failure) &&
+		   mongodb_each_database(&dump->session, look_into_database, &server, REASON_DUMP, failure);
 }
 
 /* Once a second.  A mongodump whose server is gone may wait for ever: where no byte comes, the server is asked. */

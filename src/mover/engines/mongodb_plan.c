@@ -75,8 +75,8 @@ mongodb_plan_beside(const MongodbPair *pair, const MongodbNamespace *namespace,
 	return good;
 }
 
-static bool
-is_internal(const char *database)
+bool
+mongodb_is_internal(const char *database)
 {
 	for (size_t i = 0; i < sizeof(internal) / sizeof(internal[0]); i++)
 		if (strcmp(database, internal[i]) == 0)
@@ -166,9 +166,9 @@ pair_databases(MongodbPlan *plan, const MongodbUrl *url, RestoreOutcome *outcome
 
 		if (is_known(plan, i, source))
 			continue;
-		if (url->database == NULL && is_internal(source))
+		if (url->database == NULL && mongodb_is_internal(source))
 		{
-			if (!outcome_left_alone(outcome, failure, "the database \"%s\": MongoDB's own", source))
+			if (!sentence_add(&outcome->left_alone, failure, "the database \"%s\": MongoDB's own", source))
 				return false;
 			continue;
 		}
@@ -281,7 +281,7 @@ add_other(void *context, const char *name, const char *type, Failure *failure)
 	char	   **more;
 
 	(void) type;
-	if (is_internal(name))
+	if (mongodb_is_internal(name))
 		return true;
 	for (size_t i = 0; i < plan->pair_count; i++)
 		if (strcmp(plan->pairs[i].target, name) == 0)
@@ -318,9 +318,9 @@ tell_of_time_series(const MongodbPlan *plan, RestoreOutcome *outcome, Failure *f
 		const MongodbNamespace *namespace = mongodb_archive_namespace(plan->archive, i);
 
 		if (namespace->kind == MONGODB_TIMESERIES && mongodb_plan_pair(plan, namespace) != NULL &&
-			!outcome_left_alone(outcome, failure,
-								"the time series \"%.200s\" was replaced in place: MongoDB renames none",
-								namespace->collection))
+			!sentence_add(&outcome->left_alone, failure,
+						  "the time series \"%.200s\" was replaced in place: MongoDB renames none",
+						  namespace->collection))
 			return false;
 	}
 	return true;
@@ -340,10 +340,9 @@ make(MongodbPlan *plan, MongodbSession *session, const MongodbUrl *url, const En
 		return false;
 	return plan->why_in_place == NULL
 			   ? tell_of_time_series(plan, outcome, failure)
-			   : outcome_left_alone(
-					 outcome, failure,
-					 "restored in place, so that readers saw collections vanish and fill again: %s",
-					 plan->why_in_place);
+			   : sentence_add(&outcome->left_alone, failure,
+							  "restored in place, so that readers saw collections vanish and fill again: %s",
+							  plan->why_in_place);
 }
 
 bool

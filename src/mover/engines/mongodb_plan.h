@@ -78,4 +78,7 @@ extern bool mongodb_plan_beside(const MongodbPair *pair, const MongodbNamespace 
 /* The marker's collection, or one beside by this tag? */
 extern bool mongodb_is_beside(const char *collection, const char *tag);
 
+/* One of MongoDB's own databases? */
+extern bool mongodb_is_internal(const char *database);
+
 #endif

@@ -23,10 +23,7 @@ redis_note(SourceFacts *facts, Failure *failure, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	if (facts->notes == NULL)
-		facts->notes = json_array();
-	return (facts->notes != NULL && json_array_append_new(facts->notes, json_string(text)) == 0) ||
-		   failure_no_memory(failure);
+	return sentence_add(&facts->notes, failure, "%s", text);
 }
 
 static bool

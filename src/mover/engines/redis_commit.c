@@ -254,8 +254,8 @@ drop_replaced(const RedisCommit *commit, Failure *failure)
 		if (!resp_do(*commit->resp, REASON_RESTORE, &ignored, "SELECT", number_text(plan->pairs[i].spare),
 					 NULL) ||
 			!resp_do(*commit->resp, REASON_RESTORE, &ignored, "FLUSHDB", "ASYNC", NULL))
-			return outcome_left_alone(
-				commit->outcome, failure,
+			return sentence_add(
+				&commit->outcome->left_alone, failure,
 				"database %d still holds what was in database %d before; the next restore removes it: %s",
 				plan->pairs[i].spare, plan->pairs[i].target, ignored.detail);
 	return true;

@@ -134,10 +134,10 @@ add_pairs(const RedisPlanning *planning, RedisPlan *plan, Failure *failure)
 		int				   target;
 
 		if (database->leftover &&
-			!outcome_left_alone(planning->outcome, failure,
-								"database %" PRIu64 " of the backup: leftovers of a restore that "
-								"did not come to its end",
-								database->number))
+			!sentence_add(&planning->outcome->left_alone, failure,
+						  "database %" PRIu64 " of the backup: leftovers of a restore that "
+						  "did not come to its end",
+						  database->number))
 			return false;
 		if (!redis_is_restored(database))
 			continue;
@@ -325,10 +325,10 @@ redis_plan(RedisPlanning *planning, RedisPlan *plan, Failure *failure)
 	plan->restores_functions =
 		!others && (planning->summary->functions > 0 || planning->server.functions > 0);
 	if (others && planning->summary->functions > 0 &&
-		!outcome_left_alone(planning->outcome, failure,
-							"%" PRIu64
-							" libraries of functions: they belong to the whole server, which others share",
-							planning->summary->functions))
+		!sentence_add(&planning->outcome->left_alone, failure,
+					  "%" PRIu64
+					  " libraries of functions: they belong to the whole server, which others share",
+					  planning->summary->functions))
 		return false;
 	return add_pairs(planning, plan, failure) && add_emptied(planning, plan, failure) &&
 		   choose_way(planning, plan, failure);

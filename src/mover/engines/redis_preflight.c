@@ -271,9 +271,9 @@ redis_preflight(RedisPlanning *planning, Failure *failure)
 		!check_emptiness(planning, failure) || !check_rights(planning, failure))
 		return false;
 	if (planning->summary->module_aux > 0 &&
-		!outcome_left_alone(planning->outcome, failure,
-							"%" PRIu64 " pieces of modules' own data (MODULE_AUX), which no command restores",
-							planning->summary->module_aux))
+		!sentence_add(&planning->outcome->left_alone, failure,
+					  "%" PRIu64 " pieces of modules' own data (MODULE_AUX), which no command restores",
+					  planning->summary->module_aux))
 		return false;
 	return true;
 }

@@ -189,9 +189,9 @@ begin(Restore *restore, Failure *failure)
 				return false;
 		return true;
 	}
-	if (!outcome_left_alone(restore->outcome, failure,
-							"restored in place, so that readers saw the databases empty and filling: %s",
-							plan->why_in_place))
+	if (!sentence_add(&restore->outcome->left_alone, failure,
+					  "restored in place, so that readers saw the databases empty and filling: %s",
+					  plan->why_in_place))
 		return false;
 	for (size_t i = 0; i < plan->emptied_count; i++)
 		if (!empty_in_place(restore, plan->emptied[i], false, failure))
@@ -235,14 +235,14 @@ static bool
 say_difference(Restore *restore, const RedisPair *pair, uint64_t gone, Failure *failure)
 {
 	if (pair->counted > pair->sent)
-		return outcome_left_alone(restore->outcome, failure,
-								  "database %d holds %" PRIu64
-								  " keys that are not in the backup: clients wrote to it meanwhile",
-								  pair->target, pair->counted - pair->sent);
-	return outcome_left_alone(restore->outcome, failure,
-							  "database %d lacks %" PRIu64
-							  " of the keys that it was given: clients deleted them meanwhile",
-							  pair->target, pair->sent - pair->counted - gone);
+		return sentence_add(&restore->outcome->left_alone, failure,
+							"database %d holds %" PRIu64
+							" keys that are not in the backup: clients wrote to it meanwhile",
+							pair->target, pair->counted - pair->sent);
+	return sentence_add(&restore->outcome->left_alone, failure,
+						"database %d lacks %" PRIu64
+						" of the keys that it was given: clients deleted them meanwhile",
+						pair->target, pair->sent - pair->counted - gone);
 }
 
 static bool
@@ -279,11 +279,10 @@ check_counts(Restore *restore, Failure *failure)
 		if (!check_count(restore, &plan->pairs[i], failure))
 			return false;
 	return restore->watch.evicted == 0 ||
-		   outcome_left_alone(restore->outcome, failure,
-							  "%" PRId64
-							  " keys that the target evicted while it was filled: its maxmemory is "
-							  "full with what the backup holds",
-							  restore->watch.evicted);
+		   sentence_add(&restore->outcome->left_alone, failure,
+						"%" PRId64 " keys that the target evicted while it was filled: its maxmemory is "
+						"full with what the backup holds",
+						restore->watch.evicted);
 }
 
 static bool
