@@ -27,14 +27,13 @@ MOVER_CFLAGS    = -std=c17 $(MOVER_OPTIMIZE) -g -Wall -Wextra -Wmissing-prototyp
 MOVER_SAFETY    = -Wl,-z,relro,-z,now $(if $(SANITIZE),-fsanitize=$(SANITIZE))
 MOVER_LDFLAGS   = -pie $(MOVER_SAFETY)
 # Where the executable finds its module: beside itself, or where Postgres keeps modules, seen from bindir.
-# An RPATH: a RUNPATH is the caller's alone, and under ASan it is libasan that calls the real dlopen().
 MODULE_PATH     = $$ORIGIN:$$ORIGIN/$(shell realpath -m --relative-to='$(bindir)' '$(pkglibdir)')
 
 .PHONY: mover
 mover: $(MOVER) $(MONGODB_MODULE)
 
 $(MOVER): $(filter-out $(MONGODB_OBJECTS),$(MOVER_OBJECTS)) $(BUILD)/mover/module.symbols
-	$(CC) $(MOVER_CFLAGS) $(MOVER_LDFLAGS) -Wl,--dynamic-list=$(BUILD)/mover/module.symbols -Wl,--disable-new-dtags,-rpath,'$(MODULE_PATH)' \
+	$(CC) $(MOVER_CFLAGS) $(MOVER_LDFLAGS) -Wl,--dynamic-list=$(BUILD)/mover/module.symbols -Wl,-rpath,'$(MODULE_PATH)' \
 		-o $@ $(filter %.o,$^) $(MOVER_LIBS)
 
 $(MONGODB_MODULE): $(MONGODB_OBJECTS)

@@ -58,6 +58,19 @@ like(outcome_of(copy_of($executable, 'beside/custbackup')), $heard, 'with the mo
 append_to_file("$directory/broken/custbackup_mongodb.so", 'no module');
 like(outcome_of(copy_of($executable, 'broken/custbackup')), $sentence, 'a module that is none is no crash');
 
+# One that is cut off, which would be a SIGBUS; one that may not be read.
+my $length = -s $module;
+my $damaged = copy_of($module, 'broken/custbackup_mongodb.so');
+for my $left ($length - 1, int($length / 2), 5000, 64, 10, 0)
+{
+    truncate $damaged, $left or die $!;
+    like(outcome_of("$directory/broken/custbackup"), $sentence, "nor is one of which $left bytes are left");
+    File::Copy::copy($module, $damaged) or die $!;
+}
+like(outcome_of("$directory/broken/custbackup"), $heard, 'the whole one is loaded');
+chmod 0, $damaged;
+like(outcome_of("$directory/broken/custbackup"), qr{$directory/broken/custbackup_mongodb\.so.*Permission denied}, 'one that may not be read is named');
+
 # From a copy: other tests want theirs.
 system('cp', '-a', $ENV{INSTALLED_ROOT}, "$directory/root") == 0 or die 'cp';
 {

@@ -4,9 +4,9 @@
  */
 #include "engine.h"
 
-#include <dlfcn.h>
 #include <string.h>
 
+#include "engine_module.h"
 #include "postgres.h"
 #include "redis.h"
 
@@ -25,28 +25,15 @@ static const EngineEntry engines[] = {
 	{.name = "redis", .engine = &redis_engine},
 };
 
-/* Never unloaded: libmongoc is not made for that. */
-static const Engine *
-load_module(const EngineEntry *entry, Failure *failure)
-{
-	void		 *module = dlopen(entry->module, RTLD_NOW);
-	const Engine *engine = module != NULL ? dlsym(module, entry->symbol) : NULL;
-
-	if (engine == NULL)
-		failure_set(failure, REASON_CONFIG,
-					"could not load the engine \"%s\": %s; install %s beside custbackup, or where 'make "
-					"install' puts it",
-					entry->name, dlerror(), entry->module);
-	return engine;
-}
-
 const Engine *
 engine_find(const char *name, Failure *failure)
 {
 	for (size_t i = 0; i < sizeof(engines) / sizeof(engines[0]); i++)
 	{
 		if (strcmp(engines[i].name, name) == 0)
-			return engines[i].engine != NULL ? engines[i].engine : load_module(&engines[i], failure);
+			return engines[i].engine != NULL
+					   ? engines[i].engine
+					   : engine_module_load(name, engines[i].module, engines[i].symbol, failure);
 	}
 	failure_set(
 		failure, REASON_CONFIG,
