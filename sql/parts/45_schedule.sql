@@ -37,8 +37,10 @@ $$;
 COMMENT ON FUNCTION custbackup.requested_within(uuid, timestamptz, timestamptz) IS
 	'A backup that somebody asked for and that was begun since this slot: the slot''s backup, unless it has ended otherwise than well';
 
+-- Without sequential scans: while the queue is small they look cheap, and it grows in the very statement that asks it for
+-- each resource. And without JIT, which would be called for by the price that is put on them.
 CREATE FUNCTION custbackup.schedule(as_of timestamptz DEFAULT now()) RETURNS integer
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off
 AS $$
 DECLARE
 	horizon CONSTANT interval := interval '5 minutes';

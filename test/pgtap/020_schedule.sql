@@ -1,7 +1,7 @@
 -- When: months of passes, downtime, clock steps, double calls.
 BEGIN;
 \ir include/fleet.psql
-SELECT plan(48);
+SELECT plan(50);
 
 \set hobby '''0a000000-0000-4000-8000-000000000001'''
 \set pro '''0b000000-0000-4000-8000-000000000001'''
@@ -137,6 +137,17 @@ SELECT cmp_ok(abs(count(*) - 30), '<=', 1::bigint, 'a period of two minutes give
 	FROM custbackup.jobs WHERE resource_id = :pro AND scheduled_for > '2028-04-30';
 SELECT throws_ok('SELECT custbackup.schedule(NULL)', '22023', NULL, 'a pass needs a time');
 SELECT throws_ok($$SELECT custbackup.schedule('infinity')$$, '22023', NULL, 'a finite one');
+
+-- A fleet that joins a queue which was small when it was last looked at.
+TRUNCATE custbackup.jobs CASCADE;
+SELECT pg_temp.resource('first');
+SELECT custbackup.schedule('2028-06-01 00:00Z');
+ANALYZE custbackup.jobs;
+SELECT pg_temp.resource('fleet-' || g) FROM generate_series(1, 300) g;
+CREATE TEMP TABLE scans AS SELECT seq_scan FROM pg_stat_xact_user_tables WHERE relid = 'custbackup.jobs'::regclass;
+SELECT cmp_ok(custbackup.schedule('2028-06-01 01:00Z'), '>=', 300, 'three hundred resources are enqueued');
+SELECT cmp_ok(s.seq_scan - scans.seq_scan, '<', 10::bigint, 'without reading the whole queue for each')
+	FROM scans, pg_stat_xact_user_tables s WHERE s.relid = 'custbackup.jobs'::regclass;
 
 SELECT * FROM finish();
 ROLLBACK;
