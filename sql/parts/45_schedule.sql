@@ -30,7 +30,9 @@ AS $$
 BEGIN
 	RETURN (SELECT j.id FROM custbackup.jobs j
 			 WHERE j.resource_id = requested_within.resource_id AND j.kind = 'backup' AND j.scheduled_for IS NULL
-			   AND coalesce(j.started_at, j.requested_at) BETWEEN slot AND as_of AND j.status IN ('pending', 'running', 'ok')
+			   AND j.status IN ('pending', 'running', 'ok')
+			   -- The first attempt's beginning: a later one may adopt what that one stored.
+			   AND (SELECT a.claimed_at FROM custbackup.attempts a WHERE a.job_id = j.id AND a.attempt = 1) BETWEEN slot AND as_of
 			 ORDER BY j.requested_at LIMIT 1);
 END;
 $$;
