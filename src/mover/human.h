@@ -13,11 +13,16 @@
 /* "17 bytes", "340.5 kB", "1.2 GB" (of 1024 each); returns the buffer. */
 extern const char *human_size(int64_t bytes, char buffer[HUMAN_SIZE_TEXT]);
 
+/* Columns of the terminal behind a descriptor, or what COLUMNS says of it; 0: it is none, and no line is too long. */
+extern int human_terminal_width(int fd);
+
 /*
  * One line that is drawn over itself, at most ten times a second, and only on a
  * terminal:
  *
  *	  verifying [##########..............]  42 %  1.2 GB of 2.9 GB, 210.0 MB/s, 0:08 left
+ *
+ * It never takes more than one line: where it does not fit, first the bar goes, then its end.
  */
 typedef struct ProgressBar
 {

@@ -30,6 +30,7 @@ my %options;
 for my $command (@commands)
 {
     my ($text) = output_of($mover, $command, '--help');
+    is_deeply([ grep { length > 80 } split /\n/, $text ], [], "$command --help fits on a terminal");
     my %seen = map { $_ => 1 } $text =~ /^ +(--[a-z-]+)/mg, $text =~ /^Usage: [^\n]*?\[(--[a-z-]+)/mg, $text =~ /^Usage: [^\n]*? (--[a-z-]+)=/mg;
     $options{$command} = [ sort keys %seen ];
 }

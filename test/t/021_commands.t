@@ -65,6 +65,17 @@ is($exit, 0, 'list') or diag $err;
 my @lines = split /\n/, $out;
 is(scalar @lines, 4, 'three backups');
 like($lines[1], qr/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ postgres +[\d.]+ kB +[\d.]+ kB +$id acme-main$/, 'the oldest first, with what matters');
+# On terminals of all widths, by a command that anybody has: as wide as it may be, with all that a command takes.
+for my $width (40, 59, 60, 80, 103, 104, 200)
+{
+    my $shown = '';
+    IPC::Run::run([ 'script', '-qec', "stty cols $width; '$mover' list '--store=$store_url'", '/dev/null' ], '<', '/dev/null', '>', \$shown);
+    $shown =~ s/.*\r\e\[K//s;    # the line of progress
+    my @shown = split /\r?\n/, $shown;
+    is_deeply([ grep { length > $width } @shown ], [], "no line of the list is longer than $width columns");
+    is(scalar(@shown), $width < 60 ? 8 : 4, '  nor are there more of them than needed');
+    like($shown, qr/\Q${\substr($id, 0, 8)}\E\S* acme-main/, '  and what is needed stands there');
+}
 ($exit, $out) = on_store('list', '--json');
 my @objects = map { JSON::PP::decode_json($_) } split /\n/, $out;
 is(scalar @objects, 3, 'three as JSON');
@@ -223,6 +234,28 @@ like($err, qr/failed \(auth\)/, '  with its reason');
 unlike($err, qr/wrong-password/, '  and without it');
 ($exit, $out, $err) = tool('restore', $clone_url, "--store=$store_url", $id);
 like($err, qr/failed \(bad_url\)/, 'a target on this host needs --allow-local-targets');
+
+# Every example of --help, as it stands there but for the store and the id.
+mkdir "$directory/examples";
+symlink $mover, "$directory/examples/custbackup";
+put_raw("$directory/examples/url.txt", "$clone_url\n");
+for my $command (qw(list verify get restore))
+{
+    my (undef, $help) = tool($command, '', '--help');
+    my ($examples) = $help =~ /^Examples:\n(.*?)^\n/ms;
+    my @examples = map { s/^  //mgr } split /^  (?=custbackup)/m, $examples;
+    shift @examples;
+    cmp_ok(scalar @examples, '>=', 2, "$command --help has examples");
+    for my $example (@examples)
+    {
+        my $line = $example =~ s{(s3://backups/eu|file:///var/backups/custbackup)}{$store_url}gr =~ s/0b9c71e2/$id/r =~ s/(?<=custbackup restore) / @local /r;
+        $customer->safe_psql('postgres', 'DROP DATABASE clone WITH (FORCE)');
+        $customer->safe_psql('postgres', 'CREATE DATABASE clone OWNER app');
+        my ($said, $complaint) = ('', '');
+        IPC::Run::run([ 'sh', '-c', "cd '$directory/examples'; PATH=.:\$PATH; jq() { cat; }; $line" ], '<', '/dev/null', '>', \$said, '2>', \$complaint, IPC::Run::timeout(60));
+        is($? >> 8, 0, "can be copied: $example") or diag $line, $said, $complaint;
+    }
+}
 
 # ---- verify --------------------------------------------------------------------------------------
 

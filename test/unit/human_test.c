@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -93,11 +94,49 @@ test_terminal(void)
 	close(master);
 }
 
+/* A line that wraps cannot be drawn over. */
+static void
+test_narrow_terminal(void)
+{
+	static const unsigned short widths[] = {100, 60, 40, 20, 2};
+	int							master = posix_openpt(O_RDWR | O_NOCTTY);
+	int							slave = -1;
+
+	if (master < 0 || grantpt(master) < 0 || unlockpt(master) < 0 ||
+		(slave = open(ptsname(master), O_RDWR | O_NOCTTY)) < 0)
+	{
+		ok(true, "a narrow terminal gets one line # SKIP this machine gives no pseudo terminal");
+		return;
+	}
+	unsetenv("COLUMNS");
+	for (size_t i = 0; i < sizeof(widths) / sizeof(widths[0]); i++)
+	{
+		struct winsize size = {.ws_col = widths[i], .ws_row = 24};
+		ProgressBar	   bar;
+		char		   drawn[1024] = "";
+
+		ioctl(slave, TIOCSWINSZ, &size);
+		progress_bar_begin(&bar, slave);
+		progress_bar_move(&bar, "verifying", INT64_C(5) << 30, INT64_C(10) << 30);
+		reads(master, drawn, sizeof(drawn), "10.0 GB");
+		ok(strlen(drawn) >= sizeof("\r\033[K") && strlen(drawn) - strlen("\r\033[K") < widths[i],
+		   "one line on %d columns", (int) widths[i]);
+		ok((strchr(drawn, '#') != NULL) == (widths[i] > 60), "with a bar where it fits");
+	}
+	setenv("COLUMNS", "33", 1);
+	ok(human_terminal_width(slave) == 33, "COLUMNS goes before what the terminal says");
+	unsetenv("COLUMNS");
+	close(slave);
+	close(master);
+	ok(human_terminal_width(master) == 0, "what is no terminal has no width");
+}
+
 int
 main(void)
 {
 	test_sizes();
 	test_no_terminal();
 	test_terminal();
+	test_narrow_terminal();
 	return done_testing();
 }

@@ -100,7 +100,7 @@ take_key(void *context, const char *key, int64_t bytes, int64_t modified, Failur
 		entry->object_bytes = bytes;
 	if (modified > entry->modified)
 		entry->modified = modified;
-	progress_bar_say(listing->bar, "listing: %zu backups", catalogue->count);
+	progress_bar_say(listing->bar, "listing backups: %zu", catalogue->count);
 	return true;
 }
 

@@ -31,22 +31,22 @@
 /* How long the lock of the check's own object lasts, which the check has to wait for. */
 #define LOCK_SECONDS 6
 
-static const char help[] =
-	"Usage: custbackup check-store [--name=NAME] [--json] [SETTINGS] URL\n"
-	"\n"
-	"Tells in sentences whether a store takes, gives, lists and deletes objects, how long a round\n"
-	"trip takes, and what else is worth knowing of it.  URL: file:///directory or\n"
-	"s3://bucket/prefix?option=value (docs/stores.md).  What it writes it removes; with lock= in the\n"
-	"URL it waits some seconds for a lock of its own to end.\n"
-	"Exit status 0: backups can be kept there.\n"
-	"\n"
-	"  --name=NAME  the store's name, which is its profile in the credentials file (default: default)\n"
-	"  --json       one JSON object instead of lines: {\"good\", \"reason\", \"detail\", \"checks\"}\n"
-	"\n" COMMAND_SETTINGS_HELP "\n"
-	"Examples:\n"
-	"  custbackup check-store file:///var/backups/custbackup\n"
-	"  custbackup check-store --credentials-file=/etc/custbackup/credentials \\\n"
-	"      's3://backups/eu?endpoint=https://fra1.digitaloceanspaces.com&region=fra1'\n";
+static const char help[] = "Usage: custbackup check-store [--name=NAME] [--json] [SETTINGS] URL\n"
+						   "\n"
+						   "Tells in sentences whether a store takes, gives, lists and deletes objects, how\n"
+						   "long a round trip takes, and what else is worth knowing of it.\n"
+						   "URL: file:///directory or s3://bucket/prefix?option=value (docs/stores.md).\n"
+						   "What it writes it removes; with lock= in the URL it waits some seconds for a\n"
+						   "lock of its own to end.  Exit status 0: backups can be kept there.\n"
+						   "\n"
+						   "  --name=NAME  the store's name, which is its profile in the credentials file\n"
+						   "               (default: default)\n"
+						   "  --json       one JSON object instead of lines: good, reason, detail, checks\n"
+						   "\n" COMMAND_SETTINGS_HELP "\n"
+						   "Examples:\n"
+						   "  custbackup check-store file:///var/backups/custbackup\n"
+						   "  custbackup check-store --credentials-file=/etc/custbackup/credentials \\\n"
+						   "    's3://backups/eu?endpoint=https://fra1.digitaloceanspaces.com&region=fra1'\n";
 
 typedef struct CheckStore
 {

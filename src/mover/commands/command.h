@@ -64,7 +64,8 @@ enum CommandSetting
 
 /* What --help says of them. */
 #define COMMAND_SETTINGS_HELP                                                                                \
-	"Settings (also from the JSON file that CUSTBACKUP_SETTINGS names; docs/settings.md):\n"                 \
+	"Settings (also from the JSON file that CUSTBACKUP_SETTINGS names;\n"                                    \
+	"docs/settings.md):\n"                                                                                   \
 	"  --key-file=FILE          keys, 64 hex digits a line\n"                                                \
 	"  --spool-dir=DIR          where unnamed temporary files lie\n"                                         \
 	"  --tool-path=DIR[:DIR..]  where dump tools are looked for first\n"                                     \

@@ -18,19 +18,20 @@
 
 #define NAME "encrypt-url"
 
-static const char help[] =
-	"Usage: custbackup encrypt-url [--key-file=FILE] <<< URL\n"
-	"\n"
-	"Reads one connection URL from standard input and prints what belongs into the column\n"
-	"connection_url: base64url(nonce || ciphertext || tag), AES-256-GCM under the key file's first\n"
-	"key.  One newline at the end is not part of the URL.  The URL is never taken from the command\n"
-	"line.  How a platform's own code does the same: docs/secrets.md.\n"
-	"\n"
-	"Schemes: postgresql, postgres, mongodb, mongodb+srv, redis, rediss, valkey, valkeys\n"
-	"\n"
-	"Example:\n"
-	"  custbackup encrypt-url --key-file=/etc/custbackup/key < url.txt\n"
-	"\n" COMMAND_SETTINGS_HELP;
+static const char help[] = "Usage: custbackup encrypt-url [--key-file=FILE] < FILE-WITH-URL\n"
+						   "\n"
+						   "Reads one connection URL from standard input and prints what belongs into the\n"
+						   "column connection_url: base64url(nonce || ciphertext || tag), AES-256-GCM under\n"
+						   "the key file's first key.  One newline at the end is not part of the URL.  The\n"
+						   "URL is never taken from the command line; at a terminal it is asked for and not\n"
+						   "shown.  How a platform's own code does the same: docs/secrets.md.\n"
+						   "\n"
+						   "Schemes: postgresql, postgres, mongodb, mongodb+srv, redis, rediss, valkey,\n"
+						   "valkeys\n"
+						   "\n"
+						   "Example:\n"
+						   "  custbackup encrypt-url --key-file=/etc/custbackup/key < url.txt\n"
+						   "\n" COMMAND_SETTINGS_HELP;
 
 static const char *const schemes[] = {"postgresql://", "postgres://", "mongodb://", "mongodb+srv://",
 									  "redis://",	   "rediss://",	  "valkey://",	"valkeys://"};

@@ -22,21 +22,23 @@
 
 #define PARTIAL_SUFFIX ".partial"
 
-static const char help[] =
-	"Usage: custbackup get --store=URL [OPTIONS] ID\n"
-	"       custbackup get --store=URL [OPTIONS] --token=TOKEN --latest\n"
-	"\n"
-	"Fetches one backup.  Its size and sha256 are compared with the manifest before the first byte is\n"
-	"written anywhere.  ID: a backup's id, or the beginning of it.\n"
-	"\n"
-	"  --output=FILE            a new file (default, or '-': standard output), which has its name when it\n"
-	"                           is whole, and is FILE.NUMBER.partial before\n"
-	"  --unpack                 give what the dump tool wrote, without gzip\n"
-	"  --json                   with --output: one JSON object about what was written\n"
-	"\n" STORE_OPTIONS_HELP "Examples:\n"
-	"  custbackup get --store=s3://backups/eu --output=shop.dump.gz 0b9c71e2\n"
-	"  custbackup get --store=s3://backups/eu --token=acme-main --latest --unpack | pg_restore --list\n"
-	"\n" COMMAND_SETTINGS_HELP;
+static const char help[] = "Usage: custbackup get --store=URL [OPTIONS] ID\n"
+						   "       custbackup get --store=URL [OPTIONS] --token=TOKEN --latest\n"
+						   "\n"
+						   "Fetches one backup.  Its size and sha256 are compared with the manifest before\n"
+						   "the first byte is written anywhere.  ID: a backup's id, or the beginning of it.\n"
+						   "\n"
+						   "  --output=FILE            a new file (default, or '-': standard output), which\n"
+						   "                           has its name when it is whole, and is\n"
+						   "                           FILE.NUMBER.partial before\n"
+						   "  --unpack                 give what the dump tool wrote, without gzip\n"
+						   "  --json                   with --output: one JSON object about what was\n"
+						   "                           written\n"
+						   "\n" STORE_OPTIONS_HELP "Examples:\n"
+						   "  custbackup get --store=s3://backups/eu --output=shop.dump.gz 0b9c71e2\n"
+						   "  custbackup get --store=s3://backups/eu --token=acme-main --latest --unpack |\n"
+						   "    pg_restore --file=shop.sql\n"
+						   "\n" COMMAND_SETTINGS_HELP;
 
 typedef struct Get
 {

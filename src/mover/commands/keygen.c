@@ -20,17 +20,17 @@
 #define KEY_BYTES	  32
 #define KEY_LINE_SIZE (2 * KEY_BYTES + 2)
 
-static const char help[] =
-	"Usage: custbackup keygen [--output=FILE]\n"
-	"\n"
-	"Makes a key for connection URLs: 64 hex digits, on standard output or in a new file of\n"
-	"mode 0600.  A file that is there is never overwritten: whoever loses its key loses its URLs.\n"
-	"\n"
-	"Example, as the user that the Postgres server runs as:\n"
-	"  custbackup keygen --output=/etc/custbackup/key\n"
-	"\n"
-	"To rotate, put the new key in front and leave the old one below it:\n"
-	"the first encrypts, all decrypt (docs/secrets.md).\n";
+static const char help[] = "Usage: custbackup keygen [--output=FILE]\n"
+						   "\n"
+						   "Makes a key for connection URLs: 64 hex digits, on standard output or in a new\n"
+						   "file of mode 0600.  A file that is there is never overwritten: whoever loses\n"
+						   "its key loses its URLs.\n"
+						   "\n"
+						   "Example, as the user that the Postgres server runs as:\n"
+						   "  custbackup keygen --output=/etc/custbackup/key\n"
+						   "\n"
+						   "To rotate, put the new key in front and leave the old one below it:\n"
+						   "the first encrypts, all decrypt (docs/secrets.md).\n";
 
 static bool
 make_key(char line[KEY_LINE_SIZE], Failure *failure)

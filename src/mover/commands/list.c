@@ -7,54 +7,117 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "store_options.h"
 #include "text.h"
 
 #define NAME "list"
 
-static const char help[] =
-	"Usage: custbackup list --store=URL [OPTIONS] [ID]\n"
-	"\n"
-	"Shows the backups that a store holds, oldest first, as their manifests tell; no control database\n"
-	"is needed.  ID: one backup, or the beginning of its id.  What is no whole backup (an object without\n"
-	"a manifest, a manifest that is damaged) is shown with the reason.\n"
-	"\n"
-	"  --json                   one JSON object a line: all that the manifest says, and \"problem\"\n"
-	"\n" STORE_OPTIONS_HELP "Examples:\n"
-	"  custbackup list --store=file:///var/backups/custbackup\n"
-	"  custbackup list --store=s3://backups/eu --token=acme-main --since=7d\n"
-	"  custbackup list --store=s3://backups/eu --json | jq -r 'select(.type == \"redis\") | .key'\n"
-	"\n" COMMAND_SETTINGS_HELP;
+static const char help[] = "Usage: custbackup list --store=URL [OPTIONS] [ID]\n"
+						   "\n"
+						   "Shows the backups that a store holds, oldest first, as their manifests tell; no\n"
+						   "control database is needed.  ID: one backup, or the beginning of its id.  What\n"
+						   "is no whole backup (an object without a manifest, a manifest that is damaged)\n"
+						   "is shown with the reason.  A narrow terminal gets less of each.\n"
+						   "\n"
+						   "  --json                   one JSON object a line: all that the manifest says,\n"
+						   "                           and what is wrong with it in \"problem\"\n"
+						   "\n" STORE_OPTIONS_HELP "Examples:\n"
+						   "  custbackup list --store=file:///var/backups/custbackup\n"
+						   "  custbackup list --store=s3://backups/eu --token=acme-main --since=7d\n"
+						   "  custbackup list --store=s3://backups/eu --json |\n"
+						   "    jq -r 'select(.type == \"redis\") | .key'\n"
+						   "\n" COMMAND_SETTINGS_HELP;
 
-/* A manifest's text on a terminal: one clean line, or '-'. */
-static void
-print_column(const char *text, int width)
+/* What fits into a line; without the whole id there is what commands take at least. */
+typedef enum Layout
 {
-	char column[128];
+	LAYOUT_WHOLE,	 /* everything, also where there is no terminal */
+	LAYOUT_SHORT,	 /* on one line of SHORT_WIDTH columns or more */
+	LAYOUT_TWO_LINES /* for each backup */
+} Layout;
+
+/* Columns before the token. */
+#define WHOLE_COLUMNS 90
+#define SHORT_COLUMNS 45
+#define SHORT_WIDTH	  60
+
+#define TIME_SHORT 16 /* 2026-11-23T14:07 */
+
+static Layout
+layout_for(const Catalogue *catalogue, int width)
+{
+	size_t longest = sizeof("TOKEN");
+
+	for (size_t i = 0; i < catalogue->count; i++)
+	{
+		const CatalogueEntry *entry = &catalogue->entries[i];
+
+		if (entry->is_readable && strlen(entry->manifest.token) > longest)
+			longest = strlen(entry->manifest.token);
+	}
+	if (width == 0 || (size_t) width >= WHOLE_COLUMNS + longest)
+		return LAYOUT_WHOLE;
+	return width >= SHORT_WIDTH ? LAYOUT_SHORT : LAYOUT_TWO_LINES;
+}
+
+/* A manifest's text on a terminal: one clean line of at most so many bytes, or '-'. */
+static void
+print_column(const char *text, int width, int most, const char *after)
+{
+	char column[256];
 
 	snprintf(column, sizeof(column), "%s", text && *text ? text : "-");
 	text_make_line(column);
-	printf("%-*s ", width, column);
+	printf("%-*.*s%s", width, most, column, after);
 }
 
 static void
-print_row(const CatalogueEntry *entry)
+print_heading(Layout layout)
 {
-	const Manifest *manifest = &entry->manifest;
-	char			raw[HUMAN_SIZE_TEXT];
-	char			stored[HUMAN_SIZE_TEXT];
+	if (layout == LAYOUT_WHOLE)
+		printf("%-20s %-8s %10s %10s  %-36s %s\n", "FINISHED (UTC)", "TYPE", "RAW", "STORED", "BACKUP",
+			   "TOKEN");
+	else if (layout == LAYOUT_SHORT)
+		printf("%-16s %-8s %9s %-8s %s\n", "FINISHED (UTC)", "TYPE", "STORED", "BACKUP", "TOKEN");
+	else
+		printf("%-16s %-8s %9s\n  %-8s %s\n", "FINISHED (UTC)", "TYPE", "STORED", "BACKUP", "TOKEN");
+}
 
-	if (!entry->is_readable)
-	{
-		printf("! %s: %s\n", entry->key, entry->problem);
-		return;
-	}
-	print_column(manifest->finished_at, 20);
-	print_column(manifest->type, 8);
+static void
+print_whole(const Manifest *manifest)
+{
+	char raw[HUMAN_SIZE_TEXT];
+	char stored[HUMAN_SIZE_TEXT];
+
+	print_column(manifest->finished_at, 20, 20, " ");
+	print_column(manifest->type, 8, 128, " ");
 	printf("%10s %10s  ", human_size(manifest->raw_bytes, raw), human_size(manifest->stored_bytes, stored));
-	print_column(manifest->backup_id, 36);
-	printf("%s\n", manifest->token);
+	print_column(manifest->backup_id, 36, 36, " ");
+	print_column(manifest->token, 0, 200, "\n");
+}
+
+static void
+print_short(const Manifest *manifest, Layout layout, int width)
+{
+	char stored[HUMAN_SIZE_TEXT];
+	bool breaks = layout == LAYOUT_TWO_LINES;
+
+	print_column(manifest->finished_at, TIME_SHORT, TIME_SHORT, " ");
+	print_column(manifest->type, 8, 8, " ");
+	printf("%9s%s", human_size(manifest->stored_bytes, stored), breaks ? "\n  " : " ");
+	print_column(manifest->backup_id, CATALOGUE_ID_MIN, CATALOGUE_ID_MIN, " ");
+	print_column(manifest->token, 0, breaks ? width - CATALOGUE_ID_MIN - 3 : width - SHORT_COLUMNS, "\n");
+}
+
+static void
+print_row(const CatalogueEntry *entry, Layout layout, int width)
+{
+	if (entry->is_readable && layout == LAYOUT_WHOLE)
+		print_whole(&entry->manifest);
+	else if (entry->is_readable)
+		print_short(&entry->manifest, layout, width);
 	if (entry->problem)
 		printf("! %s: %s\n", entry->key, entry->problem);
 }
@@ -104,15 +167,16 @@ static int
 print_catalogue(StoreOptions *options)
 {
 	const Catalogue *catalogue = &options->catalogue;
+	int				 width = human_terminal_width(STDOUT_FILENO);
+	Layout			 layout = layout_for(catalogue, width);
 	Failure			 failure = {0};
 
 	if (!options->json)
-		printf("%-20s %-8s %10s %10s  %-36s %s\n", "FINISHED (UTC)", "TYPE", "RAW", "STORED", "BACKUP",
-			   "TOKEN");
+		print_heading(layout);
 	for (size_t i = 0; i < catalogue->count; i++)
 	{
 		if (!options->json)
-			print_row(&catalogue->entries[i]);
+			print_row(&catalogue->entries[i], layout, width);
 		else if (!print_json(&catalogue->entries[i], &failure))
 			return store_options_failed(options, NAME, &failure);
 	}

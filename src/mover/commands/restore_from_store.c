@@ -22,18 +22,23 @@
 
 static const char help[] =
 	"Usage: custbackup restore --store=URL [OPTIONS] ID < FILE-WITH-URL\n"
-	"       custbackup restore --store=URL [OPTIONS] --token=TOKEN --latest < FILE-WITH-URL\n"
+	"       custbackup restore --store=URL [OPTIONS] --token=TOKEN --latest\n"
+	"         < FILE-WITH-URL\n"
 	"\n"
-	"Puts one backup into the database whose connection URL stands on standard input (at a terminal it\n"
-	"is asked for and not shown).  Size and sha256 are compared with the manifest before the target is\n"
-	"touched.  The URL is never taken from the command line.\n"
+	"Puts one backup into the database whose connection URL stands on standard input\n"
+	"(at a terminal it is asked for and not shown).  Size and sha256 are compared\n"
+	"with the manifest before the target is touched.  The URL is never taken from\n"
+	"the command line.\n"
 	"\n"
-	"  --rewind                 put back exactly what the backup holds: what the target has now goes;\n"
-	"                           without it the target must be empty, and grants and owners stay behind\n"
-	"  --json                   events, one JSON object a line, on standard output (docs/protocol.md)\n"
+	"  --rewind                 put back exactly what the backup holds: what the\n"
+	"                           target has now goes; without it the target must be\n"
+	"                           empty, and grants and owners stay behind\n"
+	"  --json                   events, one JSON object a line, on standard output\n"
+	"                           (docs/protocol.md)\n"
 	"\n" STORE_OPTIONS_HELP "Examples:\n"
 	"  custbackup restore --store=s3://backups/eu 0b9c71e2 < url.txt\n"
-	"  custbackup restore --store=file:///var/backups/custbackup --token=acme-main --latest --rewind\n"
+	"  custbackup restore --store=file:///var/backups/custbackup --token=acme-main \\\n"
+	"    --latest --rewind < url.txt\n"
 	"\n" COMMAND_SETTINGS_HELP;
 
 typedef struct RestoreCommand

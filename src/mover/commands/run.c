@@ -27,18 +27,19 @@
 /* Beside the budget for parts: far more than catalogue and archive of a large database take. */
 #define MEMORY_LIMIT (INT64_C(2) << 30)
 
-static const char help[] =
-	"Usage: custbackup run [--settings-fd=N]\n"
-	"\n"
-	"Does one job: a JSON object on standard input; events, one JSON object a line, on standard\n"
-	"output (docs/protocol.md).  The background worker starts it; so may any other runner.\n"
-	"Exit status 0: the job's last event is `done`.  SIGTERM cancels.\n"
-	"\n"
-	"  --settings-fd=N  read the settings, a JSON object, from descriptor N (docs/settings.md);\n"
-	"                   without it from the file that CUSTBACKUP_SETTINGS names\n"
-	"\n"
-	"Example:\n"
-	"  custbackup run --settings-fd=3 3< settings.json < job.json\n";
+static const char help[] = "Usage: custbackup run [--settings-fd=N]\n"
+						   "\n"
+						   "Does one job: a JSON object on standard input; events, one JSON object a\n"
+						   "line, on standard output (docs/protocol.md).  The background worker starts it;\n"
+						   "so may any other runner.\n"
+						   "Exit status 0: the job's last event is `done`.  SIGTERM cancels.\n"
+						   "\n"
+						   "  --settings-fd=N  read the settings, a JSON object, from descriptor N\n"
+						   "                   (docs/settings.md); without it from the file that\n"
+						   "                   CUSTBACKUP_SETTINGS names\n"
+						   "\n"
+						   "Example:\n"
+						   "  custbackup run --settings-fd=3 3< settings.json < job.json\n";
 
 /* A whole number that names a descriptor beyond the standard ones which is open; -1: none. */
 static int

@@ -69,11 +69,14 @@ enum StoreOption
 
 #define STORE_OPTIONS_HELP                                                                                   \
 	"Store:\n"                                                                                               \
-	"  --store=URL              file:///dir or s3://bucket/prefix?endpoint=..&region=..\n"                   \
-	"  --store-name=NAME        the profile in the credentials file (default: default)\n"                    \
+	"  --store=URL              file:///directory, or\n"                                                     \
+	"                           s3://bucket/prefix?endpoint=..&region=..\n"                                  \
+	"  --store-name=NAME        the profile in the credentials file (default:\n"                             \
+	"                           default)\n"                                                                  \
 	"Which backups:\n"                                                                                       \
 	"  --token=TOKEN            of this token\n"                                                             \
-	"  --since=TIME             finished since then: 2026-11-23, 2026-11-23T14:00 (UTC), 36h, 7d\n"          \
+	"  --since=TIME             finished since then: 2026-11-23, 2026-11-23T14:00\n"                         \
+	"                           (UTC), 36h, 7d\n"                                                            \
 	"  --until=TIME             finished until then\n"                                                       \
 	"  --latest                 only the newest of the token\n"                                              \
 	"\n"

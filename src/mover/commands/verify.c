@@ -21,22 +21,23 @@
 /* So many objects in a row that a store does not give, and no other is asked for. */
 #define REFUSALS_IN_A_ROW 5
 
-static const char help[] =
-	"Usage: custbackup verify --store=URL [OPTIONS] [ID]\n"
-	"\n"
-	"Reads backups from a store and compares size and sha256 with their manifests.  ID: one backup, or\n"
-	"the beginning of its id; without it all that the options select.  One that the store does not\n"
-	"give (a missing right, an archive class) is not called good.  Exit status 0: all are good; 1: one\n"
-	"is not, or the store could not be read.\n"
-	"\n"
-	"  --sample=PERCENT         that share of them, drawn anew each time, at least one\n"
-	"  --deep                   also unpack, and read the dump's own format to its end\n"
-	"  --json                   one JSON object a line: key, good, problem\n"
-	"\n" STORE_OPTIONS_HELP "Examples:\n"
-	"  custbackup verify --store=file:///var/backups/custbackup --since=1d\n"
-	"  custbackup verify --store=s3://backups/eu --sample=5%\n"
-	"  custbackup verify --store=s3://backups/eu --deep 0b9c71e2\n"
-	"\n" COMMAND_SETTINGS_HELP;
+static const char help[] = "Usage: custbackup verify --store=URL [OPTIONS] [ID]\n"
+						   "\n"
+						   "Reads backups from a store and compares size and sha256 with their manifests.\n"
+						   "ID: one backup, or the beginning of its id; without it all that the options\n"
+						   "select.  One that the store does not give (a missing right, an archive class)\n"
+						   "is not called good.  Exit status 0: all are good; 1: one is not, or the store\n"
+						   "could not be read.\n"
+						   "\n"
+						   "  --sample=PERCENT         that share of them, drawn anew each time, at least\n"
+						   "                           one\n"
+						   "  --deep                   also unpack, and read the dump's format to its end\n"
+						   "  --json                   one JSON object a line: key, good, problem\n"
+						   "\n" STORE_OPTIONS_HELP "Examples:\n"
+						   "  custbackup verify --store=file:///var/backups/custbackup --since=1d\n"
+						   "  custbackup verify --store=s3://backups/eu --sample=5%\n"
+						   "  custbackup verify --store=s3://backups/eu --deep 0b9c71e2\n"
+						   "\n" COMMAND_SETTINGS_HELP;
 
 typedef struct Verify
 {
