@@ -14,6 +14,8 @@
 #include "text.h"
 #include "utc.h"
 
+#define VERSION_MAX_BYTES 1024
+
 char *
 manifest_write(const Job *job, const BackupResult *result, int64_t started_at, int64_t finished_at,
 			   Failure *failure)
@@ -25,19 +27,20 @@ manifest_write(const Job *job, const BackupResult *result, int64_t started_at, i
 	char   *text = NULL;
 	char   *line = NULL;
 
-	object = json_pack(
-		"{s:i, s:s, s:s, s:s, s:s, s:s, s:s?, s:s, s:s, s:s, s:s?, s:s?, s:s?, s:s, s:I, s:I, "
-		"s:s, s:s, s:s, s:s?, s:o, s:o}",
-		"format", MANIFEST_FORMAT, "backup_id", job->job_id, "attempt_id", job->attempt_id, "key",
-		result->key, "resource_id", job->resource.id, "token", job->resource.token, "team_id",
-		job->resource.team_id, "tier", job->resource.tier, "type", job->resource.type, "engine", job->engine,
-		"server_version", result->server_version, "tool_version", result->tool_version, "consistency",
-		result->consistency, "sha256", result->sha256, "raw_bytes", (json_int_t) result->raw_bytes,
-		"stored_bytes", (json_int_t) result->stored_bytes, "encryption", "none", "started_at",
-		utc_text(started_at, started), "finished_at", utc_text(finished_at, finished), "locked_until",
-		result->locked_until > 0 ? utc_text(result->locked_until, locked) : NULL, "counts",
-		result->counts ? json_incref(result->counts) : json_object(), "notes",
-		result->notes ? json_incref(result->notes) : json_array());
+	object =
+		json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s?, s:s, s:s, s:s, s:s?, s:s?, s:s?, s:s, s:I, s:I, "
+				  "s:s, s:s, s:s, s:s?, s:s?, s:o, s:o}",
+				  "format", MANIFEST_FORMAT, "backup_id", job->job_id, "attempt_id", job->attempt_id, "key",
+				  result->key, "resource_id", job->resource.id, "token", job->resource.token, "team_id",
+				  job->resource.team_id, "tier", job->resource.tier, "type", job->resource.type, "engine",
+				  job->engine, "server_version", result->server_version, "tool_version", result->tool_version,
+				  "consistency", result->consistency, "sha256", result->sha256, "raw_bytes",
+				  (json_int_t) result->raw_bytes, "stored_bytes", (json_int_t) result->stored_bytes,
+				  "encryption", "none", "started_at", utc_text(started_at, started), "finished_at",
+				  utc_text(finished_at, finished), "version_id", result->version, "locked_until",
+				  result->locked_until > 0 ? utc_text(result->locked_until, locked) : NULL, "counts",
+				  result->counts ? json_incref(result->counts) : json_object(), "notes",
+				  result->notes ? json_incref(result->notes) : json_array());
 	if (object != NULL)
 		text = json_dumps(object, JSON_INDENT(2));
 	if (text != NULL && (line = malloc(strlen(text) + 2)) != NULL)
@@ -56,7 +59,9 @@ typedef enum FieldRule
 	FIELD_TIME,
 	FIELD_TEXT,
 	FIELD_TEXT_OR_NULL,
-	FIELD_LOCK /* younger than the format: may be absent */
+	/* Younger than the format: may be absent */
+	FIELD_LOCK,
+	FIELD_VERSION
 } FieldRule;
 
 /* 2026-01-02T03:04:05Z: as we write it. */
@@ -88,6 +93,8 @@ field_is_good(const char *text, FieldRule rule)
 			return is_time(text);
 		case FIELD_LOCK:
 			return utc_parse(text, &until);
+		case FIELD_VERSION:
+			return *text != '\0' && strlen(text) <= VERSION_MAX_BYTES;
 		case FIELD_TEXT:
 		case FIELD_TEXT_OR_NULL:
 			return *text != '\0';
@@ -99,9 +106,9 @@ static bool
 take_text(json_t *object, const char *name, FieldRule rule, char **target, Failure *failure)
 {
 	json_t *value = json_object_get(object, name);
+	bool	is_younger = rule == FIELD_LOCK || rule == FIELD_VERSION;
 
-	if ((json_is_null(value) && (rule == FIELD_TEXT_OR_NULL || rule == FIELD_LOCK)) ||
-		(value == NULL && rule == FIELD_LOCK))
+	if ((json_is_null(value) && (rule == FIELD_TEXT_OR_NULL || is_younger)) || (value == NULL && is_younger))
 		return true;
 	if (!json_is_string(value) || !field_is_good(json_string_value(value), rule))
 		return failure_set(failure, REASON_INTEGRITY, "the manifest's \"%s\" is missing or malformed", name);
@@ -144,6 +151,7 @@ take_fields(Manifest *manifest, json_t *object, Failure *failure)
 		{"sha256", FIELD_SHA256, &manifest->sha256},
 		{"started_at", FIELD_TIME, &manifest->started_at},
 		{"finished_at", FIELD_TIME, &manifest->finished_at},
+		{"version_id", FIELD_VERSION, &manifest->version_id},
 		{"locked_until", FIELD_LOCK, &manifest->locked_until},
 	};
 
@@ -237,7 +245,7 @@ manifest_free(Manifest *manifest)
 					 manifest->tier,		manifest->type,			  manifest->engine,
 					 manifest->sha256,		manifest->server_version, manifest->tool_version,
 					 manifest->consistency, manifest->started_at,	  manifest->finished_at,
-					 manifest->locked_until};
+					 manifest->version_id,	manifest->locked_until};
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
 		free(texts[i]);

@@ -40,6 +40,7 @@ typedef struct Manifest
 	int64_t stored_bytes;
 	char   *started_at; /* RFC 3339, UTC */
 	char   *finished_at;
+	char   *version_id;	  /* of the object; NULL: the store had none, or an older release wrote this */
 	char   *locked_until; /* as the store said when it took the object; NULL: not locked */
 	json_t *counts;
 	json_t *notes; /* NULL: none */

@@ -20,7 +20,7 @@ use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(
     start_versity start_minio start_s3_servers stop_s3_servers
-    store store_settings start_store finish_store make_bucket store_url
+    store store_settings start_store finish_store make_bucket store_url versioning_on
     random_file file_sha256 new_key start_listener stop_listener
     $access_key $secret_key
 );
@@ -214,6 +214,16 @@ sub make_bucket
     my ($server, $bucket, @headers) = @_;
     my $answer = store({}, 'request', store_url($server, $bucket, ''), 'PUT', '', '', @headers);
     die "bucket $bucket: " . $json->encode($answer) unless ($answer->{status} // 0) == 200;
+    return;
+}
+
+sub versioning_on
+{
+    my ($server, $bucket) = @_;
+    my $body = PostgreSQL::Test::Utils::tempdir() . '/body';
+    append_to_file($body, '<VersioningConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Status>Enabled</Status></VersioningConfiguration>');
+    my $answer = store({ stdin => $body }, 'request', store_url($server, $bucket, ''), 'PUT', '', 'versioning', 'content-type:application/xml');
+    is($answer->{status}, 200, "$server->{name}: versioning is switched on") or diag explain $answer;
     return;
 }
 

@@ -252,7 +252,7 @@ operate(Store *store, const char *operation, const char *key, const char *option
 	}
 	if (strcmp(operation, "read") == 0)
 	{
-		answer = store->read_small(store, key, 1024, &bytes, &length, failure);
+		answer = store->read_small(store, key, 64 * 1024, &bytes, &length, failure);
 		if (answer == STORE_FOUND)
 			json_object_set_new(result, "text", json_stringn(bytes, length));
 		free(bytes);

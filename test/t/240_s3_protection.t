@@ -11,16 +11,6 @@ my $file = random_file(100_000);
 my $large = random_file(6 * 1024 * 1024);
 my $other = random_file(50);
 
-sub versioning_on
-{
-    my ($server, $bucket) = @_;
-    my $body = PostgreSQL::Test::Utils::tempdir() . '/body';
-    append_to_file($body, '<VersioningConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Status>Enabled</Status></VersioningConfiguration>');
-    my $answer = store({ stdin => $body }, 'request', store_url($server, $bucket, ''), 'PUT', '', 'versioning', 'content-type:application/xml');
-    is($answer->{status}, 200, "$server->{name}: versioning is switched on") or diag explain $answer;
-    return;
-}
-
 sub check_store
 {
     my ($server, $bucket, @options) = @_;

@@ -157,6 +157,50 @@ for my $server (start_s3_servers())
     is_deeply([ grep { $_->{key} =~ /check/ } @{ store({}, 'list', $store)->{list} } ], [], '  leaves nothing in the bucket');
     $proxy->stop;
 
+    # A bucket that keeps versions: whoever overwrites or deletes an object has not taken it away.
+    make_bucket($server, 'versions');
+    versioning_on($server, 'versions');
+    my $versioned = store_url($server, 'versions', 'eu');
+    my $job = backup_job($settings, $versioned, $url, token => 'acme-main');
+    my $stored = last_event(run_mover($settings, $job));
+    my ($object, $id) = ($stored->{key}, $job->{job_id});
+    my $manifest_key = $object =~ s/dump[.]gz$/json/r;
+    ($exit, $out) = tool($versioned, '', 'list', '--json');
+    is(JSON::PP::decode_json($out)->{version_id}, $stored->{version}, "$name: the manifest names the version") or diag $out;
+    for my $case ([ 'PUT', 'overwritten' ], [ 'DELETE', 'deleted' ])
+    {
+        my $done = store($case->[0] eq 'PUT' ? { stdin => '/etc/hostname' } : {}, 'request', $versioned, $case->[0], $object);
+        like($done->{status}, qr/^20[04]$/, "$name: somebody says $case->[0]") or diag explain $done;
+        ($exit, $out, $err) = tool($versioned, '', 'list');
+        like($out, qr/^\* \Q$object\E: somebody has $case->[1] it since; its own version \Q$stored->{version}\E is still there/m, "$name: list tells that it was $case->[1]")
+          or diag $out, $err;
+        ($exit, $out) = tool($versioned, '', 'verify');
+        like($out, qr/^good  .*^1 of 1 verified, 0 bad$/ms, '  verify finds it good') or diag $out;
+        ($exit, $out, $err) = tool($versioned, '', 'get', '--token=acme-main', '--latest', "--output=$directory/$name.$case->[1]");
+        is($exit, 0, '  get takes its own version') or diag $err;
+        is(file_sha256("$directory/$name.$case->[1]"), $stored->{sha256}, '  which has the right bytes');
+    }
+    my $versions_clone = 'clone' . ++$clones;
+    $customer->safe_psql('postgres', "CREATE DATABASE $versions_clone OWNER app");
+    ($exit, $out, $err) = tool($versioned, customer_url($customer, database => $versions_clone), 'restore', '--allow-local-targets', $id);
+    is($exit, 0, '  and restore') or diag $err;
+    is(checksum_database($customer, $versions_clone), $whole, '  all of it');
+    # One of a release before versions were named: what hides it is said, and how it is undone.
+    my $text = store({}, 'read', $versioned, $manifest_key)->{text} =~ s/"version_id": "[^"]*"/"version_id": null/r;
+    append_to_file("$directory/$name.manifest", $text);
+    store({ stdin => "$directory/$name.manifest" }, 'request', $versioned, 'PUT', $manifest_key);
+    ($exit, $out, $err) = tool($versioned, '', 'list');
+    # Versity's gateway does not speak of its markers.
+    my $told = $name eq 'minio' ? qr/removing the delete marker that lies over it brings it back/ : qr/there is a manifest, but no object/;
+    like($out, qr/^! \Q$object\E: .*$told/m, "$name: without its version, the marker over it is told") or diag $out, $err;
+    # And a version of another bucket, as after a copy.
+    is(store({ stdin => "$directory/$name.deleted" }, 'put', "$versioned&if_none_match=no", $object)->{bytes}, -s "$directory/$name.deleted", "$name: put back by hand");
+    unlink "$directory/$name.manifest";
+    append_to_file("$directory/$name.manifest", $text =~ s/"version_id": null/"version_id": "00000000-0000-4000-8000-000000000000"/r);
+    store({ stdin => "$directory/$name.manifest" }, 'request', $versioned, 'PUT', $manifest_key);
+    ($exit, $out) = tool($versioned, '', 'verify');
+    like($out, qr/^1 of 1 verified, 0 bad$/m, "$name: a version that this bucket does not know") or diag $out;
+
     # A bar at a terminal, none in a pipe, and nothing of it on standard output.
     my $terminal = '';
     IPC::Run::run([ 'script', '-qec', "'$mover' verify '--store=$store' '--credentials-file=$credentials'", '/dev/null' ], '<', '/dev/null', '>', \$terminal);

@@ -21,6 +21,7 @@ written(json_t *notes)
 						   .raw_bytes = 1000,
 						   .stored_bytes = 300,
 						   .sha256 = SHA256,
+						   .version = notes ? "v+1/==" : NULL,
 						   .consistency = "snapshot",
 						   .server_version = "15.20",
 						   .tool_version = "pg_dump 17.2",
@@ -67,6 +68,7 @@ test_round_trip(void)
 	is_string(manifest.started_at, "2023-11-14T22:13:20Z", "started_at, UTC");
 	is_string(manifest.finished_at, "2023-11-14T22:14:21Z", "finished_at");
 	is_string(manifest.locked_until, NULL, "not locked");
+	is_string(manifest.version_id, "v+1/==", "version_id");
 	is_int(json_integer_value(json_object_get(manifest.counts, "tables")), 3, "counts");
 	is_int((long long) json_array_size(manifest.notes), 1, "notes");
 	manifest_free(&manifest);
@@ -78,6 +80,7 @@ test_round_trip(void)
 	text = written(NULL);
 	ok(manifest_parse(&manifest, KEY, text, strlen(text), &failure) && json_array_size(manifest.notes) == 0,
 	   "no notes");
+	is_string(manifest.version_id, NULL, "nor a version");
 	manifest_free(&manifest);
 	free(text);
 }

@@ -252,6 +252,7 @@ catalogue_entry_free(CatalogueEntry *entry)
 	manifest_free(&entry->manifest);
 	free(entry->key);
 	free(entry->problem);
+	free(entry->warning);
 }
 
 void

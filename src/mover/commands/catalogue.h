@@ -40,6 +40,7 @@ typedef struct CatalogueEntry
 	Manifest manifest;
 	int64_t	 finished_at;
 	char	*problem; /* why it is no good backup; NULL: it is one */
+	char	*warning; /* what was done to a good one; NULL: nothing */
 } CatalogueEntry;
 
 typedef struct Catalogue

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "cancel.h"
 #include "text.h"
 
 /* So many manifests that the store does not give, and none that it does: it gives none at all. */
@@ -29,22 +30,22 @@ typedef struct Reading
 	int64_t				   newest;	/* end of a good backup; 0: none yet */
 } Reading;
 
-/* The first problem of an entry is the one that is told. */
+/* A problem or a warning: one line. */
 static bool __attribute__((format(printf, 3, 4)))
-set_problem(CatalogueEntry *entry, Failure *failure, const char *format, ...)
+set_text(char **text, Failure *failure, const char *format, ...)
 {
 	va_list args;
 	int		length;
 
 	va_start(args, format);
-	length = vasprintf(&entry->problem, format, args);
+	length = vasprintf(text, format, args);
 	va_end(args);
 	if (length < 0)
 	{
-		entry->problem = NULL;
+		*text = NULL;
 		return failure_no_memory(failure);
 	}
-	text_make_line(entry->problem);
+	text_make_line(*text);
 	return true;
 }
 
@@ -55,18 +56,63 @@ is_alone(Reading *reading, const Failure *refusal)
 	return refusal->reason == REASON_STORE && (++reading->refused < REFUSALS_IN_A_ROW || reading->given > 0);
 }
 
+/*
+ * What lies there now is not what was stored.  Where the store keeps versions, its own may
+ * still be there; or a marker hides all of them.
+ */
+static bool
+look_behind(Store *store, const CatalogueEntry *entry, bool *is_there, bool *is_hidden, Failure *failure)
+{
+	const Manifest *manifest = &entry->manifest;
+	ObjectStat		stat = {0};
+	Failure			refusal = {0};
+	StoreAnswer		found;
+
+	*is_there = *is_hidden = false;
+	if (!manifest->version_id && entry->object_bytes >= 0)
+		return true;
+	found = store->head(store, entry->key, manifest->version_id, &stat, &refusal);
+	*is_there = found == STORE_FOUND && manifest->version_id && stat.bytes == manifest->stored_bytes;
+	*is_hidden = found == STORE_MISSING && stat.is_hidden;
+	object_stat_free(&stat);
+	/* A missing right says nothing about the object. */
+	return found != STORE_FAILED || refusal.reason == REASON_STORE ||
+		   failure_set(failure, refusal.reason, "%s", refusal.detail);
+}
+
+static bool
+explain_mismatch(Store *store, CatalogueEntry *entry, Failure *failure)
+{
+	bool is_there;
+	bool is_hidden;
+
+	if (!look_behind(store, entry, &is_there, &is_hidden, failure))
+		return false;
+	if (is_there)
+		return set_text(&entry->warning, failure,
+						"somebody has %s it since; its own version %s is still there, and is what is verified, "
+						"fetched and restored",
+						entry->object_bytes < 0 ? "deleted" : "overwritten", entry->manifest.version_id);
+	if (is_hidden)
+		return set_text(&entry->problem, failure,
+						"there is a manifest, but somebody has deleted the object; the bucket keeps versions: "
+						"removing the delete marker that lies over it brings it back");
+	if (entry->object_bytes < 0)
+		return set_text(&entry->problem, failure, "there is a manifest, but no object");
+	return set_text(&entry->problem, failure, "the object holds %lld bytes where %lld were stored",
+					(long long) entry->object_bytes, (long long) entry->manifest.stored_bytes);
+}
+
 /* The manifest is whole; is the object beside it what it says? */
 static bool
-judge(Reading *reading, CatalogueEntry *entry, Failure *failure)
+judge(Reading *reading, Store *store, CatalogueEntry *entry, Failure *failure)
 {
 	if (!catalogue_parse_utc(entry->manifest.finished_at, CATALOGUE_TIME_FORMAT, &entry->finished_at))
-		return set_problem(entry, failure, "the manifest's \"finished_at\" is no time");
-	if (entry->object_bytes < 0)
-		return set_problem(entry, failure, "there is a manifest, but no object");
-	if (entry->object_bytes != entry->manifest.stored_bytes)
-		return set_problem(entry, failure, "the object holds %lld bytes where %lld were stored",
-						   (long long) entry->object_bytes, (long long) entry->manifest.stored_bytes);
-	if (entry->finished_at > reading->newest && catalogue_is_wanted(entry, reading->filter))
+		return set_text(&entry->problem, failure, "the manifest's \"finished_at\" is no time");
+	if (entry->object_bytes != entry->manifest.stored_bytes && !explain_mismatch(store, entry, failure))
+		return false;
+	if (!entry->problem && entry->finished_at > reading->newest &&
+		catalogue_is_wanted(entry, reading->filter))
 		reading->newest = entry->finished_at;
 	return true;
 }
@@ -96,9 +142,7 @@ take_manifest(void *context, size_t index, StoreAnswer answer, const char *text,
 		failure_set(&problem, REASON_INTEGRITY, "the manifest went away while the store was listed");
 	entry->is_readable =
 		answer == STORE_FOUND && manifest_parse(&entry->manifest, entry->key, text, length, &problem);
-	if (!entry->is_readable)
-		return set_problem(entry, failure, "%s", problem.detail);
-	return judge(reading, entry, failure);
+	return entry->is_readable || set_text(&entry->problem, failure, "%s", problem.detail);
 }
 
 /* Reads the manifests of [first, end). */
@@ -114,12 +158,22 @@ read_run(Reading *reading, Store *store, size_t first, size_t end, Failure *fail
 
 		if (entry->has_manifest)
 			reading->wanted[reads.count++] = i;
-		else if (!set_problem(
-					 entry, failure,
-					 "there is an object, but no manifest: its backup did not finish, or is under way"))
+		else if (!set_text(&entry->problem, failure,
+						   "there is an object, but no manifest: its backup did not finish, or is under way"))
 			return false;
 	}
-	return store->read_many(store, &reads, failure);
+	if (!store->read_many(store, &reads, failure))
+		return false;
+	for (size_t i = first; i < end; i++)
+	{
+		CatalogueEntry *entry = &reading->catalogue->entries[i];
+
+		if (cancel_requested())
+			return cancel_failure(failure);
+		if (entry->is_readable && !judge(reading, store, entry, failure))
+			return false;
+	}
+	return true;
 }
 
 /* What the store tells no time of may be anything, and comes first. */

@@ -231,6 +231,7 @@ get_backup(Get *get, Failure *failure)
 	if (!entry)
 		return false;
 	object = (StoredObject){.key = entry->key,
+							.version = entry->manifest.version_id,
 							.sha256 = entry->manifest.sha256,
 							.stored_bytes = entry->manifest.stored_bytes,
 							.raw_bytes = entry->manifest.raw_bytes};

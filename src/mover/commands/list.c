@@ -120,6 +120,8 @@ print_row(const CatalogueEntry *entry, Layout layout, int width)
 		print_short(&entry->manifest, layout, width);
 	if (entry->problem)
 		printf("! %s: %s\n", entry->key, entry->problem);
+	if (entry->warning)
+		printf("* %s: %s\n", entry->key, entry->warning);
 }
 
 static json_t *
@@ -137,7 +139,7 @@ entry_to_json(const CatalogueEntry *entry)
 		return json_pack("{s:s, s:s}", "key", entry->key, "problem", entry->problem);
 	return json_pack(
 		"{s:s, s:s, s:s, s:s, s:o, s:s, s:s, s:s, s:o, s:o, s:o, s:s, s:I, s:I, s:s, s:s, s:o, s:O, s:O, "
-		"s:o}",
+		"s:o, s:o, s:o}",
 		"key", entry->key, "backup_id", manifest->backup_id, "token", manifest->token, "resource_id",
 		manifest->resource_id, "team_id", text_or_null(manifest->team_id), "tier", manifest->tier, "type",
 		manifest->type, "engine", manifest->engine, "server_version", text_or_null(manifest->server_version),
@@ -146,7 +148,8 @@ entry_to_json(const CatalogueEntry *entry)
 		(json_int_t) manifest->raw_bytes, "stored_bytes", (json_int_t) manifest->stored_bytes, "started_at",
 		manifest->started_at, "finished_at", manifest->finished_at, "locked_until",
 		text_or_null(manifest->locked_until), "counts", manifest->counts, "notes",
-		manifest->notes ? manifest->notes : json_null(), "problem", text_or_null(entry->problem));
+		manifest->notes ? manifest->notes : json_null(), "version_id", text_or_null(manifest->version_id),
+		"warning", text_or_null(entry->warning), "problem", text_or_null(entry->problem));
 }
 
 static bool

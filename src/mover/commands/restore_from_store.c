@@ -95,6 +95,7 @@ job_from_manifest(const RestoreCommand *command, const Manifest *manifest, char 
 				 .object_key = manifest->key,
 				 .expected_bytes = -1,
 				 .mode = rewind ? RESTORE_REWIND : RESTORE_CLONE,
+				 .version = manifest->version_id,
 				 .backup_id = manifest->backup_id,
 				 .sha256 = manifest->sha256,
 				 .raw_bytes = manifest->raw_bytes,

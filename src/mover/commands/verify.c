@@ -112,6 +112,7 @@ verify_object(Verify *verify, const CatalogueEntry *entry, Failure *failure)
 {
 	const Manifest *manifest = &entry->manifest;
 	StoredObject	object = {.key = entry->key,
+							  .version = manifest->version_id,
 							  .sha256 = manifest->sha256,
 							  .stored_bytes = manifest->stored_bytes,
 							  .raw_bytes = manifest->raw_bytes};

@@ -266,6 +266,14 @@ s3_download(S3Client *client, const char *key, const char *version, S3Seen seen,
 		*fd = download->fd;
 		*bytes = download->stat.bytes;
 	}
+	if (found == STORE_MISSING && download->stat.is_hidden)
+	{
+		failure_set(failure, REASON_INTEGRITY,
+					"%s/%s%s was deleted, in a bucket that keeps versions: removing the delete marker that "
+					"lies over it brings it back",
+					client->url.bucket, client->url.prefix, key);
+		found = STORE_FAILED;
+	}
 	object_stat_free(&download->stat);
 	free(download);
 	return found;

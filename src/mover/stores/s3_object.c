@@ -100,7 +100,9 @@ probe(S3Client *client, const char *key, const char *version, FailureReason when
 						   .when = when,
 						   .method = "GET",
 						   .key = key,
-						   .expected = GONE_CODES "InvalidRange|",
+						   /* Another store's version may be no version at all here. */
+						   .expected = version ? GONE_CODES "InvalidRange|InvalidArgument|"
+											   : GONE_CODES "InvalidRange|",
 						   .headers = {{"range", "bytes=0-0"}},
 						   .header_count = 1,
 						   .even_cancelled = even_cancelled};
@@ -125,6 +127,14 @@ s3_object_probe(S3Client *client, const char *key, FailureReason when, Failure *
 	return probe(client, key, NULL, when, false, failure);
 }
 
+static bool
+is_marker(const HttpAnswer *answer)
+{
+	char value[8];
+
+	return http_header(answer, "x-amz-delete-marker", value, sizeof(value)) && strcmp(value, "true") == 0;
+}
+
 /* One HEAD; *status: what it was answered with. */
 static bool
 head_once(S3Client *client, const S3Request *request, int *status, ObjectStat *stat, Failure *failure)
@@ -136,6 +146,7 @@ head_once(S3Client *client, const S3Request *request, int *status, ObjectStat *s
 		return false;
 	*status = answer.http.status;
 	read = *status < 200 || *status >= 300 || read_stat(&answer.http, stat, failure);
+	stat->is_hidden = *status == 404 && is_marker(&answer.http);
 	s3_answer_free(&answer);
 	return read;
 }
@@ -276,8 +287,7 @@ s3_object_remove(S3Client *client, const char *key, const char *version, bool ev
 		s3_request_parameter(&request, "versionId", version);
 	if (s3_perform(client, &request, &answer, &refusal))
 	{
-		hidden = !version && http_header(&answer.http, "x-amz-delete-marker", text, sizeof(text)) &&
-				 strcmp(text, "true") == 0 &&
+		hidden = !version && is_marker(&answer.http) &&
 				 http_header(&answer.http, "x-amz-version-id", marker, sizeof(marker));
 		s3_answer_free(&answer);
 		return !hidden || remove_behind(client, key, marker, even_cancelled, failure);

@@ -59,6 +59,7 @@ typedef struct ObjectStat
 	char   *attempt_id;	  /* from the metadata; NULL: unknown */
 	char   *encryption;	  /* by the store: 'AES256', 'aws:kms'; NULL: it speaks of none */
 	int64_t modified;	  /* seconds since 1970, the store's clock */
+	bool	is_hidden;	  /* with STORE_MISSING: a delete marker lies over it, its versions may be there */
 	int64_t locked_until; /* the same; 0: nothing keeps it from being deleted; UTC_FOR_EVER: a legal hold */
 	char	sha256[DIGEST_TEXT_SIZE]; /* of what was uploaded, from finish(); otherwise "" */
 } ObjectStat;
