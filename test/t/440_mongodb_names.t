@@ -113,7 +113,13 @@ same_documents($server->everything('shop'), $before, '... and the first one is a
     my $restore = mongodb_restore($settings, $store, mongodb_url($proxy, database => 'copies'), $backup, mode => 'clone');
     is($restore->{done}{event}, 'done', '... and restored') or diag explain $restore->{done}, $restore->{stderr};
     is_deeply($restore->{done}{left_alone}, ['the time series "ts" was replaced in place: MongoDB renames none'], '... the one in place, which the row says');
-    my @order = map { /^(renameCollection|create|insert) \S+ (?:\S*?[._])??(c|v|ts|system\.buckets\.ts)(?: |$)/ ? "$1 $2" : () } $proxy->requests;
+    my @requests = $proxy->requests;
+    $proxy->rules({ match => '^drop copies system.buckets.', error => 13 });
+    my $refused = mongodb_restore($settings, $store, mongodb_url($proxy, database => 'copies'), $backup);
+    is($refused->{done}{reason}, 'auth', '... but not by a user without rights on buckets') or diag explain $refused->{done};
+    like($refused->{done}{detail}, qr/time series.*role restore/, '... who is told so');
+    is(scalar(grep { /^(?:insert|update|create|renameCollection admin copies.custbackup_restore_\w{8}_)/ } $proxy->requests), 0, '... before anything is touched');
+    my @order = map { /^(renameCollection|create|insert) \S+ (?:\S*?[._])??(c|v|ts|system\.buckets\.ts)(?: |$)/ ? "$1 $2" : () } @requests;
     like(join(', ', @order), qr/^create c, insert c, renameCollection c, (?=.*create v)(?=.*create ts, .*insert system\.buckets\.ts)/, '... behind all others');
 }
 

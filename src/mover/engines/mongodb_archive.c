@@ -15,7 +15,6 @@
 #define TERMINATOR	  0xffffffffU
 #define DOCUMENT_MIN  5 /* a length and a final zero */
 #define BUFFER_KEEP	  (64 * 1024)
-#define BUCKETS		  "system.buckets."
 #define MAX_LOCATION  400
 #define VERSION_SIZE  64
 #define NAME_IN_WORDS 120
@@ -106,9 +105,9 @@ find_namespace(const MongodbArchive *archive, const char *database, const char *
 {
 	MongodbNamespace *found = find_exactly(archive, database, collection);
 
-	if (found == NULL && strncmp(collection, BUCKETS, strlen(BUCKETS)) == 0)
+	if (found == NULL && strncmp(collection, MONGODB_BUCKETS, strlen(MONGODB_BUCKETS)) == 0)
 	{
-		found = find_exactly(archive, database, collection + strlen(BUCKETS));
+		found = find_exactly(archive, database, collection + strlen(MONGODB_BUCKETS));
 		if (found != NULL && found->kind != MONGODB_TIMESERIES)
 			return NULL;
 	}

@@ -32,6 +32,9 @@
 /* mongorestore takes no larger one. */
 #define MONGODB_DOCUMENT_MAX (16 * 1024 * 1024)
 
+/* Before a time series' name: the collection that holds its documents, in servers before 8.3. */
+#define MONGODB_BUCKETS "system.buckets."
+
 typedef enum MongodbKind
 {
 	MONGODB_COLLECTION,

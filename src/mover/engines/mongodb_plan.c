@@ -309,15 +309,41 @@ look_at_target(MongodbPlan *plan, MongodbSession *session, const MongodbUrl *url
 	return true;
 }
 
+/*
+ * MongoDB gives the rights on buckets apart from those on collections.  Found out only when a time series
+ * has been dropped, it would be lost: so a collection is dropped there that nobody has.
+ */
+static bool
+check_buckets(MongodbSession *session, const char *database, const char *attempt, Failure *failure)
+{
+	char	name[sizeof(MONGODB_BUCKETS MONGODB_BESIDE) + 64];
+	Failure asked = {0};
+
+	if (strverscmp(session->server_version, "8.3") >= 0)
+		return true;
+	snprintf(name, sizeof(name), MONGODB_BUCKETS MONGODB_BESIDE "%s", attempt);
+	return mongodb_drop_collection(session, database, name, &asked) || asked.reason != REASON_AUTH ||
+		   failure_set(failure, REASON_AUTH,
+					   "the backup holds time series, and the user has no rights on what is behind them "
+					   "(" MONGODB_BUCKETS "*): grant those that the role restore has.  %s",
+					   asked.detail);
+}
+
 /* Beside is where their readers would not have seen them vanish and fill again. */
 static bool
-tell_of_time_series(const MongodbPlan *plan, RestoreOutcome *outcome, Failure *failure)
+judge_time_series(const MongodbPlan *plan, MongodbSession *session, const char *attempt,
+				  RestoreOutcome *outcome, Failure *failure)
 {
 	for (size_t i = 0; i < mongodb_archive_count(plan->archive); i++)
 	{
 		const MongodbNamespace *namespace = mongodb_archive_namespace(plan->archive, i);
+		const MongodbPair *pair = mongodb_plan_pair(plan, namespace);
 
-		if (namespace->kind == MONGODB_TIMESERIES && mongodb_plan_pair(plan, namespace) != NULL &&
+		if (namespace->kind != MONGODB_TIMESERIES || pair == NULL)
+			continue;
+		if (!check_buckets(session, pair->target, attempt, failure))
+			return false;
+		if (plan->why_in_place == NULL &&
 			!sentence_add(&outcome->left_alone, failure,
 						  "the time series \"%.200s\" was replaced in place: MongoDB renames none",
 						  namespace->collection))
@@ -336,13 +362,13 @@ make(MongodbPlan *plan, MongodbSession *session, const MongodbUrl *url, const En
 		return false;
 	find_markers(plan);
 	if (!choose_ways(plan, failure) || !look_at_target(plan, session, url, context->job->mode, failure) ||
-		!ask_about_renames(plan, session, context->job->attempt_id, failure))
+		!ask_about_renames(plan, session, context->job->attempt_id, failure) ||
+		!judge_time_series(plan, session, context->job->attempt_id, outcome, failure))
 		return false;
-	return plan->why_in_place == NULL
-			   ? tell_of_time_series(plan, outcome, failure)
-			   : sentence_add(&outcome->left_alone, failure,
-							  "restored in place, so that readers saw collections vanish and fill again: %s",
-							  plan->why_in_place);
+	return plan->why_in_place == NULL ||
+		   sentence_add(&outcome->left_alone, failure,
+						"restored in place, so that readers saw collections vanish and fill again: %s",
+						plan->why_in_place);
 }
 
 bool
