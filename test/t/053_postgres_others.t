@@ -42,6 +42,7 @@ sub prepare
     my $job = backup_job($settings, $store, $url);
     my $event = last_event(run_mover($settings, $job));
     is($event->{event}, 'done', "$case{name}: a backup") or diag(explain($event));
+    like("@{ $event->{notes} }", $case{notes}, "$case{name}: noted with the backup") if $case{notes};
     run_as($database, @{ $case{after} });
     my $changed = state_of($database);
     isnt($changed, $wanted, "$case{name}: changed since") unless $case{unchanged};
@@ -118,6 +119,12 @@ rewinds(
             COMMENT ON SCHEMA bare IS 'later'; GRANT USAGE ON SCHEMA bare TO someone; INSERT INTO bare.t VALUES (1)} ],
     left_alone => [ 'schema a house stays: table a house.theirs is in it', 'schema bare stays: default acl bare.DEFAULT PRIVILEGES FOR TABLES is in it',
         'table a house.theirs stays: it is another role\'s' ]);
+
+refuses('not_restorable', qr/large object 77 of the backup is another role's in the target.*OWNER TO/,
+    name => "another role's large object", notes => qr/refused while this database has another role's large object 77/,
+    before => [ app => q{CREATE TABLE t (i int); SELECT lo_create(76)},
+        postgres => q{SELECT lo_create(77); ALTER LARGE OBJECT 77 OWNER TO other; GRANT SELECT ON LARGE OBJECT 77 TO app} ],
+    after => [ app => 'DROP TABLE t' ]);
 
 # ---- who the customer is
 

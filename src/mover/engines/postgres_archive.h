@@ -113,6 +113,7 @@ extern const TocEntry *postgres_archive_find_extension(const PostgresArchive *ar
 
 /* The large objects that stand in the TOC, whichever way (one BLOB entry each, or BLOB METADATA lists). */
 extern size_t postgres_archive_large_objects(const PostgresArchive *archive);
+extern bool	  postgres_archive_has_large_object(const PostgresArchive *archive, const char *oid);
 
 /*
  * Writes what `pg_restore -L FILE` reads: a line for each entry i with

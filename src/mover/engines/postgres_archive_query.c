@@ -51,6 +51,35 @@ large_objects_of(const TocEntry *entry)
 	return entry->class == TOC_BLOB_METADATA ? lines(entry->definition) : 0;
 }
 
+static bool
+has_line(const char *text, const char *line)
+{
+	size_t length = strlen(line);
+
+	while (text && *text)
+	{
+		if (strncmp(text, line, length) == 0 && (text[length] == '\n' || text[length] == '\0'))
+			return true;
+		text = strchr(text, '\n');
+		text = text ? text + 1 : NULL;
+	}
+	return false;
+}
+
+bool
+postgres_archive_has_large_object(const PostgresArchive *archive, const char *oid)
+{
+	for (size_t i = 0; i < archive->entry_count; i++)
+	{
+		const TocEntry *entry = &archive->entries[i];
+
+		if (entry->class == TOC_BLOB ? entry->tag && strcmp(entry->tag, oid) == 0
+									 : entry->class == TOC_BLOB_METADATA && has_line(entry->definition, oid))
+			return true;
+	}
+	return false;
+}
+
 size_t
 postgres_archive_large_objects(const PostgresArchive *archive)
 {

@@ -20,6 +20,7 @@
 #include "postgres_tools.h"
 #include "postgres_url.h"
 #include "process.h"
+#include "text.h"
 
 #define SAID_MAX	  1500 /* bytes of pg_dump's words in a detail */
 #define QUIET_SECONDS 10   /* without a byte, after which the server is asked what pg_dump does */
@@ -99,17 +100,25 @@ dump_source_close(Source *source)
 static const char *const facts_sql =
 	"SELECT pg_catalog.pg_database_size(pg_catalog.current_database()),"
 	" (SELECT pg_catalog.string_agg(pg_catalog.quote_ident(subname), ', ') FROM pg_catalog.pg_subscription s"
-	"  JOIN pg_catalog.pg_database d ON d.oid = s.subdbid WHERE d.datname = pg_catalog.current_database())";
+	"  JOIN pg_catalog.pg_database d ON d.oid = s.subdbid WHERE d.datname = pg_catalog.current_database()),"
+	" (SELECT pg_catalog.min(oid) FROM pg_catalog.pg_largeobject_metadata"
+	"  WHERE NOT pg_catalog.pg_has_role(lomowner, 'USAGE'))";
 
+/* A name may be in any encoding: what is no UTF-8 in it becomes '?'. */
 static bool
-note_subscriptions(SourceFacts *facts, const char *names, Failure *failure)
+add_note(SourceFacts *facts, const char *what, const char *which, Failure *failure)
 {
-	facts->notes =
-		json_pack("[s+]", "a rewind will be refused while this database has the subscription ", names);
-	/* A name in an encoding other than UTF-8 cannot be told. */
+	char   *name = strdup(which);
+	json_t *note;
+
+	if (name == NULL)
+		return failure_no_memory(failure);
+	text_make_line(name);
+	note = json_pack("s++", "a rewind will be refused while this database has ", what, name);
+	free(name);
 	if (facts->notes == NULL)
-		facts->notes = json_pack("[s]", "a rewind will be refused while this database has subscriptions");
-	return facts->notes != NULL || failure_no_memory(failure);
+		facts->notes = json_array();
+	return json_array_append_new(facts->notes, note) == 0 || failure_no_memory(failure);
 }
 
 static bool
@@ -128,7 +137,10 @@ ask_facts(DumpSource *dump, SourceFacts *facts, Failure *failure)
 	snprintf(facts->server_version, sizeof(facts->server_version), "PostgreSQL %s",
 			 dump->session.server_version);
 	snprintf(facts->tool_version, sizeof(facts->tool_version), "pg_dump %s", dump->tools.version_text);
-	good = PQgetisnull(result, 0, 1) || note_subscriptions(facts, postgres_value(result, 0, 1), failure);
+	good = (PQgetisnull(result, 0, 1) ||
+			add_note(facts, "the subscription ", postgres_value(result, 0, 1), failure)) &&
+		   (PQgetisnull(result, 0, 2) ||
+			add_note(facts, "another role's large object ", postgres_value(result, 0, 2), failure));
 	PQclear(result);
 	return good;
 }

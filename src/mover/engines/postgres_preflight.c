@@ -156,19 +156,16 @@ check_empty(const PostgresPlan *plan, Failure *failure)
 static bool
 check_large_objects(const PostgresPlan *plan, Failure *failure)
 {
-	for (size_t i = 0; i < plan->backup->entry_count; i++)
+	for (int row = 0; row < PQntuples(plan->target->kept_large_objects); row++)
 	{
-		const TocEntry *entry = &plan->backup->entries[i];
+		const char *oid = postgres_value(plan->target->kept_large_objects, row, 0);
 
-		for (int row = 0; entry->class == TOC_BLOB && row < PQntuples(plan->target->kept_large_objects);
-			 row++)
-		{
-			if (same_text(postgres_value(plan->target->kept_large_objects, row, 0), entry->tag))
-				return failure_set(
-					failure, REASON_NOT_RESTORABLE,
-					"large object %s of the backup is another role's in the target: let it be unlinked",
-					entry->tag);
-		}
+		if (postgres_archive_has_large_object(plan->backup, oid))
+			return failure_set(
+				failure, REASON_NOT_RESTORABLE,
+				"large object %s of the backup is another role's in the target: give it to role \"%s\" "
+				"(ALTER LARGE OBJECT %s OWNER TO ...), or let it be unlinked",
+				oid, plan->target->role, oid);
 	}
 	return true;
 }
