@@ -165,10 +165,13 @@ for my $round (1, 3, 6)
 }
 
 # The connection breaks at the last command: what happened is found out. The preflight names these commands once, for the right to them.
+# Options: at (the command), told_by (another one that was named more than so many times, after, before it).
 sub proxy
 {
-    my ($target, $mode, %last) = @_;
-    my ($told_by, $at) = %last ? %last : (SWAPDB => 'EXEC');
+    my ($target, $mode, %option) = @_;
+    my $at = $option{at} // 'EXEC';
+    my $told_by = $option{told_by} // ($option{at} ? $at : 'SWAPDB');
+    my $after = $option{after} // 1;
     my $listener = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1') or die $!;
     my $port = $listener->sockport;
     my $pid = fork // die;
@@ -186,13 +189,18 @@ sub proxy
                 {
                     sysread $from, my $bytes, 65536 or last CONNECTION;
                     $told += () = $bytes =~ /\r\n$told_by\r\n/g if $from == $client;
-                    if ($from == $client && !$broken && $told > 1 && $bytes =~ /\r\n$at\r\n/)
+                    if ($from == $client && !$broken && $told > $after && $bytes =~ /\r\n$at\r\n/)
                     {
                         $broken = 1;
-                        syswrite $server, $bytes if $mode ne 'not sent';
-                        sleep 0.3;
-                        exit if $mode eq 'server gone';
-                        last CONNECTION;
+                        # What happens on the server just before the command arrives.
+                        if (ref $mode) { $mode->($server, $bytes) }
+                        else
+                        {
+                            syswrite $server, $bytes if $mode ne 'not sent';
+                            sleep 0.3;
+                            exit if $mode eq 'server gone';
+                            last CONNECTION;
+                        }
                     }
                     my $to = $from == $client ? $server : $client;
                     while (length $bytes) { my $n = syswrite $to, $bytes or last CONNECTION; substr $bytes, 0, $n, '' }
@@ -227,10 +235,48 @@ for my $case (
     elsif ($mode eq 'not sent') { same($target->everything, $before, 'nothing is left of it') }
 }
 
+# Killed at the end: before the swap, behind it, and while what was there before is removed.
+for my $case (
+    [ 'before EXEC', 0, 3 ],
+    [ 'behind EXEC', 1, 3, forward => 1 ],
+    [ 'between two removals', 1, 2, at => 'FLUSHDB', after => 3 ],
+  )
+{
+    my ($moment, $swapped, $left, %option) = @$case;
+    my $target = live_target();
+    my $before = live_part($target);
+    my $there = "$directory/" . $moment =~ tr/ /-/r;
+    my ($pid, $port) = proxy($target, sub {
+        my ($server, $bytes) = @_;
+        syswrite $server, $bytes if $option{forward};
+        sleep 0.2;
+        mkdir $there;
+        sleep 60;
+    }, %option);
+    my $run = start_mover($settings, restore_job($settings, $store, redis_url($target, port => $port), $backup->{job}, $backup->{done},
+            engine => 'redis', type => 'redis', resource_id => $resource));
+    wait_for(sub { -d $there }, 30, "killed $moment");
+    kill 'KILL', $run->{pid}, $pid;
+    run_mover($run);
+    waitpid $pid, 0;
+    same(live_part($target), $before, 'what was live is as it was') unless $swapped;
+    my @marked = $target->client->do('INFO', 'keyspace') =~ /^db(1\d):/mg;
+    is(@marked, $left, 'spare databases are left');
+
+    my $again = redis_backup($settings, $store, redis_url($target), resource_id => $resource);
+    is($again->{done}{counts}{keys}, $swapped ? $backup->{done}{counts}{keys} : 502, 'a backup counts what is live') or diag explain $again->{done};
+    is(scalar(grep { /leftovers of a restore/ } @{ $again->{done}{notes} }), $left, 'and names what it passes over');
+    my $copy = start_redis();
+    is(redis_restore($settings, $store, redis_url($copy), $again, mode => 'clone')->{done}{event}, 'done', 'a restore from it');
+    $swapped ? is($copy->client->do('DEBUG', 'DIGEST'), $wanted_digest, 'brings that alone') : same(live_part($copy), $before, 'brings that alone');
+    is(redis_restore($settings, $store, redis_url($target), $backup, resource_id => $resource)->{done}{event}, 'done', 'the next restore');
+    is($target->client->do('DEBUG', 'DIGEST'), $wanted_digest, 'is whole, and leaves nothing else');
+}
+
 {
     # In place: what is left to be done is done once more.
     my $target = live_target(conf => "rename-command SWAPDB \"\"\n");
-    my ($pid, $port) = proxy($target, 'sent', DEL => 'DEL');
+    my ($pid, $port) = proxy($target, 'sent', at => 'DEL');
     my $got = redis_restore($settings, $store, redis_url($target, port => $port), $backup, resource_id => $resource);
     kill 'KILL', $pid;
     waitpid $pid, 0;
@@ -242,6 +288,34 @@ for my $case (
     is($cancelled->{done}{reason}, 'cancelled', 'in place, SIGTERM: cancelled');
     ok($cancelled->{done}{target_modified}, 'the target was modified');
     is($target->client->do('EXISTS', 'custbackup:restore:unfinished:5f0c7a9d41e84b53'), 1, 'and is marked');
+}
+
+# Two at once, into databases of one server: whoever comes second to a spare database takes another.
+for my $case ([ 16, 'done', 15, 14, 13 ], [ 10, 'failed', 8, 7, 6, 4 ])
+{
+    my ($databases, $event, @taken) = @$case;
+    my $target = live_target(conf => "databases $databases\n");
+    my ($pid, $port) = proxy($target, sub {
+        my $r = $target->client;
+        for my $i (0 .. $#taken)
+        {
+            $r->do('SELECT', $taken[$i]);
+            # Being filled; swapped, and about to be removed; a customer's.
+            $r->do('SET', ('custbackup:spare:filling:5f0c7a9d41e84b53', 'custbackup:spare:replaced:5f0c7a9d41e84b53', 'mine')[ $i % 3 ], 'of another');
+        }
+    }, at => 'SET');
+    my $got = redis_restore($settings, $store, redis_url($target, port => $port), $backup, resource_id => $resource);
+    kill 'KILL', $pid;
+    waitpid $pid, 0;
+    is($got->{done}{event}, $event, @taken . " spare databases of $databases are taken at the last moment: $event") or diag explain $got->{done};
+    is($got->{done}{reason}, 'target_busy', 'too many of them') if $event eq 'failed';
+    is(!$got->{done}{target_modified}, $event eq 'failed', 'target_modified is told truly');
+    my $r = $target->client;
+    my %keys = $r->do('INFO', 'keyspace') =~ /^db(\d+):keys=(\d+),/mg;
+    is_deeply([ map { delete $keys{$_} } @taken ], [ map { 1 } @taken ], 'what others have put there is there');
+    is(join(' ', sort keys %keys), $event eq 'done' ? '0 3 9' : '0 3 5', 'and nothing beside it but what is live');
+    for my $number (@taken) { $r->do('SELECT', $number); $r->do('FLUSHDB') }
+    is($r->do('DEBUG', 'DIGEST'), $wanted_digest, 'which is whole') if $event eq 'done';
 }
 
 # Two at once.

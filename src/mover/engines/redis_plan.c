@@ -11,6 +11,7 @@
 
 /* Looked for spare ones among these where CONFIG does not tell how many there are. */
 #define USUAL_DATABASES 16
+#define MORE_SPARES		8
 
 /* What a server needs for itself meanwhile, a replication backlog above all. */
 #define OVERHEAD	(1 << 20)
@@ -198,25 +199,31 @@ is_spare(RedisPlanning *planning, const RedisPlan *plan, int number, bool *spare
 	return passed;
 }
 
-/* From the highest down: those that people hardly use.  *found false: there are too few. */
+/*
+ * From the highest down: those that people hardly use.  A few more than are needed, as the
+ * first may be gone when they are marked.  *found false: there are too few.
+ */
 static bool
 find_spares(RedisPlanning *planning, RedisPlan *plan, bool *found, Failure *failure)
 {
 	int	   number = planning->server.database_limit >= 0 ? planning->server.database_limit : USUAL_DATABASES;
-	size_t filled = 0;
+	size_t wanted = plan->pair_count + MORE_SPARES;
 
-	while (filled < plan->pair_count && --number >= 0)
+	plan->spares = calloc(wanted, sizeof(*plan->spares));
+	if (plan->spares == NULL)
+		return failure_no_memory(failure);
+	while (plan->spare_count < wanted && --number >= 0)
 	{
 		bool spare;
 
 		if (!is_spare(planning, plan, number, &spare, failure))
 			return false;
 		if (spare)
-			plan->pairs[filled++].spare = number;
+			plan->spares[plan->spare_count++] = number;
 	}
-	*found = filled == plan->pair_count;
-	for (size_t i = 0; !*found && i < plan->pair_count; i++)
-		plan->pairs[i].spare = plan->pairs[i].target;
+	*found = plan->spare_count >= plan->pair_count;
+	for (size_t i = 0; *found && i < plan->pair_count; i++)
+		plan->pairs[i].spare = plan->spares[i];
 	return true;
 }
 
@@ -338,6 +345,7 @@ void
 redis_plan_free(RedisPlan *plan)
 {
 	free(plan->pairs);
+	free(plan->spares);
 	free(plan->emptied);
 	*plan = (RedisPlan){0};
 }

@@ -36,6 +36,8 @@ typedef struct RedisPlan
 	bool	   swaps;
 	RedisPair *pairs;
 	size_t	   pair_count;
+	int		  *spares; /* empty ones, in the order in which to take them: another restore may be quicker */
+	size_t	   spare_count;
 	int		  *emptied; /* live databases of the target that the backup does not have */
 	size_t	   emptied_count;
 	bool	   restores_functions;

@@ -112,24 +112,66 @@ gather_function(void *context, const unsigned char *bytes, size_t length, Failur
 
 /* ---- the beginning ---- */
 
+/* *counted: the keys of the selected database. */
+static bool
+count_keys(Restore *restore, uint64_t *counted, Failure *failure)
+{
+	RespReply reply;
+	bool	  passed = resp_ask(restore->resp, &reply, failure, "DBSIZE", NULL);
+
+	if (passed && reply.type == RESP_INTEGER && reply.integer >= 0)
+		*counted = (uint64_t) reply.integer;
+	resp_reply_free(&reply);
+	return passed;
+}
+
 /* A spare is empty and unmarked when it is taken: SET NX and a count of one say so. */
 static bool
-mark_spare(Restore *restore, const RedisPair *pair, Failure *failure)
+mark_spare(Restore *restore, int number, bool *marked, Failure *failure)
 {
+	Resp	 *resp = restore->resp;
+	uint64_t  counted = 0;
 	RespReply reply;
 	bool	  passed;
 
-	if (!select_database(restore, pair->spare, failure))
+	if (!select_database(restore, number, failure))
 		return false;
-	passed = resp_ask(restore->resp, &reply, failure, "SET", REDIS_MARKER_FILLING, restore->plan.marker, "NX",
-					  NULL);
+	passed = resp_ask(resp, &reply, failure, "SET", REDIS_MARKER_FILLING, restore->plan.marker, "NX", NULL);
 	if (passed && reply.type == RESP_ERROR)
-		passed = resp_refused(restore->resp, &reply, "SET", REASON_RESTORE, failure);
-	else if (passed && reply.type == RESP_NIL)
-		passed = failure_set(failure, REASON_TARGET_BUSY, "another restore has just taken database %d",
-							 pair->spare);
+		passed = resp_refused(resp, &reply, "SET", REASON_RESTORE, failure);
+	*marked = passed && reply.type == RESP_STATUS;
 	resp_reply_free(&reply);
-	return passed;
+	if (!passed || !*marked)
+		return passed;
+	if (!count_keys(restore, &counted, failure))
+		return false;
+	*marked = counted == 1;
+	return *marked || resp_do(resp, REASON_RESTORE, failure, "DEL", REDIS_MARKER_FILLING, NULL);
+}
+
+/* Of those that the plan has found; one that somebody else has taken meanwhile is passed over. */
+static bool
+mark_spares(Restore *restore, Failure *failure)
+{
+	RedisPlan *plan = &restore->plan;
+	size_t	   next = 0;
+
+	for (size_t i = 0; i < plan->pair_count; i++)
+	{
+		bool marked = false;
+
+		while (!marked)
+		{
+			if (next == plan->spare_count)
+				return failure_set(failure, REASON_TARGET_BUSY,
+								   "others have just taken the databases of %s that were to spare",
+								   resp_name(restore->resp));
+			plan->pairs[i].spare = plan->spares[next++];
+			if (!mark_spare(restore, plan->pairs[i].spare, &marked, failure))
+				return false;
+		}
+	}
+	return true;
 }
 
 /* A server that was full takes the mark when it has freed what was dropped. */
@@ -183,12 +225,7 @@ begin(Restore *restore, Failure *failure)
 	restore->begun = true;
 	redis_watch_begin(&restore->watch, restore->resp, restore->context.report, plan, restore->outcome);
 	if (plan->swaps)
-	{
-		for (size_t i = 0; i < plan->pair_count; i++)
-			if (!mark_spare(restore, &plan->pairs[i], failure))
-				return false;
-		return true;
-	}
+		return mark_spares(restore, failure);
 	if (!sentence_add(&restore->outcome->left_alone, failure,
 					  "restored in place, so that readers saw the databases empty and filling: %s",
 					  plan->why_in_place))
@@ -219,14 +256,12 @@ restore_write(Sink *sink, const void *bytes, size_t length, Failure *failure)
 static bool
 ask_count(Restore *restore, RedisPair *pair, Failure *failure)
 {
-	RespReply reply;
+	uint64_t counted = 0;
 
-	if (!select_database(restore, pair->spare, failure) ||
-		!resp_ask(restore->resp, &reply, failure, "DBSIZE", NULL))
+	if (!select_database(restore, pair->spare, failure) || !count_keys(restore, &counted, failure))
 		return false;
-	if (reply.type == RESP_INTEGER && reply.integer > 0)
-		pair->counted = (uint64_t) reply.integer - 1; /* the marker */
-	resp_reply_free(&reply);
+	if (counted > 0)
+		pair->counted = counted - 1; /* the marker */
 	return true;
 }
 
