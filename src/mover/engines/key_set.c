@@ -190,9 +190,11 @@ double_table(KeySet *set, Failure *failure)
 /* ---- the log and the filter ---- */
 
 static bool
-spool_failed(Failure *failure)
+spool_failed(const KeySet *set, Failure *failure)
 {
-	return failure_set_errno(failure, REASON_CONFIG, "the spool that holds a scan's keys");
+	return failure_set_errno(failure, REASON_CONFIG,
+							 "could not keep a scan's keys in the spool in \"%s\" (setting spool_dir)",
+							 spool_directory(set->spool_dir));
 }
 
 static bool
@@ -208,7 +210,7 @@ write_log(KeySet *set, Failure *failure)
 		if (written < 0 && errno == EINTR)
 			continue;
 		if (written <= 0)
-			return spool_failed(failure);
+			return spool_failed(set, failure);
 		at += written;
 		left -= (size_t) written;
 	}
@@ -356,7 +358,7 @@ read_log(const KeySet *set, uint64_t at, Slot *slots, size_t count, Failure *fai
 		length = pread(set->fd, slots, count * sizeof(Slot), (off_t) (at * sizeof(Slot)));
 	while (length < 0 && errno == EINTR);
 	if (length < 0)
-		return spool_failed(failure);
+		return spool_failed(set, failure);
 	return (size_t) length == count * sizeof(Slot) ||
 		   failure_set(failure, REASON_CONFIG, "the spool that holds a scan's keys has become shorter");
 }
