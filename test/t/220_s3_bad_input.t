@@ -184,6 +184,10 @@ refused('a black hole', 's3://good/p?endpoint=https://192.0.2.1&' . join('&', @q
     my $server = start_versity(tls => [ "$directory/self.crt", "$directory/self.key" ]);
     refused('a self-signed certificate', store_url($server, 'good', 'p', @quick), 'store', qr/not to be trusted/, settings => $settings);
 
+    append_to_file("$directory/empty.crt", '');
+    refused("a ca_file that is $_->[0]", store_url($good, 'good', 'p', @quick), 'config', qr/file of certificates to trust is missing.*check the setting ca_file/,
+        settings => store_settings(ca_file => $_->[1])) for [ 'missing', "$directory/nowhere.crt" ], [ 'empty', "$directory/empty.crt" ], [ 'no certificate', "$directory/ca.key" ];
+
     # Nothing older than TLS 1.2.
     my $port = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1')->sockport;
     my $old = IPC::Run::start([ 'openssl', 's_server', '-accept', "127.0.0.1:$port", '-cert', "$directory/good.crt", '-key', "$directory/good.key",

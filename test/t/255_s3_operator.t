@@ -41,6 +41,19 @@ sub tool
     return ($run->{harness}->full_result(0) >> 8, $run->{out}, $run->{err});
 }
 
+# What somebody else on this host, or a core file, could learn of it while it works.
+sub tells_nothing
+{
+    my ($run, $what) = @_;
+    my $process = "/proc/$run->{pid}";
+    my ($limits) = slurp_file("$process/limits") =~ /^(Max core file size.*?) *$/m;
+    like($limits, qr/ 0 +0 +bytes$/, "$what: no core file");
+    ok(!open(my $memory, '<', "$process/environ"), '  not even its own user looks into it') if $< != 0;
+    my $line = slurp_file("$process/cmdline");
+    unlike($line, qr/\Q$secret_key\E|s3cret/, '  no secret in its arguments');
+    return;
+}
+
 sub partials { my @found = glob "$directory/*.partial"; return @found }
 
 for my $server (start_s3_servers())
@@ -123,6 +136,7 @@ for my $server (start_s3_servers())
         my $deadline = time + 30;
         sleep 0.02 until partials() || time > $deadline;
         is(scalar(() = partials()), 1, "$name, SIG$signal: what is being written has a name of its own");
+        tells_nothing($run, '  get') if $signal eq 'INT';
         kill $signal, $run->{pid};
         $run->{harness}->finish;
         isnt($run->{harness}->full_result(0), 0, '  a get that is interrupted fails');
@@ -138,6 +152,7 @@ for my $server (start_s3_servers())
         my $run = start_tool($proxied, $stdin, $command, @arguments);
         my $deadline = time + 30;
         sleep 0.02 until grep(/GET .*dump/, $proxy->requests) || time > $deadline;
+        tells_nothing($run, "$name, $command");
         kill 'INT', $run->{pid};
         $run->{harness}->finish;
         is($run->{harness}->full_result(0) >> 8, 1, "$name: Ctrl-C ends $command") or diag $run->{err};

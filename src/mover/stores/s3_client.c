@@ -263,6 +263,10 @@ transport_rule(HttpOutcome outcome)
 										  "the store's certificate is not to be trusted: it must be valid "
 										  "today, for the endpoint's name, and of an "
 										  "authority that this host knows or that the setting ca_file names"};
+	static const S3ErrorRule no_ca = {
+		"", S3_FINAL, REASON_CONFIG,
+		"the file of certificates to trust is missing, cannot be read by this user, or holds none; "
+		"check the setting ca_file"};
 	static const S3ErrorRule no_tls = {
 		"", S3_FINAL, REASON_STORE,
 		"what answers at the endpoint speaks no TLS 1.2 or newer; check endpoint= in the store's URL (a "
@@ -284,6 +288,8 @@ transport_rule(HttpOutcome outcome)
 			return &slow;
 		case HTTP_UNTRUSTED:
 			return &untrusted;
+		case HTTP_NO_CA:
+			return &no_ca;
 		case HTTP_NO_TLS:
 			return &no_tls;
 		case HTTP_NO_HTTP:
