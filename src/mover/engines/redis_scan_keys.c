@@ -25,6 +25,10 @@
 #define LONGEST_PAUSE  200 /* milliseconds */
 #define KEY_SET_MEMORY (24 * 1024 * 1024)
 
+/* Of a key's commands in a transaction, and how often they name the key. */
+#define COMMANDS_COST  768
+#define COMMANDS_NAMES 3
+
 /* Where the server does not tell: few enough at a time, and fewer where values are larger. */
 #define UNKNOWN_SIZE (64 * 1024)
 
@@ -338,10 +342,14 @@ no_room(const ScanKeys *keys, uint64_t room, Failure *failure)
 		shown, key->size, resp_name(keys->resp), room);
 }
 
+/* What the next key costs the server until we have read it: its value, and the commands that wait in a transaction. */
 static uint64_t
-size_of_next(const ScanKeys *keys)
+cost_of_next(const ScanKeys *keys)
 {
-	return keys->tells_sizes ? keys->found[keys->next].size : unknown_size(keys);
+	const ScanKey *key = &keys->found[keys->next];
+
+	return (keys->tells_sizes ? key->size : unknown_size(keys)) + COMMANDS_COST +
+		   COMMANDS_NAMES * key->length;
 }
 
 bool
@@ -363,7 +371,7 @@ scan_keys_next(ScanKeys *keys, const ScanKey **batch, size_t *count, Failure *fa
 	}
 	if (!ask_room(keys, &room, failure))
 		return false;
-	bytes = size_of_next(keys);
+	bytes = cost_of_next(keys);
 	if (keys->tells_sizes && bytes > room && bytes > SMALL_VALUE)
 		return no_room(keys, room, failure);
 	limit = room / 2 < BATCH_BYTES ? room / 2 : BATCH_BYTES;
@@ -372,7 +380,7 @@ scan_keys_next(ScanKeys *keys, const ScanKey **batch, size_t *count, Failure *fa
 	{
 		*count += 1;
 		keys->next++;
-		bytes += keys->next < keys->count ? size_of_next(keys) : 0;
+		bytes += keys->next < keys->count ? cost_of_next(keys) : 0;
 	} while (keys->next < keys->count && *count < BATCH_MAX && bytes <= limit);
 	/* Large values come rarely, or they come again. */
 	keys->largest_value /= 2;
