@@ -252,6 +252,14 @@ SKIP:
     like($misnamed->{done}{detail}, qr/IP address mismatch/, 'said');
     my $garbled = redis_backup({ %$settings, ca_file => "$tls/log" }, $store, redis_url($secure, %at));
     is($garbled->{done}{reason}, 'config', 'a ca_file that holds no certificate');
+    for my $protocol ('TLSv1.2', 'TLSv1.3')
+    {
+        $secure->client->do('CONFIG', 'SET', 'tls-auth-clients', 'yes', 'tls-protocols', $protocol);
+        my $barred = redis_backup($trusting, $store, redis_url($secure, %at));
+        is($barred->{done}{reason}, 'unreachable', "$protocol: a server that wants certificates of its clients");
+        like($barred->{done}{detail}, qr/asks its clients for a certificate, and a URL gives none/, 'said');
+    }
+    $secure->client->do('CONFIG', 'SET', 'tls-auth-clients', 'no', 'tls-protocols', '');
     my $clear = redis_backup($trusting, $store, redis_url($secure, port => $port));
     is($clear->{done}{reason}, 'unreachable', 'no TLS to a port that does') or diag explain $clear->{done};
 }

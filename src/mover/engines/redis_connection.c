@@ -24,12 +24,18 @@
 #define SEND_TIMEOUT_MS	   120000
 #define FINISH_TIMEOUT_MS  3000
 
+/* What a server says that refuses it is an alert's name, or less. */
+#define CLIENT_CERTIFICATE                                                                                   \
+	"; it asks its clients for a certificate, and a URL gives none (its tls-auth-clients would have to be "  \
+	"no)"
+
 struct RedisConnection
 {
 	RedisPatience patience;
 	int			  fd;
 	SSL_CTX		 *tls_context;
 	SSL			 *tls;
+	bool		  certificate_is_asked_for;
 	char		  name[300];
 };
 
@@ -143,6 +149,15 @@ tls_error(RedisConnection *connection, int result)
 	return text;
 }
 
+/* What explains a refusal that comes instead of the first answer. */
+static const char *
+demand(const RedisConnection *connection)
+{
+	bool trusted = connection->tls != NULL && SSL_get_verify_result(connection->tls) == X509_V_OK;
+
+	return trusted && connection->certificate_is_asked_for ? CLIENT_CERTIFICATE : "";
+}
+
 /*
  * After an SSL call gave `result`: waits for what it wants.  *again: call once more;
  * *closed: the other side has ended.  *timed_out as wait_for's ready, inverted.
@@ -186,8 +201,20 @@ tls_wait(RedisConnection *connection, int result, int64_t deadline, bool *closed
 		default:
 			break;
 	}
-	return failure_set(failure, REASON_UNREACHABLE, "TLS with Redis at %s: %s", connection->name,
-					   tls_error(connection, wanted));
+	return failure_set(failure, REASON_UNREACHABLE, "TLS with Redis at %s: %s%s", connection->name,
+					   tls_error(connection, wanted), demand(connection));
+}
+
+/* A URL names no certificate of ours. */
+static int
+note_demand(SSL *tls, X509 **certificate, EVP_PKEY **key)
+{
+	RedisConnection *connection = SSL_get_app_data(tls);
+
+	(void) certificate;
+	(void) key;
+	connection->certificate_is_asked_for = true;
+	return 0;
 }
 
 static bool
@@ -198,6 +225,7 @@ tls_context_open(RedisConnection *connection, const Settings *settings, Failure 
 		return failure_set(failure, REASON_INTERNAL, "OpenSSL: %s", tls_error(connection, 0));
 	SSL_CTX_set_min_proto_version(connection->tls_context, TLS1_2_VERSION);
 	SSL_CTX_set_verify(connection->tls_context, SSL_VERIFY_PEER, NULL);
+	SSL_CTX_set_client_cert_cb(connection->tls_context, note_demand);
 	SSL_CTX_set_mode(connection->tls_context, SSL_MODE_ENABLE_PARTIAL_WRITE |
 												  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_AUTO_RETRY);
 	if (settings->ca_file != NULL)
@@ -223,7 +251,8 @@ tls_open(RedisConnection *connection, const RedisUrl *url, const Settings *setti
 	if (!tls_context_open(connection, settings, failure))
 		return false;
 	connection->tls = SSL_new(connection->tls_context);
-	if (connection->tls == NULL || SSL_set_fd(connection->tls, connection->fd) != 1)
+	if (connection->tls == NULL || SSL_set_fd(connection->tls, connection->fd) != 1 ||
+		SSL_set_app_data(connection->tls, connection) != 1)
 		return failure_set(failure, REASON_INTERNAL, "OpenSSL: %s", tls_error(connection, 0));
 	is_literal =
 		inet_pton(AF_INET, url->host, &literal) == 1 || inet_pton(AF_INET6, url->host, &literal) == 1;
@@ -271,10 +300,11 @@ redis_connection_open(const RedisUrl *url, const Settings *settings, RedisPatien
 	return NULL;
 }
 
-static bool
-lost(RedisConnection *connection, Failure *failure)
+bool
+redis_connection_lost(const RedisConnection *connection, Failure *failure)
 {
-	return failure_set(failure, REASON_UNREACHABLE, "Redis at %s closed the connection", connection->name);
+	return failure_set(failure, REASON_UNREACHABLE, "Redis at %s closed the connection%s", connection->name,
+					   demand(connection));
 }
 
 /* One try of each kind: the bytes moved, 0: closed, -1: *failure or the deadline (*timed_out). */
@@ -334,7 +364,7 @@ redis_connection_send(RedisConnection *connection, const void *bytes, size_t len
 			send_some(connection, at, length, clock_milliseconds() + SEND_TIMEOUT_MS, &timed_out, failure);
 
 		if (sent == 0)
-			return lost(connection, failure);
+			return redis_connection_lost(connection, failure);
 		if (sent < 0)
 			return timed_out
 					   ? failure_set(failure, REASON_UNREACHABLE, "Redis at %s has taken nothing for %d s",
@@ -363,7 +393,10 @@ receive_some(RedisConnection *connection, void *buffer, size_t capacity, int64_t
 			ERR_clear_error();
 			received = SSL_read(connection->tls, buffer, capacity > INT32_MAX ? INT32_MAX : (int) capacity);
 			if (received > 0)
+			{
+				connection->certificate_is_asked_for = false;
 				return received;
+			}
 			if (!tls_wait(connection, (int) received, deadline, &closed, timed_out, failure) || *timed_out)
 				return -1;
 			if (closed)

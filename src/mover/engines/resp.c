@@ -119,7 +119,7 @@ fill(Resp *resp, Failure *failure)
 								  failure))
 		return false;
 	if (length == 0)
-		return failure_set(failure, REASON_UNREACHABLE, "Redis at %s closed the connection", resp_name(resp));
+		return redis_connection_lost(resp->connection, failure);
 	resp->at = 0;
 	resp->end = length;
 	return true;
@@ -151,10 +151,11 @@ resp_read_exactly(Resp *resp, void *buffer, size_t length, Failure *failure)
 
 		if (!resp_read_some(resp, at, length, &some, REPLY_WAIT_MS, &timed_out, failure))
 			return false;
+		if (timed_out)
+			return failure_set(failure, REASON_UNREACHABLE,
+							   "Redis at %s has stopped in the middle of an answer", resp_name(resp));
 		if (some == 0)
-			return failure_set(failure, REASON_UNREACHABLE, "Redis at %s %s", resp_name(resp),
-							   timed_out ? "has stopped in the middle of an answer"
-										 : "closed the connection");
+			return redis_connection_lost(resp->connection, failure);
 		at += some;
 		length -= some;
 	}
