@@ -11,7 +11,9 @@
 #include "clock.h"
 
 #define FATE_SECONDS 60
-#define END_TRIES	 50 /* of a tenth of a second */
+#define LOOK_MS		 20
+#define END_MS		 5000
+#define TOOLS_MS	 2000
 
 static PGresult *
 ask_quietly(PostgresSession *session, const char *sql, const char *value)
@@ -146,28 +148,48 @@ postgres_ask_fate(PostgresSession *session, const PostgresUrl *url, const Settin
 	}
 }
 
-void
-postgres_end_backend(PostgresSession *session, const char *pid)
+/* Until the query has no row, or the time is over. */
+static void
+wait_for_none(PostgresSession *session, const char *sql, const char *value, int64_t milliseconds)
 {
-	PGresult *result;
-	bool	  gone = false;
+	int64_t deadline = clock_milliseconds() + milliseconds;
+	bool	gone = false;
 
-	result =
-		ask_quietly(session,
-					"SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity"
-					" WHERE pid = $1::pg_catalog.int4 AND application_name = '" POSTGRES_APPLICATION_NAME "'",
-					pid);
-	PQclear(result);
-	for (int i = 0; i < END_TRIES && result != NULL && !gone; i++)
+	while (!gone && clock_milliseconds() < deadline)
 	{
-		PGresult *left = ask_quietly(
-			session, "SELECT FROM pg_catalog.pg_stat_activity WHERE pid = $1::pg_catalog.int4", pid);
+		PGresult *left = ask_quietly(session, sql, value);
 
 		gone = left == NULL || PQntuples(left) == 0;
 		PQclear(left);
 		if (!gone)
-			(void) poll(NULL, 0, 100);
+			(void) poll(NULL, 0, LOOK_MS);
 	}
+}
+
+void
+postgres_end_backend(PostgresSession *session, const char *pid)
+{
+	PGresult *result =
+		ask_quietly(session,
+					"SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity"
+					" WHERE pid = $1::pg_catalog.int4 AND application_name = '" POSTGRES_APPLICATION_NAME "'",
+					pid);
+	bool asked = result != NULL;
+
+	PQclear(result);
+	if (asked)
+		wait_for_none(session, "SELECT FROM pg_catalog.pg_stat_activity WHERE pid = $1::pg_catalog.int4", pid,
+					  END_MS);
+}
+
+void
+postgres_await_tools(PostgresSession *session)
+{
+	wait_for_none(session,
+				  "SELECT FROM pg_catalog.pg_stat_activity WHERE application_name = $1"
+				  " AND usename = SESSION_USER AND datname = pg_catalog.current_database()"
+				  " AND pid <> pg_catalog.pg_backend_pid()",
+				  POSTGRES_APPLICATION_NAME, TOOLS_MS);
 }
 
 /*

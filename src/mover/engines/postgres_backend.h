@@ -43,6 +43,12 @@ extern PostgresFate postgres_ask_fate(PostgresSession *session, const PostgresUr
 /* Ends a backend that may still work on what will be rolled back, and waits until it is gone (5 s). */
 extern void postgres_end_backend(PostgresSession *session, const char *pid);
 
+/*
+ * A tool that has ended is counted until its backend has, too: waits for that (2 s), so that
+ * the next one finds its place where the role may connect twice.
+ */
+extern void postgres_await_tools(PostgresSession *session);
+
 /* Statistics for the planner, after the commit. */
 extern void postgres_analyze(PostgresSession *session);
 

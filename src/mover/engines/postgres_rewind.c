@@ -86,6 +86,7 @@ start_psql(PostgresRewind *rewind, Failure *failure)
 					NULL};
 	ChildSpec spec;
 
+	postgres_await_tools(&rewind->session);
 	postgres_fill_spec(rewind, &spec, argv, path, sizeof(path));
 	spec.stdin_pipe = true;
 	return postgres_pump_start_psql(&rewind->pump, &spec, failure);
@@ -208,6 +209,7 @@ start_pg_restore(PostgresRewind *rewind, Failure *failure)
 	snprintf(list, sizeof(list), "/proc/self/fd/%d", rewind->list_fd);
 	if (rewind->plan.ignores_tablespaces)
 		argv[7] = "--no-tablespaces";
+	postgres_await_tools(&rewind->session);
 	postgres_fill_spec(rewind, &spec, argv, path, sizeof(path));
 	spec.stdin_pipe = true;
 	/* It talks to no server: no password for it. */
