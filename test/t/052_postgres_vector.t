@@ -49,4 +49,59 @@ admin('CREATE EXTENSION vector', 'bare');
 $said = last_event(run_mover($settings, restore_job($settings, $store, $bare, $job, $event, mode => 'clone')));
 is($said->{event}, 'done', 'with the extension it works') or diag(explain($said));
 is(checksum_database($node, 'bare'), checksum_database($node), 'to the last row');
+
+# ---- an administrator's extension that is another ----
+
+# A clone into a database that has the extension so; it fails before anything is to be seen there.
+sub refused
+{
+    my ($what, $detail, @statements) = @_;
+    admin('DROP DATABASE IF EXISTS other', 'postgres');
+    admin('CREATE DATABASE other OWNER app', 'postgres');
+    admin($_, 'other') for @statements;
+    my $was = state_of('other');
+    my $said = last_event(run_mover($settings, restore_job($settings, $store, customer_url($node, database => 'other'), $job, $event, mode => 'clone')));
+    is($said->{event}, 'failed', $what) or diag(explain($said));
+    like($said->{detail}, $detail, "... $said->{reason}: $said->{detail}");
+    ok(!$said->{target_modified}, '... with nothing modified');
+    is(state_of('other'), $was, '... to be seen');
+    return;
+}
+
+# What an older one lacks is taken out of this one.
+refused('an older version, which has no sparsevec', qr/sparsevec/, 'CREATE EXTENSION vector',
+    q{WITH RECURSIVE gone (class, id) AS (SELECT 'pg_type'::regclass::oid, oid FROM pg_type WHERE typname IN ('sparsevec', '_sparsevec')
+        UNION SELECT d.classid, d.objid FROM gone JOIN pg_depend d ON d.refclassid = gone.class AND d.refobjid = gone.id AND d.deptype <> 'e')
+      DELETE FROM pg_depend d USING gone WHERE d.classid = gone.class AND d.objid = gone.id AND d.deptype = 'e'}, 'DROP TYPE sparsevec CASCADE',
+    q{UPDATE pg_extension SET extversion = '0.6.2' WHERE extname = 'vector'});
+refused('in another schema', qr/type public\.vector does not exist/, 'CREATE SCHEMA elsewhere', 'GRANT USAGE ON SCHEMA elsewhere TO app', 'CREATE EXTENSION vector SCHEMA elsewhere');
+
+# A version that differs, but has all that is needed, is no obstacle.
+admin('DROP DATABASE other', 'postgres');
+admin('CREATE DATABASE other OWNER app', 'postgres');
+admin('CREATE EXTENSION vector', 'other');
+admin(q{UPDATE pg_extension SET extversion = '0.7.4' WHERE extname = 'vector'}, 'other');
+$said = last_event(run_mover($settings, restore_job($settings, $store, customer_url($node, database => 'other'), $job, $event, mode => 'clone')));
+is($said->{event}, 'done', 'a version that differs is no obstacle by itself') or diag(explain($said));
+is(checksum_database($node, 'other'), checksum_database($node), '... to the last row');
+
+# One that the administrator keeps in a schema of its own.
+admin('DROP DATABASE other', 'postgres');
+admin('CREATE DATABASE other OWNER app', 'postgres');
+admin($_, 'other') for 'CREATE SCHEMA extensions', 'GRANT USAGE ON SCHEMA extensions TO app', 'CREATE EXTENSION vector SCHEMA extensions';
+customer(q{CREATE TABLE t (id int PRIMARY KEY, v extensions.vector(3)); INSERT INTO t VALUES (1, '[1,2,3]'); CREATE INDEX ON t USING hnsw (v extensions.vector_l2_ops)}, 'other');
+$wanted = state_of('other');
+my $url_of_other = customer_url($node, database => 'other');
+$job = backup_job($settings, $store, $url_of_other, type => 'vector');
+$event = last_event(run_mover($settings, $job));
+my $copy = customer_url($node, database => 'copy');
+admin('CREATE DATABASE copy OWNER app', 'postgres');
+admin($_, 'copy') for 'CREATE SCHEMA extensions', 'GRANT USAGE ON SCHEMA extensions TO app', 'CREATE EXTENSION vector SCHEMA extensions';
+$said = last_event(run_mover($settings, restore_job($settings, $store, $copy, $job, $event, mode => 'clone')));
+is($said->{event}, 'done', 'a clone into one that has it there, too') or diag(explain($said));
+is(checksum_database($node, 'copy'), checksum_database($node, 'other'), '... to the last row');
+customer(q{DROP TABLE t; CREATE TABLE u (v extensions.vector(2))}, 'other');
+$said = last_event(run_mover($settings, restore_job($settings, $store, $url_of_other, $job, $event)));
+is($said->{event}, 'done', 'a rewind of a database with the extension in a schema of an administrator') or diag(explain($said));
+is(state_of('other'), $wanted, '... exactly');
 done_testing();

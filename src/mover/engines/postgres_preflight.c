@@ -130,6 +130,18 @@ check_extensions(const PostgresPlan *plan, PostgresSession *session, Failure *fa
 	return true;
 }
 
+/* A schema that an administrator made for extensions is no more a customer's than these are. */
+static bool
+is_schema_of_extensions(const PostgresTarget *target, const TocEntry *entry)
+{
+	if (entry->class != TOC_SCHEMA || postgres_target_is_ours(target, entry->owner))
+		return false;
+	for (int row = 0; row < PQntuples(target->extensions); row++)
+		if (strcmp(postgres_value(target->extensions, row, 1), entry->tag) == 0)
+			return true;
+	return false;
+}
+
 static bool
 check_empty(const PostgresPlan *plan, Failure *failure)
 {
@@ -140,7 +152,8 @@ check_empty(const PostgresPlan *plan, Failure *failure)
 		const TocEntry *entry = &plan->present->entries[i];
 
 		if (postgres_entry_is_attribute(entry) || postgres_entry_is_public(entry) ||
-			entry->class == TOC_EXTENSION || entry->class == TOC_EVENT_TRIGGER)
+			entry->class == TOC_EXTENSION || entry->class == TOC_EVENT_TRIGGER ||
+			is_schema_of_extensions(plan->target, entry))
 			continue;
 		return failure_set(failure, REASON_TARGET_NOT_EMPTY,
 						   "the target holds %s: a clone wants an empty database",
