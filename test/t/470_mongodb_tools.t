@@ -5,7 +5,7 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 use CustbackupTest;
 use MongoTest;
-use PostgreSQL::Test::Utils ();
+use PostgreSQL::Test::Utils qw(append_to_file);
 use Test::More;
 
 my ($settings, $store, $directory) = mover_settings(tool_path => tools_directory());
@@ -23,7 +23,7 @@ sub settings_with
     my $bin = PostgreSQL::Test::Utils::tempdir();
     my $real = tools_directory();
     symlink "$real/$_", "$bin/$_" for grep { $_ ne $tool } qw(mongodump mongorestore);
-    PostgreSQL::Test::Utils::append_to_file("$bin/$tool",
+    append_to_file("$bin/$tool",
         qq{#!/bin/sh\ncase \$1 in --version) exec $real/$tool "\$@" ;; esac\nreal() { $real/$tool "\$@"; }\n$script\n});
     chmod 0755, "$bin/$tool";
     return { %$settings, tool_path => $bin };
@@ -53,6 +53,20 @@ my $late = mongodb_backup(settings_with('mongodump', 'real "$@"; echo "the curso
 is($late->{done}{reason}, 'dump', 'a mongodump that gives all and exits with 3');
 like($late->{done}{detail}, qr/exited with 3.*the cursor is gone/, '... and is quoted');
 is_deeply(kept(), [], '... and nothing is kept');
+
+# An old one has no --config: a URL would have to stand in its arguments.
+for my $version ('3.6.8', '100.2.1')
+{
+    my $old = settings_with('mongodump', '');
+    append_to_file("$old->{tool_path}/old", "#!/bin/sh\necho 'mongodump version: $version'\necho \"\$@\" >>$old->{tool_path}/said\nexit 1\n");
+    chmod 0755, "$old->{tool_path}/old";
+    rename "$old->{tool_path}/old", "$old->{tool_path}/mongodump" or die $!;
+    local $ENV{PATH} = '/usr/bin:/bin';
+    my $run = mongodb_backup($old, $store, mongodb_url($server));
+    is($run->{done}{reason}, 'config', "mongodump $version") or diag explain $run->{done};
+    like($run->{done}{detail}, qr/mongodump \Q$version\E is too old.*install mongodb-database-tools/, "... $run->{done}{detail}");
+    is_deeply([ grep { !/^--version$/ } split /\n/, PostgreSQL::Test::Utils::slurp_file("$old->{tool_path}/said") ], [], '... and is not run');
+}
 
 my $backup = mongodb_backup($settings, $store, mongodb_url($server));
 is($backup->{done}{event}, 'done', 'the real one') or diag explain $backup->{done};

@@ -89,7 +89,8 @@ test_writing(void)
 		   "every character is encoded anew");
 	writes("mongodb://u:pass@word@h/d", "mongodb://u:pass%40word@10.0.0.9:4711/d?&authSource=d&tls=false",
 		   "a password that was pasted as it is");
-	writes("mongodb://h/d?retryWrites=true&w=majority&maxPoolSize=5&appName=x",
+	writes("mongodb://h/d?retryWrites=true&w=majority&maxPoolSize=5&appName=x&loadBalanced=false&"
+		   "serverMonitoringMode=auto",
 		   "mongodb://10.0.0.9:4711/d?&tls=false", "what is the application's own is passed over");
 	writes("mongodb://h/d?tls=true&readPreference=secondary",
 		   "mongodb://10.0.0.9:4711/d?&readPreference=secondaryPreferred&tls=true", "TLS and a secondary");
@@ -138,6 +139,10 @@ test_refusals(void)
 	refuses("mongodb://u:geheim%00@h/d", "zero byte");
 	refuses("mongodb://u:pw?geheim@h/d", "%3F");
 	refuses("mongodb://u:pw@h/d?geheim=1", "not known here");
+	refuses("mongodb://u:pw@h/d?authSource=", "authSource is empty");
+	refuses("mongodb://u:pw@h/d?replicaSet=&w=1", "replicaSet is empty");
+	refuses("mongodb://u:pw@h/d?loadBalanced=true", "loadBalanced is not allowed");
+	refuses("mongodb://u:pw@h/d?loadBalanced=1", "loadBalanced is neither");
 	refuses("mongodb://u:pw@h/d?geheim", "without a value");
 	refuses("mongodb://u:pw@h/a.b", "database");
 	refuses("mongodb://u:pw@h/a%24b", "database");

@@ -153,6 +153,10 @@ ask_facts(DumpSource *dump, SourceFacts *facts, Failure *failure)
 	snprintf(facts->server_version, sizeof(facts->server_version), "MongoDB %s",
 			 dump->session.server_version);
 	snprintf(facts->tool_version, sizeof(facts->tool_version), "%s %s", dump->tool.name, dump->tool.version);
+	if (dump->url.tls && dump->url.tls_insecure &&
+		!sentence_add(&facts->notes, failure,
+					  "the URL gives up verifying who answers: whoever is in between could read all of it"))
+		return false;
 	if (dump->url.database != NULL)
 		return ask_database(dump, facts, failure);
 	return mongodb_ask_total(&dump->session, &facts->expected_raw_bytes, failure) &&

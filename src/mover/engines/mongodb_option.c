@@ -13,6 +13,7 @@ typedef enum Treatment
 	TLS,
 	TLS_INSECURE,
 	SRV_SERVICE,
+	MUST_BE_FALSE,
 	PASSED_OVER, /* the application's own affair */
 	READS_A_FILE,
 	NOT_FROM_HERE
@@ -36,6 +37,7 @@ static const struct
 	{"sslAllowInvalidCertificates", TLS_INSECURE},
 	{"sslAllowInvalidHostnames", TLS_INSECURE},
 	{"srvServiceName", SRV_SERVICE},
+	{"loadBalanced", MUST_BE_FALSE},
 
 	{"appName", PASSED_OVER},
 	{"compressors", PASSED_OVER},
@@ -45,6 +47,10 @@ static const struct
 	{"timeoutMS", PASSED_OVER},
 	{"serverSelectionTimeoutMS", PASSED_OVER},
 	{"serverSelectionTryOnce", PASSED_OVER},
+	{"serverMonitoringMode", PASSED_OVER},
+	{"socketCheckIntervalMS", PASSED_OVER},
+	{"waitQueueMultiple", PASSED_OVER},
+	{"fsync", PASSED_OVER},
 	{"heartbeatFrequencyMS", PASSED_OVER},
 	{"localThresholdMS", PASSED_OVER},
 	{"maxPoolSize", PASSED_OVER},
@@ -79,7 +85,6 @@ static const struct
 
 	{"authMechanismProperties", NOT_FROM_HERE},
 	{"gssapiServiceName", NOT_FROM_HERE},
-	{"loadBalanced", NOT_FROM_HERE},
 	{"proxyHost", NOT_FROM_HERE},
 	{"proxyPort", NOT_FROM_HERE},
 	{"proxyUsername", NOT_FROM_HERE},
@@ -103,6 +108,14 @@ set_text(char **field, const char *value, Failure *failure)
 	free(*field);
 	*field = strdup(value);
 	return *field != NULL || failure_no_memory(failure);
+}
+
+static bool
+set_name(char **field, const char *name, const char *value, Failure *failure)
+{
+	if (*value == '\0')
+		return failure_set(failure, REASON_BAD_URL, "the MongoDB URL's %s is empty", name);
+	return set_text(field, value, failure);
 }
 
 static bool
@@ -142,18 +155,18 @@ set_preference(MongodbUrl *url, const char *value, Failure *failure)
 static bool
 apply(MongodbUrl *url, const char *name, Treatment treatment, const char *value, Failure *failure)
 {
-	bool insecure;
+	bool on;
 
 	switch (treatment)
 	{
 		case AUTH_SOURCE:
-			return set_text(&url->auth_source, value, failure);
+			return set_name(&url->auth_source, name, value, failure);
 		case AUTH_MECHANISM:
 			return set_mechanism(url, value, failure);
 		case REPLICA_SET:
-			return set_text(&url->replica_set, value, failure);
+			return set_name(&url->replica_set, name, value, failure);
 		case SRV_SERVICE:
-			return set_text(&url->srv_service, value, failure);
+			return set_name(&url->srv_service, name, value, failure);
 		case READ_PREFERENCE:
 			return set_preference(url, value, failure);
 		case DIRECT:
@@ -161,10 +174,15 @@ apply(MongodbUrl *url, const char *name, Treatment treatment, const char *value,
 		case TLS:
 			return set_switch(&url->tls, name, value, failure);
 		case TLS_INSECURE:
-			if (!set_switch(&insecure, name, value, failure))
+			if (!set_switch(&on, name, value, failure))
 				return false;
-			url->tls_insecure |= insecure;
+			url->tls_insecure |= on;
 			return true;
+		case MUST_BE_FALSE:
+			if (!set_switch(&on, name, value, failure))
+				return false;
+			return !on ||
+				   failure_set(failure, REASON_BAD_URL, "the MongoDB URL's option %s is not allowed", name);
 		case READS_A_FILE:
 			return failure_set(failure, REASON_BAD_URL,
 							   "the MongoDB URL's option %s would read a file of this machine: not allowed "

@@ -1,5 +1,6 @@
 #include "engines/mongodb_tools.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,9 @@
 #include "secret.h"
 
 #define SAID_MAX 1500 /* bytes of a tool's words in a detail */
+
+/* The first that takes a URL by --config. */
+#define OLDEST "100.3"
 
 /* "mongodump version: 100.6.1" */
 static bool
@@ -22,6 +26,13 @@ parse_version(MongodbTool *tool, const char *text)
 	number += strlen(label);
 	snprintf(tool->version, sizeof(tool->version), "%.*s", (int) strcspn(number, " \r\n"), number);
 	return tool->version[0] != '\0';
+}
+
+/* What somebody has built may call itself anything. */
+static bool
+is_too_old(const MongodbTool *tool)
+{
+	return isdigit((unsigned char) tool->version[0]) && strverscmp(tool->version, OLDEST) < 0;
 }
 
 static bool
@@ -45,7 +56,7 @@ probe(MongodbTool *tool, const char *directory, size_t length)
 		filled += got;
 	text[filled] = '\0';
 	child_close(&child);
-	return parse_version(tool, text);
+	return parse_version(tool, text) && !is_too_old(tool);
 }
 
 static bool
@@ -66,15 +77,20 @@ bool
 mongodb_tool_find(MongodbTool *tool, const char *name, const Settings *settings, Failure *failure)
 {
 	*tool = (MongodbTool){.name = name};
-	return probe_list(tool, settings->tool_path) || probe_list(tool, getenv("PATH")) ||
-		   failure_set(
-			   failure, REASON_CONFIG,
-			   "%s is not installed (looked in %s and PATH): install mongodb-database-tools, or name its "
-			   "directory in custbackup.tool_path",
-			   name,
-			   settings->tool_path != NULL && *settings->tool_path != '\0'
-				   ? settings->tool_path
-				   : "custbackup.tool_path (not set)");
+	if (probe_list(tool, settings->tool_path) || probe_list(tool, getenv("PATH")))
+		return true;
+	if (is_too_old(tool))
+		return failure_set(failure, REASON_CONFIG,
+						   "%s %s is too old, it takes no URL but in its arguments: install "
+						   "mongodb-database-tools " OLDEST " or newer",
+						   name, tool->version);
+	return failure_set(
+		failure, REASON_CONFIG,
+		"%s is not installed (looked in %s and PATH): install mongodb-database-tools, or name its "
+		"directory in custbackup.tool_path",
+		name,
+		settings->tool_path != NULL && *settings->tool_path != '\0' ? settings->tool_path
+																	: "custbackup.tool_path (not set)");
 }
 
 int

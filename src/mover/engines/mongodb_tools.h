@@ -24,7 +24,7 @@ typedef struct MongodbTool
 	char		version[48]; /* "100.6.1" */
 } MongodbTool;
 
-/* REASON_CONFIG: there is none that runs. */
+/* REASON_CONFIG: there is none that runs, or none that is new enough. */
 extern bool mongodb_tool_find(MongodbTool *tool, const char *name, const Settings *settings,
 							  Failure *failure);
 
