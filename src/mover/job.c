@@ -1,9 +1,6 @@
 /*
  * job.c
- *	  Reading a job, strictly: a field that is not understood may be one that matters.
- *
- * Each object of the job has a table of its fields.  A field that may be null may
- * also be absent.
+ *	  Reading a job: which objects it has, and what must fit together in it.
  */
 #include "job.h"
 
@@ -16,186 +13,10 @@
 #include <jansson.h>
 
 #include "cancel.h"
-#include "object_key.h"
-#include "text.h"
-#include "utc.h"
+#include "job_fields.h"
 
-#define JOB_VERSION	   1
-#define TEXT_MAX_BYTES 8192
-#define NAME_MAX_BYTES 200
-#define PREVIOUS_MAX   100
-
-typedef enum FieldType
-{
-	FIELD_TEXT,			 /* char *: no control characters */
-	FIELD_TEXT_OR_NULL,	 /* char * */
-	FIELD_NAME,			 /* char *: a text of at most 200 bytes */
-	FIELD_CIPHERTEXT,	 /* char *: judged when it is decrypted */
-	FIELD_UUID,			 /* char * */
-	FIELD_UUID_OR_NULL,	 /* char * */
-	FIELD_TOKEN,		 /* char * */
-	FIELD_KEY,			 /* char *: of a dump */
-	FIELD_SHA256,		 /* char * */
-	FIELD_BYTES,		 /* int64_t */
-	FIELD_BYTES_OR_NULL, /* int64_t, -1 for null */
-	FIELD_TIME_OR_NULL,	 /* int64_t, seconds since 1970, 0 for null */
-	FIELD_COUNT,		 /* int, from 1 */
-	FIELD_OBJECT,		 /* json_t *, borrowed */
-	FIELD_ARRAY_OR_NULL	 /* json_t *, borrowed */
-} FieldType;
-
-typedef struct Field
-{
-	const char *name;
-	FieldType	type;
-	void	   *target;
-} Field;
-
-#define FIELDS(table) (table), sizeof(table) / sizeof((table)[0])
-
-/* NULL: good; else what it should have been. */
-static const char *
-judge_text(FieldType type, const char *text)
-{
-	size_t length = strlen(text);
-
-	switch (type)
-	{
-		case FIELD_TEXT:
-		case FIELD_TEXT_OR_NULL:
-			return length > 0 && length <= TEXT_MAX_BYTES && !text_has_control_character(text)
-					   ? NULL
-					   : "must be a text of 1 to 8192 bytes without control characters";
-		case FIELD_NAME:
-			return length > 0 && length <= NAME_MAX_BYTES && !text_has_control_character(text)
-					   ? NULL
-					   : "must be a text of 1 to 200 bytes without control characters";
-		case FIELD_CIPHERTEXT:
-			return length > 0 ? NULL : "must not be empty";
-		case FIELD_UUID:
-		case FIELD_UUID_OR_NULL:
-			return text_is_uuid(text, length) ? NULL : "must be a uuid";
-		case FIELD_TOKEN:
-			return object_token_is_safe(text)
-					   ? NULL
-					   : "must be 1 to 200 letters, digits, '.', '_' or '-', not beginning with '.'";
-		case FIELD_KEY:
-			return object_key_is_safe(text) && strstr(text, ".dump.gz") != NULL
-					   ? NULL
-					   : "must have the form <token>/<backup id>.dump.gz";
-		case FIELD_SHA256:
-			return length == 64 && text_is_hex(text, length) ? NULL : "must be 64 hex digits";
-		default:
-			return NULL;
-	}
-}
-
-static bool
-take_text(const char *path, const Field *field, const json_t *value, Failure *failure)
-{
-	const char *wrong;
-
-	if (!json_is_string(value))
-		return failure_set(failure, REASON_CONFIG, "the job's field \"%s%s\" must be a text", path,
-						   field->name);
-	wrong = judge_text(field->type, json_string_value(value));
-	if (wrong != NULL)
-		return failure_set(failure, REASON_CONFIG, "the job's field \"%s%s\" %s", path, field->name, wrong);
-	*(char **) field->target = strdup(json_string_value(value));
-	return *(char **) field->target != NULL || failure_no_memory(failure);
-}
-
-static bool
-take_number(const char *path, const Field *field, const json_t *value, Failure *failure)
-{
-	json_int_t number = json_integer_value(value);
-	json_int_t least = field->type == FIELD_COUNT ? 1 : 0;
-
-	if (!json_is_integer(value) || number < least || (field->type == FIELD_COUNT && number > INT32_MAX))
-		return failure_set(failure, REASON_CONFIG, "the job's field \"%s%s\" must be a whole number from %d",
-						   path, field->name, (int) least);
-	if (field->type == FIELD_COUNT)
-		*(int *) field->target = (int) number;
-	else
-		*(int64_t *) field->target = number;
-	return true;
-}
-
-static bool
-take_field(const char *path, const Field *field, json_t *value, Failure *failure)
-{
-	bool absent = value == NULL || json_is_null(value);
-
-	switch (field->type)
-	{
-		case FIELD_TEXT_OR_NULL:
-		case FIELD_UUID_OR_NULL:
-		case FIELD_ARRAY_OR_NULL:
-			if (absent)
-				return true;
-			break;
-		case FIELD_TIME_OR_NULL:
-			*(int64_t *) field->target = 0;
-			if (absent)
-				return true;
-			break;
-		case FIELD_BYTES_OR_NULL:
-			*(int64_t *) field->target = -1;
-			if (absent)
-				return true;
-			break;
-		default:
-			if (value == NULL)
-				return failure_set(failure, REASON_CONFIG, "the job's field \"%s%s\" is missing", path,
-								   field->name);
-	}
-	switch (field->type)
-	{
-		case FIELD_BYTES:
-		case FIELD_BYTES_OR_NULL:
-		case FIELD_COUNT:
-			return take_number(path, field, value, failure);
-		case FIELD_TIME_OR_NULL:
-			return (json_is_string(value) && utc_parse(json_string_value(value), field->target)) ||
-				   failure_set(failure, REASON_CONFIG,
-							   "the job's field \"%s%s\" must be a time such as 2026-11-23T14:07:31Z", path,
-							   field->name);
-		case FIELD_OBJECT:
-		case FIELD_ARRAY_OR_NULL:
-			if (field->type == FIELD_OBJECT ? !json_is_object(value) : !json_is_array(value))
-				return failure_set(failure, REASON_CONFIG, "the job's field \"%s%s\" must be an %s", path,
-								   field->name, field->type == FIELD_OBJECT ? "object" : "array");
-			*(json_t **) field->target = value;
-			return true;
-		default:
-			return take_text(path, field, value, failure);
-	}
-}
-
-/* path: where the object stands in the job, with a dot at its end. */
-static bool
-take_fields(json_t *object, const char *path, const Field *fields, size_t count, Failure *failure)
-{
-	const char *name;
-	json_t	   *value;
-
-	json_object_foreach(object, name, value)
-	{
-		size_t at = 0;
-
-		while (at < count && strcmp(fields[at].name, name) != 0)
-			at++;
-		if (at == count)
-			return failure_set(
-				failure, REASON_CONFIG,
-				"the job's field \"%s%.64s\" is unknown: are extension and mover of the same version?", path,
-				name);
-	}
-	for (size_t i = 0; i < count; i++)
-		if (!take_field(path, &fields[i], json_object_get(object, fields[i].name), failure))
-			return false;
-	return true;
-}
+#define JOB_VERSION	 1
+#define PREVIOUS_MAX 100
 
 /* Does the key lie in the token's folder, under the backup's id? */
 static bool
@@ -223,7 +44,7 @@ take_resource(Job *job, json_t *object, Failure *failure)
 		{"connection_url", FIELD_CIPHERTEXT, &job->resource.connection_url},
 	};
 
-	return take_fields(object, "resource.", FIELDS(fields), failure);
+	return job_take_fields(object, "resource.", FIELDS(fields), failure);
 }
 
 static bool
@@ -231,7 +52,7 @@ take_store(Job *job, json_t *object, Failure *failure)
 {
 	const Field fields[] = {{"name", FIELD_NAME, &job->store_name}, {"url", FIELD_TEXT, &job->store_url}};
 
-	return take_fields(object, "store.", FIELDS(fields), failure);
+	return job_take_fields(object, "store.", FIELDS(fields), failure);
 }
 
 static bool
@@ -260,7 +81,7 @@ take_previous(Job *job, const json_t *array, const char *token, const char *back
 
 		if (!json_is_object(entry))
 			return failure_set(failure, REASON_CONFIG, "the job's field \"previous\" must hold objects");
-		if (!take_fields(entry, "previous.", FIELDS(fields), failure) ||
+		if (!job_take_fields(entry, "previous.", FIELDS(fields), failure) ||
 			!check_key("previous.key", previous->key, token, backup_id, failure))
 			return false;
 	}
@@ -276,7 +97,7 @@ take_backup(Job *job, json_t *object, const json_t *previous, Failure *failure)
 		{"retain_until", FIELD_TIME_OR_NULL, &job->retain_until},
 	};
 
-	return take_fields(object, "object.", FIELDS(fields), failure) &&
+	return job_take_fields(object, "object.", FIELDS(fields), failure) &&
 		   check_key("object.key", job->object_key, job->resource.token, job->job_id, failure) &&
 		   take_previous(job, previous, job->resource.token, job->job_id, failure);
 }
@@ -299,7 +120,7 @@ take_restore(Job *job, json_t *object, const char *mode, Failure *failure)
 	if (mode == NULL || (strcmp(mode, "rewind") != 0 && strcmp(mode, "clone") != 0))
 		return failure_set(failure, REASON_CONFIG, "the job's field \"mode\" must be rewind or clone");
 	job->mode = strcmp(mode, "clone") == 0 ? RESTORE_CLONE : RESTORE_REWIND;
-	if (!take_fields(object, "object.", FIELDS(fields), failure) ||
+	if (!job_take_fields(object, "object.", FIELDS(fields), failure) ||
 		!check_key("object.key", job->object_key, job->source_token, job->backup_id, failure))
 		return false;
 	/* A rewind empties its target: never another resource's. */
@@ -322,7 +143,7 @@ take_expiry(Job *job, json_t *object, Failure *failure)
 	const char *name;
 
 	job->expected_bytes = -1;
-	if (!take_fields(object, "object.", FIELDS(fields), failure))
+	if (!job_take_fields(object, "object.", FIELDS(fields), failure))
 		return false;
 	name = strchr(job->object_key, '/');
 	if (name != NULL && strncmp(name + 1, job->backup_id, strlen(job->backup_id)) == 0)
@@ -367,7 +188,7 @@ take_sweep(Job *job, json_t *object, const json_t *previous, Failure *failure)
 	};
 
 	job->expected_bytes = -1;
-	return take_fields(object, "object.", FIELDS(fields), failure) &&
+	return job_take_fields(object, "object.", FIELDS(fields), failure) &&
 		   take_previous(job, previous, job->source_token, job->backup_id, failure);
 }
 
@@ -388,7 +209,7 @@ take_all_of_store_job(Job *job, json_t *root, char **kind, Failure *failure)
 	};
 	size_t count = sizeof(fields) / sizeof(fields[0]) - (is_sweep ? 0 : 1);
 
-	if (!take_fields(root, "", fields, count, failure) || !take_store(job, store, failure))
+	if (!job_take_fields(root, "", fields, count, failure) || !take_store(job, store, failure))
 		return false;
 	return is_sweep ? take_sweep(job, object, previous, failure) : take_expiry(job, object, failure);
 }
@@ -416,7 +237,7 @@ take_all(Job *job, json_t *root, char **kind, char **mode, Failure *failure)
 		return take_all_of_store_job(job, root, kind, failure);
 	if (job->kind == JOB_RESTORE)
 		fields[sizeof(fields) / sizeof(fields[0]) - 1] = (Field){"mode", FIELD_NAME, mode};
-	if (!take_fields(root, "", FIELDS(fields), failure) || !take_resource(job, resource, failure) ||
+	if (!job_take_fields(root, "", FIELDS(fields), failure) || !take_resource(job, resource, failure) ||
 		!take_store(job, store, failure))
 		return false;
 	return job->kind == JOB_RESTORE ? take_restore(job, object, *mode, failure)
