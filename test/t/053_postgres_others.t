@@ -12,7 +12,7 @@ use Test::More;
 
 # Whatever the databases set, the test's own sessions work.
 $ENV{PGOPTIONS} = '-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 -c default_transaction_read_only=off -c search_path=public';
-my $node = start_customer(conf => "wal_level = logical\nmax_prepared_transactions = 5\nallow_in_place_tablespaces = on\n");
+my $node = start_customer(conf => "wal_level = logical\nmax_wal_senders = 5\nmax_prepared_transactions = 5\nallow_in_place_tablespaces = on\n");
 my ($settings, $store, $directory) = mover_settings();
 my $databases = 0;
 
@@ -312,6 +312,30 @@ rewinds(
             CREATE TABLE takes_long (i int CHECK (slow(i))); INSERT INTO takes_long VALUES (1)},
         postgres => join(' ', map { "ALTER DATABASE DATABASE_NAME SET $_ = " . ($_ eq 'datestyle' ? $odd{$_} : "'$odd{$_}'") . ';' } sort keys %odd) ],
     after => [ app => 'DELETE FROM t; DROP FUNCTION quoted()' ]);
+
+# ---- a standby
+
+{
+    run_as('shop', app => 'CREATE TABLE t AS SELECT 1 AS i; CREATE UNLOGGED TABLE u AS SELECT 2 AS j');
+    append_to_file($node->data_dir . '/pg_hba.conf', "local replication all trust\n");
+    $node->reload;
+    $node->backup('base');
+    my $standby = PostgreSQL::Test::Cluster->new('standby');
+    $standby->init_from_backup($node, 'base', has_streaming => 1);
+    $standby->start;
+    my $url = customer_url($node, port => $standby->port);
+    my $job = backup_job($settings, $store, $url);
+    my $event = last_event(run_mover($settings, $job));
+    is($event->{event}, 'done', 'a backup of a standby') or diag(explain($event));
+    is_deeply($event->{notes}, [ 'without the rows of unlogged tables, which a standby does not have: public.u' ], 'what it lacks is told');
+    my $said = last_event(run_mover($settings, restore_job($settings, $store, $url, $job, $event)));
+    is("$said->{reason}: $said->{detail}", 'not_restorable: 127.0.0.1 is a standby: name its primary in the URL', 'a rewind of it is refused');
+    my $both = $url =~ s/(127\.0\.0\.1:\d+)/"$1,127.0.0.1:" . $node->port/er;
+    run_as('shop', app => 'DELETE FROM t');
+    $said = last_event(run_mover($settings, restore_job($settings, $store, $both, $job, $event)));
+    is($said->{event}, 'done', 'where the URL names the primary too, that is rewound') or diag(explain($said));
+    is(admin('SELECT i FROM t', 'shop'), '1', 'and has its rows');
+}
 
 # ---- and what came of the first
 

@@ -96,36 +96,47 @@ dump_source_close(Source *source)
 	free(dump);
 }
 
-/* What would keep this backup from being restored into its own source is told a day early. */
+/*
+ * What would keep this backup from being restored into its own source is told a day
+ * early, and what it lacks: pg_dump passes over unlogged rows on a standby by itself.
+ */
 static const char *const facts_sql =
 	"SELECT pg_catalog.pg_database_size(pg_catalog.current_database()),"
 	" (SELECT pg_catalog.string_agg(pg_catalog.quote_ident(subname), ', ') FROM pg_catalog.pg_subscription s"
 	"  JOIN pg_catalog.pg_database d ON d.oid = s.subdbid WHERE d.datname = pg_catalog.current_database()),"
 	" (SELECT pg_catalog.min(oid) FROM pg_catalog.pg_largeobject_metadata"
-	"  WHERE NOT pg_catalog.pg_has_role(lomowner, 'USAGE'))";
+	"  WHERE NOT pg_catalog.pg_has_role(lomowner, 'USAGE')),"
+	" (SELECT pg_catalog.string_agg(oid::pg_catalog.regclass::pg_catalog.text, ', ') FROM pg_catalog.pg_class"
+	"  WHERE pg_catalog.pg_is_in_recovery() AND relpersistence = 'u' AND relkind = 'r')";
+
+static const char *const notes[] = {
+	"a rewind will be refused while this database has the subscription ",
+	"a rewind will be refused while this database has another role's large object ",
+	"without the rows of unlogged tables, which a standby does not have: ",
+};
 
 /* A name may be in any encoding: what is no UTF-8 in it becomes '?'. */
 static bool
-add_note(SourceFacts *facts, const char *what, const char *which, Failure *failure)
+add_note(SourceFacts *facts, const char *note, const char *names, Failure *failure)
 {
-	char   *name = strdup(which);
-	json_t *note;
+	char   *text = strdup(names);
+	json_t *whole;
 
-	if (name == NULL)
+	if (text == NULL)
 		return failure_no_memory(failure);
-	text_make_line(name);
-	note = json_pack("s++", "a rewind will be refused while this database has ", what, name);
-	free(name);
+	text_make_line(text);
+	whole = json_pack("s+", note, text);
+	free(text);
 	if (facts->notes == NULL)
 		facts->notes = json_array();
-	return json_array_append_new(facts->notes, note) == 0 || failure_no_memory(failure);
+	return json_array_append_new(facts->notes, whole) == 0 || failure_no_memory(failure);
 }
 
 static bool
 ask_facts(DumpSource *dump, SourceFacts *facts, Failure *failure)
 {
 	PGresult *result;
-	bool	  good;
+	bool	  good = true;
 
 	if (!postgres_may_dump(&dump->session, &dump->url, failure))
 		return false;
@@ -137,10 +148,9 @@ ask_facts(DumpSource *dump, SourceFacts *facts, Failure *failure)
 	snprintf(facts->server_version, sizeof(facts->server_version), "PostgreSQL %s",
 			 dump->session.server_version);
 	snprintf(facts->tool_version, sizeof(facts->tool_version), "pg_dump %s", dump->tools.version_text);
-	good = (PQgetisnull(result, 0, 1) ||
-			add_note(facts, "the subscription ", postgres_value(result, 0, 1), failure)) &&
-		   (PQgetisnull(result, 0, 2) ||
-			add_note(facts, "another role's large object ", postgres_value(result, 0, 2), failure));
+	for (int i = 0; good && i < (int) (sizeof(notes) / sizeof(notes[0])); i++)
+		good = PQgetisnull(result, 0, i + 1) ||
+			   add_note(facts, notes[i], postgres_value(result, 0, i + 1), failure);
 	PQclear(result);
 	return good;
 }
