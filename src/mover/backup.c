@@ -98,12 +98,20 @@ announce_upload(void *context, const char *upload_id)
 }
 
 static bool
-store_compressed(void *context, const void *bytes, size_t length, Failure *failure)
+room_for_compressed(void *context, void **room, size_t *length, Failure *failure)
+{
+	Backup *backup = context;
+
+	return backup->upload->room(backup->upload, room, length, failure);
+}
+
+static bool
+store_compressed(void *context, size_t length, Failure *failure)
 {
 	Backup *backup = context;
 
 	backup->stored_bytes += (int64_t) length;
-	return backup->upload->write(backup->upload, bytes, length, failure);
+	return backup->upload->filled(backup->upload, length, failure);
 }
 
 /*
@@ -134,11 +142,12 @@ begin_upload(Backup *backup, Failure *failure)
 					   .retain_until = job->retain_until,
 					   .announce = announce_upload,
 					   .announce_context = backup};
+	GzipOutput output = {.room = room_for_compressed, .filled = store_compressed, .context = backup};
 
 	backup->buffer = malloc(READ_SIZE);
 	if (!backup->buffer)
 		return failure_no_memory(failure);
-	backup->gzip = gzip_writer_open(backup->settings->compression, store_compressed, backup, failure);
+	backup->gzip = gzip_writer_open(backup->settings->compression, &output, failure);
 	backup->upload = backup->gzip ? backup->store->begin(backup->store, &info, failure) : NULL;
 	return backup->upload != NULL;
 }
@@ -238,7 +247,7 @@ store_manifest(Backup *backup, Failure *failure)
 		return false;
 	backup->manifest_is_begun = true;
 	upload = backup->store->begin(backup->store, &info, failure);
-	good = upload && upload->write(upload, text, strlen(text), failure) &&
+	good = upload && upload_write(upload, text, strlen(text), failure) &&
 		   upload->finish(upload, &stored, failure);
 	if (upload && !good)
 		upload->abort(upload, &backup->kept);

@@ -17,7 +17,7 @@
 
 #include "gzip_codec.h"
 
-/* Large enough that a store is called seldom, small enough to stay in the second-level cache. */
+/* What is read from a store's descriptor at once: it stays in the second-level cache. */
 #define BUFFER_SIZE (256 * 1024)
 
 /* RFC 1952: ten bytes of header, an empty deflate block of two, CRC and length of four each. */
@@ -31,9 +31,9 @@ struct GzipWriter
 {
 	GzipEncoder *encoder;
 	GzipOutput	 output;
-	void		*context;
-	size_t		 used; /* of the buffer */
-	uint8_t		 buffer[BUFFER_SIZE];
+	uint8_t		*room; /* lent by the output */
+	size_t		 length;
+	size_t		 used; /* less than the length, or both are 0 */
 };
 
 struct GzipReader
@@ -69,7 +69,7 @@ open_decoder(Failure *failure)
 }
 
 GzipWriter *
-gzip_writer_open(Compression compression, GzipOutput output, void *context, Failure *failure)
+gzip_writer_open(Compression compression, const GzipOutput *output, Failure *failure)
 {
 	GzipWriter *writer = malloc(sizeof(*writer));
 
@@ -84,8 +84,8 @@ gzip_writer_open(Compression compression, GzipOutput output, void *context, Fail
 		free(writer);
 		return NULL;
 	}
-	writer->output = output;
-	writer->context = context;
+	writer->output = *output;
+	writer->length = 0;
 	writer->used = 0;
 	return writer;
 }
@@ -93,13 +93,27 @@ gzip_writer_open(Compression compression, GzipOutput output, void *context, Fail
 static bool
 hand_over(GzipWriter *writer, Failure *failure)
 {
-	size_t length = writer->used;
+	size_t filled = writer->used;
 
+	writer->length = 0;
 	writer->used = 0;
-	return length == 0 || writer->output(writer->context, writer->buffer, length, failure);
+	return filled == 0 || writer->output.filled(writer->output.context, filled, failure);
 }
 
-/* Output leaves only in whole buffers, but for the last. */
+static bool
+want_room(GzipWriter *writer, Failure *failure)
+{
+	void *room;
+
+	if (writer->used < writer->length)
+		return true;
+	if (!writer->output.room(writer->output.context, &room, &writer->length, failure))
+		return false;
+	writer->room = room;
+	return true;
+}
+
+/* Room is given back when it is full, and at the end. */
 static bool
 encode(GzipWriter *writer, const void *bytes, size_t length, bool last, Failure *failure)
 {
@@ -108,11 +122,13 @@ encode(GzipWriter *writer, const void *bytes, size_t length, bool last, Failure 
 
 	while (last ? !ended : buffers.in_length > 0)
 	{
-		buffers.out = writer->buffer + writer->used;
-		buffers.out_length = sizeof(writer->buffer) - writer->used;
+		if (!want_room(writer, failure))
+			return false;
+		buffers.out = writer->room + writer->used;
+		buffers.out_length = writer->length - writer->used;
 		if (!writer->encoder->encode(writer->encoder, &buffers, last, &ended, failure))
 			return false;
-		writer->used = sizeof(writer->buffer) - buffers.out_length;
+		writer->used = writer->length - buffers.out_length;
 		if (buffers.out_length == 0 && !hand_over(writer, failure))
 			return false;
 	}

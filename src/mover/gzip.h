@@ -16,11 +16,19 @@
 typedef struct GzipWriter GzipWriter;
 typedef struct GzipReader GzipReader;
 
-/* Takes compressed bytes; false stops the writer with the failure that it set. */
-typedef bool (*GzipOutput)(void *context, const void *bytes, size_t length, Failure *failure);
+/*
+ * Where compressed bytes go: they are made right there, in room that is lent until it
+ * is told how much of it was filled.  False stops the writer with the failure that was set.
+ */
+typedef struct GzipOutput
+{
+	bool (*room)(void *context, void **room, size_t *length, Failure *failure);
+	bool (*filled)(void *context, size_t length, Failure *failure);
+	void *context;
+} GzipOutput;
 
-extern GzipWriter *gzip_writer_open(Compression compression, GzipOutput output, void *context,
-									Failure *failure);
+/* *output is copied; its room() is asked when there is something to put there. */
+extern GzipWriter *gzip_writer_open(Compression compression, const GzipOutput *output, Failure *failure);
 extern bool		   gzip_write(GzipWriter *writer, const void *bytes, size_t length, Failure *failure);
 extern bool		   gzip_writer_finish(GzipWriter *writer, Failure *failure); /* trailer written */
 extern void		   gzip_writer_close(GzipWriter *writer);

@@ -13,6 +13,7 @@
  * Settings: the JSON file that CUSTBACKUP_SETTINGS names.  ATTEMPT_ID may name the
  * attempt, RETAIN_UNTIL the end of its retention in seconds since 1970.  A failure goes to stdout too, as {"reason", "detail"}, with status 1.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +31,8 @@
 #include "stores/store.h"
 #include "stores/store_s3.h"
 
-#define READ_BYTES (256 * 1024)
+/* Small enough that an order to stop is heard soon. */
+#define READ_BYTES (1024 * 1024)
 #define MANY	   5000
 
 static json_t *result;
@@ -69,27 +71,52 @@ announce(void *context, const char *upload_id)
 	fprintf(stderr, "upload_id %s\n", upload_id ? upload_id : "-");
 }
 
+/* Room is asked for only when there is something to put there: what fits into one part is sent in one piece. */
+static bool
+put_some(Upload *upload, size_t *length, Failure *failure)
+{
+	char	first;
+	ssize_t got = read(STDIN_FILENO, &first, 1);
+	void   *room;
+
+	/* A signal is looked at by the caller, who then comes again. */
+	*length = got != 0;
+	if (got != 1)
+		return got == 0 || errno == EINTR ||
+			   failure_set_errno(failure, REASON_INTERNAL, "could not read stdin");
+	if (!upload->room(upload, &room, length, failure))
+		return false;
+	*(char *) room = first;
+	if (*length > READ_BYTES)
+		*length = READ_BYTES;
+	if (*length > 1)
+	{
+		got = read(STDIN_FILENO, (char *) room + 1, *length - 1);
+		*length = got < 0 ? 1 : (size_t) got + 1;
+	}
+	return upload->filled(upload, *length, failure);
+}
+
 static bool
 put(Store *store, const char *key, const char *expected, Failure *failure)
 {
-	ObjectInfo	info = {.key = key,
-						.content_type = "application/gzip",
-						.attempt_id = getenv("ATTEMPT_ID") ? getenv("ATTEMPT_ID") : "attempt-of-a-test",
-						.backup_id = "backup-of-a-test",
-						.resource_type = "postgres",
-						.expected_bytes = expected ? strtoll(expected, NULL, 10) : -1,
-						.retain_until = getenv("RETAIN_UNTIL") ? strtoll(getenv("RETAIN_UNTIL"), NULL, 10) : 0,
-						.announce = announce};
-	Upload	   *upload = store->begin(store, &info, failure);
-	static char buffer[READ_BYTES];
-	ObjectStat	stat = {0};
-	Failure		left = {0};
-	ssize_t		got;
-	bool		good = upload != NULL;
+	ObjectInfo info = {.key = key,
+					   .content_type = "application/gzip",
+					   .attempt_id = getenv("ATTEMPT_ID") ? getenv("ATTEMPT_ID") : "attempt-of-a-test",
+					   .backup_id = "backup-of-a-test",
+					   .resource_type = "postgres",
+					   .expected_bytes = expected ? strtoll(expected, NULL, 10) : -1,
+					   .retain_until = getenv("RETAIN_UNTIL") ? strtoll(getenv("RETAIN_UNTIL"), NULL, 10) : 0,
+					   .announce = announce};
+	Upload	  *upload = store->begin(store, &info, failure);
+	ObjectStat stat = {0};
+	Failure	   left = {0};
+	bool	   good = upload != NULL;
+	size_t	   length = 1;
 
-	while (good && (got = read(STDIN_FILENO, buffer, sizeof(buffer))) > 0)
+	while (good && length > 0)
 	{
-		good = upload->write(upload, buffer, (size_t) got, failure);
+		good = put_some(upload, &length, failure);
 		if (good && cancel_requested())
 			good = cancel_failure(failure);
 	}

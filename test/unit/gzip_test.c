@@ -22,14 +22,26 @@ typedef struct Bytes
 	size_t	 capacity;
 } Bytes;
 
+/* Takes compressed bytes in rooms of this size. */
+typedef struct Rooms
+{
+	Bytes  bytes;
+	size_t size;
+} Rooms;
+
+static void
+make_room(Bytes *bytes, size_t length)
+{
+	if (bytes->length + length <= bytes->capacity)
+		return;
+	bytes->capacity = 2 * (bytes->length + length);
+	bytes->data = realloc(bytes->data, bytes->capacity);
+}
+
 static void
 append(Bytes *bytes, const void *data, size_t length)
 {
-	if (bytes->length + length > bytes->capacity)
-	{
-		bytes->capacity = 2 * (bytes->length + length);
-		bytes->data = realloc(bytes->data, bytes->capacity);
-	}
+	make_room(bytes, length);
 	if (length > 0)
 		memcpy(bytes->data + bytes->length, data, length);
 	bytes->length += length;
@@ -43,10 +55,26 @@ release(Bytes *bytes)
 }
 
 static bool
-collect(void *context, const void *data, size_t length, Failure *failure)
+next_room(void *context, void **room, size_t *length, Failure *failure)
 {
+	Rooms *rooms = context;
+
 	(void) failure;
-	append(context, data, length);
+	make_room(&rooms->bytes, rooms->size);
+	*room = rooms->bytes.data + rooms->bytes.length;
+	*length = rooms->size;
+	return true;
+}
+
+static bool
+filled(void *context, size_t length, Failure *failure)
+{
+	Rooms *rooms = context;
+
+	(void) failure;
+	if (length == 0 || length > rooms->size)
+		abort();
+	rooms->bytes.length += length;
 	return true;
 }
 
@@ -67,20 +95,21 @@ sample(size_t length)
 }
 
 static Bytes
-compress_pieces(Compression compression, const Bytes *raw, size_t piece)
+compress_pieces(Compression compression, const Bytes *raw, size_t piece, size_t room)
 {
-	Bytes		out = {0};
+	Rooms		out = {.size = room};
+	GzipOutput	output = {.room = next_room, .filled = filled, .context = &out};
 	Failure		failure = {0};
-	GzipWriter *writer = gzip_writer_open(compression, collect, &out, &failure);
+	GzipWriter *writer = gzip_writer_open(compression, &output, &failure);
 	bool		good = true;
 
 	for (size_t at = 0; good && at < raw->length; at += piece)
 		good =
 			gzip_write(writer, raw->data + at, raw->length - at < piece ? raw->length - at : piece, &failure);
 	if (!good || !gzip_writer_finish(writer, &failure))
-		release(&out);
+		release(&out.bytes);
 	gzip_writer_close(writer);
-	return out;
+	return out.bytes;
 }
 
 static int
@@ -152,18 +181,18 @@ zlib_codec_agrees(const Bytes *stored, const Bytes *raw)
 }
 
 static void
-round_trip(Compression compression, size_t length, size_t write_piece, size_t read_piece)
+round_trip(Compression compression, size_t length, size_t write_piece, size_t room, size_t read_piece)
 {
 	Bytes		  raw = sample(length);
-	Bytes		  stored = compress_pieces(compression, &raw, write_piece);
+	Bytes		  stored = compress_pieces(compression, &raw, write_piece, room);
 	Bytes		  back = {0};
 	FailureReason reason = read_back(&stored, (int64_t) length, read_piece, &back);
 
 	ok(stored.length > 0 && reason == REASON_NONE && back.length == length &&
 		   (length == 0 || memcmp(back.data, raw.data, length) == 0) && zlib_agrees(&stored, &raw) &&
 		   zlib_codec_agrees(&stored, &raw),
-	   "compression %d: %zu bytes, written by %zu, read by %zu", compression, length, write_piece,
-	   read_piece);
+	   "compression %d: %zu bytes, written by %zu into rooms of %zu, read by %zu", compression, length,
+	   write_piece, room, read_piece);
 	release(&raw);
 	release(&stored);
 	release(&back);
@@ -178,10 +207,14 @@ test_sizes(void)
 	for (Compression compression = COMPRESSION_FAST; compression <= COMPRESSION_BEST; compression++)
 	{
 		for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
-			round_trip(compression, sizes[i], 256 * KIB, 256 * KIB);
-		round_trip(compression, 700 * KIB + 1, 1, 256 * KIB);
-		round_trip(compression, 700 * KIB + 1, 4095, 1);
-		round_trip(compression, 700 * KIB + 1, 1 << 20, 65537);
+			round_trip(compression, sizes[i], 256 * KIB, 256 * KIB, 256 * KIB);
+		round_trip(compression, 700 * KIB + 1, 1, 256 * KIB, 256 * KIB);
+		round_trip(compression, 700 * KIB + 1, 4095, 256 * KIB, 1);
+		round_trip(compression, 700 * KIB + 1, 1 << 20, 256 * KIB, 65537);
+		/* What is left of a part may be a single byte. */
+		for (size_t room = 1; room < 20; room++)
+			round_trip(compression, 70 * KIB, 4096, room, 256 * KIB);
+		round_trip(compression, 700 * KIB + 1, 256 * KIB, 8 << 20, 256 * KIB);
 	}
 }
 
@@ -277,7 +310,7 @@ static void
 test_bomb(void)
 {
 	Bytes zeros = {.data = calloc(1, 64 * KIB * KIB), .length = 64 * KIB * KIB};
-	Bytes stored = compress_pieces(COMPRESSION_FAST, &zeros, 1 << 20);
+	Bytes stored = compress_pieces(COMPRESSION_FAST, &zeros, 1 << 20, 256 * KIB);
 	Bytes back = {0};
 
 	is_int(read_back(&stored, 1000, 64 * KIB, &back), REASON_INTEGRITY, "a bomb is refused");
@@ -311,10 +344,18 @@ test_ends(const Bytes *raw, const Bytes *stored)
 }
 
 static bool
-refuse(void *context, const void *data, size_t length, Failure *failure)
+refuse_room(void *context, void **room, size_t *length, Failure *failure)
 {
 	(void) context;
-	(void) data;
+	(void) room;
+	(void) length;
+	return failure_set(failure, REASON_UPLOAD, "no room");
+}
+
+static bool
+refuse_filled(void *context, size_t length, Failure *failure)
+{
+	(void) context;
 	(void) length;
 	return failure_set(failure, REASON_STORE, "full");
 }
@@ -322,13 +363,21 @@ refuse(void *context, const void *data, size_t length, Failure *failure)
 static void
 test_refused_output(void)
 {
-	Failure		failure = {0};
-	GzipWriter *writer = gzip_writer_open(COMPRESSION_FAST, refuse, NULL, &failure);
-	Bytes		raw = sample(4000 * KIB);
+	Rooms			 rooms = {.size = 256 * KIB};
+	const GzipOutput outputs[] = {{.room = refuse_room, .filled = filled, .context = &rooms},
+								  {.room = next_room, .filled = refuse_filled, .context = &rooms}};
+	Bytes			 raw = sample(4000 * KIB);
 
-	ok(!gzip_write(writer, raw.data, raw.length, &failure), "a failing output stops the writer");
-	is_int(failure.reason, REASON_STORE, "with the output's own reason");
-	gzip_writer_close(writer);
+	for (size_t i = 0; i < 2; i++)
+	{
+		Failure		failure = {0};
+		GzipWriter *writer = gzip_writer_open(COMPRESSION_FAST, &outputs[i], &failure);
+
+		ok(!gzip_write(writer, raw.data, raw.length, &failure), "a failing output stops the writer");
+		is_int(failure.reason, i == 0 ? REASON_UPLOAD : REASON_STORE, "with the output's own reason");
+		gzip_writer_close(writer);
+	}
+	release(&rooms.bytes);
 	release(&raw);
 }
 
@@ -360,7 +409,7 @@ int
 main(void)
 {
 	Bytes raw = sample(300 * KIB);
-	Bytes stored = compress_pieces(COMPRESSION_FAST, &raw, 256 * KIB);
+	Bytes stored = compress_pieces(COMPRESSION_FAST, &raw, 256 * KIB, 256 * KIB);
 
 	ok(strstr(gzip_backend(), "zlib ") || strstr(gzip_backend(), "ISA-L "), "the backend names itself: %s",
 	   gzip_backend());

@@ -45,7 +45,8 @@ main(void)
 	Settings   settings = {.memory_budget = BUDGET, .spool_dir = "/tmp"};
 	S3PartRoom room;
 	Failure	   failure = {0};
-	char	   bytes[100] = "";
+	void	  *space;
+	size_t	   length;
 	bool	   full;
 
 	ok(s3_part_room_open(&room, &settings, PARALLEL, &failure), "there is room");
@@ -78,7 +79,9 @@ main(void)
 		int		own = part->fd;
 
 		part->fd = open("/dev/full", O_RDWR | O_CLOEXEC);
-		ok(s3_part_fill(part, bytes, sizeof(bytes), &failure) == -1 && failure.reason == REASON_CONFIG &&
+		ok(s3_part_space(&room, part, &space, &length, &failure) && length > 0, "there is space in a part");
+		memset(space, 0, length);
+		ok(!s3_part_filled(&room, part, length, &failure) && failure.reason == REASON_CONFIG &&
 			   strstr(failure.detail, "spool"),
 		   "a full spool: %s", failure.detail);
 		close(own);

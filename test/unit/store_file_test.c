@@ -101,7 +101,7 @@ put_object(Store *store, const char *key, const char *text, ObjectStat *stat, Fa
 {
 	Upload *upload = begin(store, key, failure);
 
-	if (upload && upload->write(upload, text, strlen(text), failure) && upload->finish(upload, stat, failure))
+	if (upload && upload_write(upload, text, strlen(text), failure) && upload->finish(upload, stat, failure))
 		return true;
 	if (upload)
 		upload->abort(upload, failure);
@@ -186,7 +186,7 @@ test_upload(void)
 	ok(upload != NULL, "an upload begins");
 	is_string(announced, PARTIAL, "and announces its temporary name");
 	ok(exists("acme/" PARTIAL) && !exists(KEY), "which is where the bytes go");
-	ok(upload->write(upload, "hello ", 6, &failure) && upload->write(upload, "world", 5, &failure),
+	ok(upload_write(upload, "hello ", 6, &failure) && upload_write(upload, "world", 5, &failure),
 	   "bytes in pieces");
 	is_int(upload->stored(upload), 11, "are counted");
 	ok(upload->finish(upload, &object, &failure), "the upload ends");
@@ -203,7 +203,7 @@ test_upload(void)
 
 	failure = (Failure){0};
 	upload = begin(store, "acme/" BACKUP "-2.dump.gz", &failure);
-	upload->write(upload, "x", 1, &failure);
+	upload_write(upload, "x", 1, &failure);
 	upload->abort(upload, &failure);
 	is_int(entries_in("acme"), 1, "an aborted upload leaves nothing");
 	store->close(store);
@@ -341,7 +341,7 @@ killed_writer(const char *key)
 		Upload *upload = begin(store, key, &failure);
 
 		if (upload)
-			upload->write(upload, "half", 4, &failure);
+			upload_write(upload, "half", 4, &failure);
 		_exit(0);
 	}
 	waitpid(pid, NULL, 0);

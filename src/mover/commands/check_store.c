@@ -155,7 +155,7 @@ write_object(CheckStore *check, int64_t retain_until, ObjectStat *stat, Failure 
 					   .expected_bytes = sizeof(MARK) - 1,
 					   .retain_until = retain_until};
 	Upload	  *upload = check->store->begin(check->store, &info, failure);
-	bool	   written = upload && upload->write(upload, MARK, sizeof(MARK) - 1, failure) &&
+	bool	   written = upload && upload_write(upload, MARK, sizeof(MARK) - 1, failure) &&
 				   upload->finish(upload, stat, failure);
 
 	if (upload && !written)

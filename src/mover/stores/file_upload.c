@@ -22,6 +22,9 @@
 #define WRITEBACK_STEP	(8 * 1024 * 1024)
 #define WRITEBACK_LIMIT (128 * 1024 * 1024)
 
+/* Large enough that the kernel is called seldom, small enough to stay in the second-level cache. */
+#define BUFFER_SIZE (256 * 1024)
+
 typedef struct FileUpload
 {
 	Upload		base;
@@ -35,6 +38,7 @@ typedef struct FileUpload
 	int64_t		writeback;	/* up to where the kernel was asked to write */
 	bool		is_partial; /* the temporary name exists */
 	bool		is_named;	/* the final name exists and is ours */
+	char		buffer[BUFFER_SIZE];
 } FileUpload;
 
 int
@@ -147,12 +151,23 @@ write_back(FileUpload *upload)
 }
 
 static bool
-file_write(Upload *base, const void *bytes, size_t length, Failure *failure)
+file_room(Upload *base, void **room, size_t *length, Failure *failure)
 {
 	FileUpload *upload = (FileUpload *) base;
-	const char *next = bytes;
 
-	if (!digest_add(upload->digest, bytes, length, failure))
+	(void) failure;
+	*room = upload->buffer;
+	*length = sizeof(upload->buffer);
+	return true;
+}
+
+static bool
+file_filled(Upload *base, size_t length, Failure *failure)
+{
+	FileUpload *upload = (FileUpload *) base;
+	const char *next = upload->buffer;
+
+	if (!digest_add(upload->digest, upload->buffer, length, failure))
 		return false;
 	while (length > 0)
 	{
@@ -239,8 +254,11 @@ file_upload_begin(int root, const char *path, const ObjectInfo *info, Failure *f
 		failure_no_memory(failure);
 		return NULL;
 	}
-	upload->base =
-		(Upload){.write = file_write, .stored = file_stored, .finish = file_finish, .abort = file_abort};
+	upload->base = (Upload){.room = file_room,
+							.filled = file_filled,
+							.stored = file_stored,
+							.finish = file_finish,
+							.abort = file_abort};
 	upload->path = path;
 	upload->folder = upload->file = -1;
 	upload->digest = digest_open(failure);

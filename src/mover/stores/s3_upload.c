@@ -42,7 +42,7 @@ typedef struct S3Upload
 	S3PartPlan	  plan;
 	S3PartRoom	  room;
 	S3Part		 *filling;	 /* NULL only after a failure */
-	int64_t		  total;	 /* bytes written to us */
+	int64_t		  total;	 /* bytes that were filled in */
 	char		 *upload_id; /* NULL: not in parts (yet) */
 	PartDigest	 *digest;
 	S3Transfer	 *transfer;
@@ -195,28 +195,24 @@ begin_part(S3Upload *upload, Failure *failure)
 }
 
 static bool
-s3_upload_write(Upload *handle, const void *bytes, size_t length, Failure *failure)
+s3_upload_room(Upload *handle, void **room, size_t *length, Failure *failure)
 {
-	S3Upload   *upload = (S3Upload *) handle;
-	const char *from = bytes;
+	S3Upload *upload = (S3Upload *) handle;
 
-	while (length > 0)
-	{
-		int64_t taken;
+	if (upload->filling && upload->filling->length == upload->filling->size && !submit_part(upload, failure))
+		return false;
+	if (!upload->filling && !begin_part(upload, failure))
+		return false;
+	return s3_part_space(&upload->room, upload->filling, room, length, failure);
+}
 
-		if (upload->filling && upload->filling->length == upload->filling->size &&
-			!submit_part(upload, failure))
-			return false;
-		if (!upload->filling && !begin_part(upload, failure))
-			return false;
-		taken = s3_part_fill(upload->filling, from, length, failure);
-		if (taken < 0)
-			return false;
-		from += taken;
-		length -= (size_t) taken;
-		upload->total += taken;
-	}
-	return true;
+static bool
+s3_upload_filled(Upload *handle, size_t length, Failure *failure)
+{
+	S3Upload *upload = (S3Upload *) handle;
+
+	upload->total += (int64_t) length;
+	return s3_part_filled(&upload->room, upload->filling, length, failure);
 }
 
 static int64_t
@@ -444,7 +440,8 @@ s3_upload_begin(S3Client *client, const ObjectInfo *info, Failure *failure)
 		return NULL;
 	}
 	upload->client = client;
-	upload->upload = (Upload){.write = s3_upload_write,
+	upload->upload = (Upload){.room = s3_upload_room,
+							  .filled = s3_upload_filled,
 							  .stored = s3_upload_stored,
 							  .finish = s3_upload_finish,
 							  .abort = s3_upload_abort};

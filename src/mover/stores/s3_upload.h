@@ -2,7 +2,7 @@
  * s3_upload.h
  *	  An object on its way up, in one piece or in parts.
  *
- *	  write() ──▶ the part that is being filled ──▶ s3_transfer.h: parts in flight ──▶ Complete ──▶ HEAD
+ *	  room() ──▶ the part that is being filled ──▶ s3_transfer.h: parts in flight ──▶ Complete ──▶ HEAD
  *
  * Nothing is sent before the first part is full and more bytes come: what fits
  * into one part goes up by a single PUT in finish().  Parts lie in memory within

@@ -15,6 +15,8 @@
 
 /* One that is filled beside at least one that is sent. */
 #define FEWEST_PARTS 2
+/* What is written into a spool at once. */
+#define WINDOW_BYTES (256 * 1024)
 
 bool
 s3_part_room_open(S3PartRoom *room, const Settings *settings, int64_t parallel, Failure *failure)
@@ -39,6 +41,7 @@ s3_part_room_close(S3PartRoom *room)
 			close(room->parts[i].fd);
 	}
 	free(room->parts);
+	free(room->window);
 	*room = (S3PartRoom){0};
 }
 
@@ -132,30 +135,49 @@ s3_part_begin(S3PartRoom *room, int64_t number, int64_t size, bool *full, Failur
 	return part;
 }
 
-int64_t
-s3_part_fill(S3Part *part, const void *bytes, size_t length, Failure *failure)
+bool
+s3_part_space(S3PartRoom *room, S3Part *part, void **space, size_t *length, Failure *failure)
 {
+	*length = (size_t) (part->size - part->length);
+	if (!part->spooled)
+	{
+		*space = part->memory + part->length;
+		return true;
+	}
+	if (!room->window && !(room->window = malloc(WINDOW_BYTES)))
+		return failure_no_memory(failure);
+	*space = room->window;
+	if (*length > WINDOW_BYTES)
+		*length = WINDOW_BYTES;
+	return true;
+}
+
+static bool
+spool_window(const S3PartRoom *room, const S3Part *part, size_t length, Failure *failure)
+{
+	size_t	done = 0;
 	ssize_t written;
 
-	if ((int64_t) length > part->size - part->length)
-		length = (size_t) (part->size - part->length);
-	if (part->spooled)
+	while (done < length)
 	{
-		do
-			written = pwrite(part->fd, bytes, length, part->length);
-		while (written < 0 && errno == EINTR);
+		written = pwrite(part->fd, room->window + done, length - done, part->length + (int64_t) done);
+		if (written < 0 && errno == EINTR)
+			continue;
 		if (written < 0)
-		{
-			failure_set_errno(failure, REASON_CONFIG,
-							  "could not write a part to its spool (setting spool_dir)");
-			return -1;
-		}
-		length = (size_t) written;
+			return failure_set_errno(failure, REASON_CONFIG,
+									 "could not write a part to its spool (setting spool_dir)");
+		done += (size_t) written;
 	}
-	else
-		memcpy(part->memory + part->length, bytes, length);
+	return true;
+}
+
+bool
+s3_part_filled(S3PartRoom *room, S3Part *part, size_t length, Failure *failure)
+{
+	if (part->spooled && !spool_window(room, part, length, failure))
+		return false;
 	part->length += (int64_t) length;
-	return (int64_t) length;
+	return true;
 }
 
 HttpBody

@@ -35,6 +35,7 @@ typedef struct S3PartRoom
 	S3Part		   *parts;
 	int64_t			count; /* in the array */
 	int64_t			used;
+	char		   *window; /* through which spooled parts are filled; NULL: none was yet */
 } S3PartRoom;
 
 extern bool s3_part_room_open(S3PartRoom *room, const Settings *settings, int64_t parallel, Failure *failure);
@@ -49,8 +50,11 @@ extern bool s3_part_room_left(const S3PartRoom *room, int64_t size);
  */
 extern S3Part *s3_part_begin(S3PartRoom *room, int64_t number, int64_t size, bool *full, Failure *failure);
 
-/* Takes as many of the bytes as fit; -1: failure. */
-extern int64_t	s3_part_fill(S3Part *part, const void *bytes, size_t length, Failure *failure);
+/* Where the next bytes of a part go that is not full: *length of them, at least one. */
+extern bool s3_part_space(S3PartRoom *room, S3Part *part, void **space, size_t *length, Failure *failure);
+
+/* The first `length` bytes of that space are the part's now. */
+extern bool		s3_part_filled(S3PartRoom *room, S3Part *part, size_t length, Failure *failure);
 extern HttpBody s3_part_body(const S3Part *part);
 extern void		s3_part_end(S3PartRoom *room, S3Part *part);
 

@@ -1,6 +1,6 @@
 /*
  * store.c
- *	  Which store a URL means.
+ *	  Which store a URL means, and what holds for every store.
  */
 #include "stores/store.h"
 
@@ -33,6 +33,29 @@ store_open(const char *name, const char *url, const Settings *settings, Failure 
 				"file:/// or s3://",
 				name);
 	return NULL;
+}
+
+bool
+upload_write(Upload *upload, const void *bytes, size_t length, Failure *failure)
+{
+	const char *from = bytes;
+
+	while (length > 0)
+	{
+		void  *room;
+		size_t taken;
+
+		if (!upload->room(upload, &room, &taken, failure))
+			return false;
+		if (taken > length)
+			taken = length;
+		memcpy(room, from, taken);
+		if (!upload->filled(upload, taken, failure))
+			return false;
+		from += taken;
+		length -= taken;
+	}
+	return true;
 }
 
 void

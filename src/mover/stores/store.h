@@ -6,9 +6,9 @@
  * resources.  Keys are relative ('token/id.dump.gz'), already checked by
  * object_key_is_safe(); the store puts its own prefix in front.
  *
- * An upload takes bytes in any size, hashes them and owns its buffers; finish
- * returns only when the object is known to be there (fsync of file and directory;
- * HEAD), abort leaves nothing.  An implementation may run threads of its own between
+ * An upload owns its buffers and lends the room in them: whoever makes the bytes puts
+ * them where they will be sent from.  It hashes them; finish returns only when the
+ * object is known to be there (fsync of file and directory; HEAD), abort leaves nothing.  An implementation may run threads of its own between
  * begin and finish/abort; they are joined when those return.
  *
  * Failures: REASON_STORE for what the operator must mend (rights, missing
@@ -43,7 +43,7 @@ typedef struct ObjectInfo
 		retain_until; /* seconds since 1970: locked until then where the store's URL asks for locks; 0: no wish */
 	/*
 	 * Called exactly once, in the caller's thread, before anything is stored: from
-	 * begin(), write() or finish(), as soon as it is known whether the object goes up
+	 * begin(), room() or finish(), as soon as it is known whether the object goes up
 	 * in one piece (upload_id NULL) or in parts.  NULL: nobody wants to know.
 	 */
 	void (*announce)(void *context, const char *upload_id);
@@ -93,7 +93,10 @@ typedef struct SmallReads
 
 struct Upload
 {
-	bool (*write)(Upload *upload, const void *bytes, size_t length, Failure *failure);
+	/* Where the next bytes go: *length of them, at least one.  Lent until filled() is called. */
+	bool (*room)(Upload *upload, void **room, size_t *length, Failure *failure);
+	/* The first `length` bytes of that room are the object's now. */
+	bool (*filled)(Upload *upload, size_t length, Failure *failure);
 	/* Bytes that the store has taken for good so far, for progress; any thread's truth. */
 	int64_t (*stored)(const Upload *upload);
 	/* On success frees the upload and fills *stat; on failure the caller still calls abort. */
@@ -136,6 +139,8 @@ struct Store
 
 /* By the URL's scheme.  name: the profile for credentials.  NULL: failure. */
 extern Store *store_open(const char *name, const char *url, const Settings *settings, Failure *failure);
-extern void	  object_stat_free(ObjectStat *stat);
+/* Fills room after room with what lies elsewhere, of any length. */
+extern bool upload_write(Upload *upload, const void *bytes, size_t length, Failure *failure);
+extern void object_stat_free(ObjectStat *stat);
 
 #endif
