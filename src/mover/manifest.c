@@ -238,6 +238,14 @@ manifest_parse(Manifest *manifest, const char *expected_key, const char *json, s
 }
 
 void
+manifest_drop_details(Manifest *manifest)
+{
+	json_decref(manifest->counts);
+	json_decref(manifest->notes);
+	manifest->counts = manifest->notes = NULL;
+}
+
+void
 manifest_free(Manifest *manifest)
 {
 	char *texts[] = {manifest->backup_id,	manifest->attempt_id,	  manifest->key,
@@ -249,7 +257,6 @@ manifest_free(Manifest *manifest)
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
 		free(texts[i]);
-	json_decref(manifest->counts);
-	json_decref(manifest->notes);
+	manifest_drop_details(manifest);
 	memset(manifest, 0, sizeof(*manifest));
 }

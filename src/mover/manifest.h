@@ -51,6 +51,8 @@ extern char *manifest_write(const Job *job, const BackupResult *result, int64_t 
 							int64_t finished_at, Failure *failure);
 extern bool	 manifest_parse(Manifest *manifest, const char *expected_key, const char *json, size_t length,
 							Failure *failure);
-extern void	 manifest_free(Manifest *manifest);
+/* Frees counts and notes: most of what a manifest takes in memory. */
+extern void manifest_drop_details(Manifest *manifest);
+extern void manifest_free(Manifest *manifest);
 
 #endif

@@ -25,7 +25,8 @@ typedef struct CatalogueFilter
 	const char *id;	   /* beginning of a backup's id, at least CATALOGUE_ID_MIN digits of it */
 	int64_t		since; /* seconds since 1970, by finished_at */
 	int64_t		until;
-	bool		latest; /* only the newest good one is wanted, and what is wrong with newer ones */
+	bool		details; /* counts and notes of the manifests are kept, too */
+	bool		latest;	 /* only the newest good one is wanted, and what is wrong with newer ones */
 } CatalogueFilter;
 
 #define CATALOGUE_ID_MIN 8

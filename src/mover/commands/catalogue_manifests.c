@@ -89,14 +89,16 @@ explain_mismatch(Store *store, CatalogueEntry *entry, Failure *failure)
 	if (!look_behind(store, entry, &is_there, &is_hidden, failure))
 		return false;
 	if (is_there)
-		return set_text(&entry->warning, failure,
-						"somebody has %s it since; its own version %s is still there, and is what is verified, "
-						"fetched and restored",
-						entry->object_bytes < 0 ? "deleted" : "overwritten", entry->manifest.version_id);
+		return set_text(
+			&entry->warning, failure,
+			"somebody has %s it since; its own version %s is still there, and is what is verified, "
+			"fetched and restored",
+			entry->object_bytes < 0 ? "deleted" : "overwritten", entry->manifest.version_id);
 	if (is_hidden)
-		return set_text(&entry->problem, failure,
-						"there is a manifest, but somebody has deleted the object; the bucket keeps versions: "
-						"removing the delete marker that lies over it brings it back");
+		return set_text(
+			&entry->problem, failure,
+			"there is a manifest, but somebody has deleted the object; the bucket keeps versions: "
+			"removing the delete marker that lies over it brings it back");
 	if (entry->object_bytes < 0)
 		return set_text(&entry->problem, failure, "there is a manifest, but no object");
 	return set_text(&entry->problem, failure, "the object holds %lld bytes where %lld were stored",
@@ -142,6 +144,8 @@ take_manifest(void *context, size_t index, StoreAnswer answer, const char *text,
 		failure_set(&problem, REASON_INTEGRITY, "the manifest went away while the store was listed");
 	entry->is_readable =
 		answer == STORE_FOUND && manifest_parse(&entry->manifest, entry->key, text, length, &problem);
+	if (!reading->filter->details)
+		manifest_drop_details(&entry->manifest);
 	return entry->is_readable || set_text(&entry->problem, failure, "%s", problem.detail);
 }
 

@@ -132,6 +132,7 @@ store_options_open(StoreOptions *options, const StoreCommand *command, int argc,
 	status = parse(options, command, argc, argv);
 	if (status >= 0)
 		return status;
+	options->filter.details = options->json;
 	options->store = store_open(options->store_name, options->store_url, &options->settings, &failure);
 	if (options->store &&
 		catalogue_load(&options->catalogue, options->store, &options->filter, &options->bar, &failure))
