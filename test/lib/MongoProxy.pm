@@ -82,7 +82,7 @@ sub element
     die "bson: $kind";
 }
 
-# The first element's name, its value where that is text, and the database.
+# The first element's name, its value where that is text, and the database; "bypassing" where validators are not to be asked.
 sub summary
 {
     my ($document) = @_;
@@ -98,6 +98,7 @@ sub summary
     $database = substr $document, $found + 9, unpack('V', substr $document, $found + 5, 4) - 1 if $found >= 0;
     my $line = "$name $database $value";
     $line =~ s/[^\x20-\x7e]/?/g;
+    $line .= ' bypassing' if index($document, "\x08bypassDocumentValidation\0\x01") >= 0;
     return $line;
 }
 

@@ -114,11 +114,17 @@ same_documents($server->everything('shop'), $before, '... and the first one is a
     is($restore->{done}{event}, 'done', '... and restored') or diag explain $restore->{done}, $restore->{stderr};
     is_deeply($restore->{done}{left_alone}, ['the time series "ts" was replaced in place: MongoDB renames none'], '... the one in place, which the row says');
     my @requests = $proxy->requests;
+    is(scalar(grep { /^insert copies custbackup_restore_\w+_c bypassing$/ } @requests), 1, '... documents older than a validator, too');
     $proxy->rules({ match => '^drop copies system.buckets.', error => 13 });
     my $refused = mongodb_restore($settings, $store, mongodb_url($proxy, database => 'copies'), $backup);
     is($refused->{done}{reason}, 'auth', '... but not by a user without rights on buckets') or diag explain $refused->{done};
     like($refused->{done}{detail}, qr/time series.*role restore/, '... who is told so');
     is(scalar(grep { /^(?:insert|update|create|renameCollection admin copies.custbackup_restore_\w{8}_)/ } $proxy->requests), 0, '... before anything is touched');
+    $proxy->rules({ match => '^create copies (?:v|ts)$', @fine }, { match => '^create copies custbackup_restore_\\w+_c$', @fine },
+        { match => '^insert copies system.buckets.ts', pretend => [ n => 1, ok => { double => 1 } ] }, { match => 'bypassing$', error => 13 });
+    my $asking = mongodb_restore($settings, $store, mongodb_url($proxy, database => 'copies'), $backup);
+    is($asking->{done}{event}, 'done', '... a user without the right to that has validators asked') or diag explain $asking->{done};
+    is(scalar(grep { /^insert copies custbackup_restore_\w+_c$/ } $proxy->requests), 1, '... as ever');
     my @order = map { /^(renameCollection|create|insert) \S+ (?:\S*?[._])??(c|v|ts|system\.buckets\.ts)(?: |$)/ ? "$1 $2" : () } @requests;
     like(join(', ', @order), qr/^create c, insert c, renameCollection c, (?=.*create v)(?=.*create ts, .*insert system\.buckets\.ts)/, '... behind all others');
 }

@@ -137,7 +137,8 @@ add_namespace(MongodbArchive *archive, MongodbMetadata *metadata, Failure *failu
 	*namespace = (MongodbNamespace){.database = metadata->database,
 									.collection = metadata->collection,
 									.kind = metadata->kind,
-									.indexes = metadata->indexes};
+									.indexes = metadata->indexes,
+									.validated = metadata->validated};
 	metadata->database = metadata->collection = NULL;
 	found = tsearch(namespace, &archive->by_name, compare_names);
 	if (found == NULL || *found != namespace)

@@ -49,6 +49,7 @@ typedef struct MongodbNamespace
 	char	   *collection;
 	MongodbKind kind;
 	int64_t		indexes;
+	bool		validated; /* it has a validator: some documents may be older than that */
 	int64_t		documents; /* met so far */
 	bool		opened;	   /* a block of it was met */
 	bool		closed;	   /* its EOF was met and its CRC right */

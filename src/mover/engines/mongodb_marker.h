@@ -63,6 +63,10 @@ extern bool mongodb_marker_take(MongodbSession *session, const char *database, c
 extern bool mongodb_marker_renew(MongodbSession *session, const char *database, const char *attempt,
 								 MongodbPhase phase, Failure *failure);
 
+/* May the user write past a collection's validator?  Tried at the mark, which has none. */
+extern bool mongodb_marker_try_bypass(MongodbSession *session, const char *database, const char *attempt,
+									  const MongodbMark *mark, bool *may, Failure *failure);
+
 /* Of a database that is half replaced: it stays, but nobody has to wait for its holder's death. */
 extern bool mongodb_marker_release(MongodbSession *session, const char *database, const char *attempt,
 								   Failure *failure);

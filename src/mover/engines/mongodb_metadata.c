@@ -36,6 +36,7 @@ read_json(MongodbMetadata *metadata, const char *text, uint32_t length)
 			metadata->kind = MONGODB_VIEW;
 		if (json_object_get(options, "timeseries") != NULL)
 			metadata->kind = MONGODB_TIMESERIES;
+		metadata->validated = json_object_get(options, "validator") != NULL;
 	}
 	json_decref(root);
 	return problem;

@@ -19,6 +19,7 @@ typedef struct MongodbMetadata
 	char	   *collection;
 	MongodbKind kind;
 	int64_t		indexes;
+	bool		validated;
 } MongodbMetadata;
 
 /* NULL: read, and the names are the caller's; else what is wrong, a literal. */

@@ -193,6 +193,7 @@ mongorestore_start(Mongorestore *mongorestore, const MongodbPlan *plan, MongodbP
 		   add(&arguments, failure, "--archive%s%s", "", "") &&
 		   add(&arguments, failure, "--stopOnError%s%s", "", "") &&
 		   (pass == MONGODB_PASS_BESIDE || add(&arguments, failure, "--drop%s%s", "", "")) &&
+		   (!plan->bypasses || add(&arguments, failure, "--bypassDocumentValidation%s%s", "", "")) &&
 		   add_renaming(&arguments, plan, pass, failure) && add_leftovers(&arguments, plan, pass, failure) &&
 		   add_single(&arguments, plan, pass, failure) && add_last(&arguments, plan, pass, failure);
 	if (good)

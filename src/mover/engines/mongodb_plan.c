@@ -215,6 +215,7 @@ choose_ways(MongodbPlan *plan, Failure *failure)
 			continue;
 		plan->last[i] = !may_be_renamed(namespace);
 		plan->beside += !plan->last[i];
+		plan->validated |= namespace->validated;
 		if (strchr(namespace->collection, '$') != NULL &&
 			(plan->last[i] || mongodb_plan_stands_alone(namespace)))
 			return failure_set(failure, REASON_NOT_RESTORABLE,

@@ -48,6 +48,8 @@ typedef struct MongodbPlan
 	size_t			beside;		  /* how many go beside */
 	const char	   *why_in_place; /* NULL: beside; never where nothing could go there */
 	bool			knows_drop_target;
+	bool			validated; /* some collections have validators */
+	bool			bypasses;  /* these are not asked, nor were they when the documents came */
 	bool			replacing; /* nothing is as it was, from now on */
 	char		  **others;	   /* the target's databases that the backup does not have */
 	size_t			other_count;

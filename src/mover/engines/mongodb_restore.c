@@ -167,6 +167,21 @@ mark(Restore *restore, Failure *failure)
 	return sweep(restore, false, failure);
 }
 
+/* A backup's documents are put back as they are, whatever a younger validator says to some; where the user may. */
+static bool
+choose_validation(Restore *restore, Failure *failure)
+{
+	MongodbPlan *plan = &restore->plan;
+
+	plan->bypasses = plan->validated;
+	for (size_t i = 0; plan->bypasses && i < plan->pair_count; i++)
+		if (!mongodb_marker_try_bypass(&restore->session, plan->pairs[i].target,
+									   restore->context.job->attempt_id, &plan->pairs[i].mark,
+									   &plan->bypasses, failure))
+			return false;
+	return true;
+}
+
 Sink *
 mongodb_open_sink(const EngineContext *context, const Dump *dump, RestoreOutcome *outcome, Failure *failure)
 {
@@ -198,7 +213,7 @@ mongodb_open_sink(const EngineContext *context, const Dump *dump, RestoreOutcome
 		mongodb_connect(&restore->session, &restore->url, context->settings, MONGODB_FOR_WRITING, failure) &&
 		mongodb_plan_make(&restore->plan, &restore->session, &restore->url, context, dump, outcome,
 						  failure) &&
-		mark(restore, failure))
+		mark(restore, failure) && choose_validation(restore, failure))
 		return &restore->sink;
 	restore_close(&restore->sink);
 	return NULL;
