@@ -129,13 +129,24 @@ same_documents($server->everything('shop'), $before, '... and the first one is a
     like(join(', ', @order), qr/^create c, insert c, renameCollection c, (?=.*create v)(?=.*create ts, .*insert system\.buckets\.ts)/, '... behind all others');
 }
 
-# ---- many collections ----
+# ---- many collections, of which mongorestore has to be told one by one ----
 
-$server->say(map { (qq(many {"insert":"collection number $_","documents":[{"_id":$_}]})) } 1 .. 300);
+my $long = 'y' x 180;
+$server->say(map { (qq(many {"insert":"collection number $_ $long","documents":[{"_id":$_}]})) } 1 .. 300);
 my $many = mongodb_backup($settings, $store, mongodb_url($server, database => 'many'));
 is($many->{done}{counts}{collections}, 300, 'a database of many collections');
 my $copy = mongodb_restore($settings, $store, mongodb_url($server, database => 'copy'), $many, mode => 'clone');
 is($copy->{done}{event}, 'done', '... is restored') or diag explain $copy->{done};
 same_documents($server->everything('copy'), $server->everything('many'), '... exactly');
+{
+    my $low = PostgreSQL::Test::Utils::tempdir() . '/mover';
+    PostgreSQL::Test::Utils::append_to_file($low, "#!/bin/sh\nulimit -s 512 && exec $mover \"\$@\"\n");
+    chmod 0755, $low;
+    local $CustbackupTest::mover = $low;
+    my $crowded = mongodb_restore($settings, $store, mongodb_url($server, database => 'many'), $many);
+    is($crowded->{done}{reason}, 'not_restorable', '... but not where arguments have no room for all names') or diag explain $crowded->{done};
+    like($crowded->{done}{detail}, qr/300 collections have long names.*stack's limit/, '... as it says');
+    ok(!$crowded->{done}{target_modified} && !$server->beside('many'), '... before anything is touched');
+}
 
 done_testing();

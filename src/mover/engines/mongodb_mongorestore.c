@@ -10,10 +10,14 @@
 #define ARGUMENT_MAX 2048
 #define PATTERN_MAX	 1024
 
+/* What else the kernel keeps there: the environment, the tool's name. */
+#define ARGUMENTS_BESIDE 8192
+
 typedef struct Arguments
 {
 	char **texts; /* ends with NULL */
 	size_t count;
+	size_t bytes; /* as the kernel counts them */
 } Arguments;
 
 static bool
@@ -30,7 +34,22 @@ add(Arguments *arguments, Failure *failure, const char *format, const char *firs
 	if (more[arguments->count] == NULL)
 		return failure_no_memory(failure);
 	more[++arguments->count] = NULL;
+	arguments->bytes += strlen(text) + 1 + sizeof(char *);
 	return true;
+}
+
+/* Its files take no names: a process's arguments have to hold them all. */
+static bool
+check_room(const Arguments *arguments, const MongodbPlan *plan, Failure *failure)
+{
+	long most = sysconf(_SC_ARG_MAX);
+
+	return most < 0 || arguments->bytes + ARGUMENTS_BESIDE < (size_t) most ||
+		   failure_set(failure, REASON_NOT_RESTORABLE,
+					   "too many of the backup's %zu collections have long names: mongorestore has to be "
+					   "told of each, in %zu bytes of arguments, and the limit "
+					   "here is %ld (a quarter of the stack's limit): raise it for custbackup",
+					   mongodb_archive_count(plan->archive), arguments->bytes, most);
 }
 
 static void
@@ -110,7 +129,8 @@ add_single(Arguments *arguments, const MongodbPlan *plan, MongodbPass pass, Fail
 		char			   beside[MONGODB_BESIDE_SIZE];
 		bool			   goes_beside = pass == MONGODB_PASS_BESIDE && !plan->last[i];
 
-		if (pair == NULL || !mongodb_plan_stands_alone(namespace))
+		if (pair == NULL || !mongodb_plan_stands_alone(namespace) ||
+			(pass == MONGODB_PASS_LAST && !plan->last[i]))
 			continue;
 		escape_pattern(namespace->collection, pattern, sizeof(pattern));
 		if ((goes_beside && !mongodb_plan_beside(pair, namespace, beside, failure)) ||
@@ -195,7 +215,8 @@ mongorestore_start(Mongorestore *mongorestore, const MongodbPlan *plan, MongodbP
 		   (pass == MONGODB_PASS_BESIDE || add(&arguments, failure, "--drop%s%s", "", "")) &&
 		   (!plan->bypasses || add(&arguments, failure, "--bypassDocumentValidation%s%s", "", "")) &&
 		   add_renaming(&arguments, plan, pass, failure) && add_leftovers(&arguments, plan, pass, failure) &&
-		   add_single(&arguments, plan, pass, failure) && add_last(&arguments, plan, pass, failure);
+		   add_single(&arguments, plan, pass, failure) && add_last(&arguments, plan, pass, failure) &&
+		   check_room(&arguments, plan, failure);
 	if (good)
 	{
 		mongodb_disconnect(mongorestore->session);
