@@ -62,7 +62,7 @@ my $requests = restores('a server that renames over what is there', undef, $over
 is(scalar(grep { /$live_drop/ } @$requests), 1, 'only what the backup has not is dropped');
 is(scalar(grep { /$rename/ } @$requests), 7, 'each collection is renamed');
 restores('a server that does not know dropTarget (238): drop, then rename', undef);
-for my $code (13, 59)
+for my $code (13, 59, 303)
 {
     $requests = restores("a server or role without renames ($code): in place", qr/in place.*no right to rename/, { match => '^renameCollection', error => $code });
     is(scalar(grep { /custbackup_restore_\w+_[abc]/ } @$requests), 0, '... with nothing beside');

@@ -6,11 +6,14 @@
 #include "engines/mongodb_plan.h"
 #include "engines/mongodb_server.h"
 
-/* The server's own codes. */
+/* The server's own codes, and those of services that are MongoDB to the eye. */
 #define CODE_UNAUTHORIZED		 13
 #define CODE_NAMESPACE_NOT_FOUND 26
 #define CODE_COMMAND_NOT_FOUND	 59
+#define CODE_NOT_SUPPORTED		 115
 #define CODE_NOT_IMPLEMENTED	 238
+#define CODE_NO_FEATURE			 303
+#define CODE_NOT_IN_ATLAS		 8000
 
 /* "database.collection": each is short, or the server would not have it. */
 #define NAMESPACE_SIZE 1024
@@ -60,6 +63,19 @@ mongodb_rename_collection(MongodbSession *session, const char *database, const c
 	return good;
 }
 
+/* Those that say no to whatever is to be renamed. */
+static bool
+refuses_renames(uint32_t code)
+{
+	static const uint32_t codes[] = {CODE_UNAUTHORIZED, CODE_COMMAND_NOT_FOUND, CODE_NOT_SUPPORTED,
+									 CODE_NO_FEATURE, CODE_NOT_IN_ATLAS};
+
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
+		if (codes[i] == code)
+			return true;
+	return false;
+}
+
 bool
 mongodb_probe_rename(MongodbSession *session, const char *database, const char *attempt,
 					 MongodbRename *answer, Failure *failure)
@@ -77,7 +93,7 @@ mongodb_probe_rename(MongodbSession *session, const char *database, const char *
 		return true;
 	if (session->code == CODE_NOT_IMPLEMENTED)
 		*answer = MONGODB_RENAME_BARE;
-	else if (session->code == CODE_UNAUTHORIZED || session->code == CODE_COMMAND_NOT_FOUND)
+	else if (refuses_renames(session->code))
 		*answer = MONGODB_RENAME_REFUSED;
 	else
 		return failure_set(failure, asked.reason, "%s", asked.detail);

@@ -16,7 +16,7 @@ typedef enum MongodbRename
 {
 	MONGODB_RENAME_OVER,   /* over one that is there, in one step */
 	MONGODB_RENAME_BARE,   /* only to a name that is free: the server does not know dropTarget */
-	MONGODB_RENAME_REFUSED /* the user has no right to */
+	MONGODB_RENAME_REFUSED /* not by this user, or not at all */
 } MongodbRename;
 
 /* The customer's own functions: the one collection of MongoDB's own names that a dump holds. */

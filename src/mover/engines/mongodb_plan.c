@@ -247,7 +247,7 @@ ask_about_renames(MongodbPlan *plan, MongodbSession *session, const char *attemp
 		if (!mongodb_probe_rename(session, plan->pairs[i].target, attempt, &answer, failure))
 			return false;
 		if (answer == MONGODB_RENAME_REFUSED)
-			plan->why_in_place = "the user has no right to rename collections";
+			plan->why_in_place = "the user has no right to rename collections, or the server renames none";
 		plan->knows_drop_target = answer == MONGODB_RENAME_OVER;
 	}
 	return true;
