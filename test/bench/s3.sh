@@ -4,12 +4,24 @@
 
 size_mb=${SIZE_MB:-1000}
 . "$source_dir/test/lib/s3_servers.sh"
+. "$source_dir/test/lib/s3_floor.sh"
 cleanup() { remove_s3; }
 command -v rclone >/dev/null && command -v aws >/dev/null || EXTRA_PACKAGES="rclone awscli" "$source_dir/test/bin/install-missing"
 
 input=$s3_place/input
 head -c "$((size_mb * 1000000))" /dev/urandom >"$input"
+prepare_floor "$input"
 key=bench/018f0000-0000-4000-8000-000000000001.dump.gz
+
+# How many times as fast as each peer custbackup is, and the floor would be; of the pairs that compare had.
+ratio_table() {
+    local pairs=("$@") i
+    printf '\n| %-30s | custbackup |  floor |\n|%s|-----------:|-------:|\n' 'times as fast as' "$(printf -- '-%.0s' $(seq 32))"
+    for ((i = 5; i < ${#walls[@]}; i++)); do
+        awk -v name="${pairs[2 * i]}" -v peer="${walls[$i]}" -v own="${walls[3]}" -v floor="${walls[4]}" \
+            'BEGIN { printf "| %-30s | %10.2f | %6.2f |\n", name, peer / own, peer / floor }'
+    done
+}
 
 upload_table() {
     # The peers may look at what they have stored, and a sink has nothing to show them.
@@ -18,14 +30,17 @@ upload_table() {
     set -- 'curl -T of the file' "$s3_curl -T $input $s3_endpoint/bucket/curl" \
         'sha256sum of the file' "sha256sum $input" \
         'openssl dgst -sha256 of the file' "openssl dgst -sha256 $input" \
-        'custbackup, several parts in flight' "$s3_tool put '$s3_url' $key <$input"
+        'custbackup, several parts in flight' "$s3_tool put '$s3_url' $key <$input" \
+        'the floor: its parts, hashed beforehand, by curl' 'upload_parts_by_curl floor'
     if command -v rclone >/dev/null; then
         set -- "$@" 'rclone rcat' "rclone rcat --s3-provider Other --s3-env-auth --s3-endpoint $s3_endpoint :s3:bucket/rclone <$input$judge"
     fi
     if command -v aws >/dev/null; then
         set -- "$@" 'aws s3 cp -' "aws --endpoint-url $s3_endpoint s3 cp - s3://bucket/aws <$input$judge"
     fi
-    before_each="'$s3_tool' remove '$s3_url' $key >/dev/null" compare "$@"
+    export s3_place s3_endpoint
+    before_each="'$s3_tool' remove '$s3_url' $key >/dev/null" compare "$@" || return 1
+    ratio_table "$@"
 }
 
 download_table() {

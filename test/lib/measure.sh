@@ -1,7 +1,8 @@
 # measure.sh: sourced by benchmarks. Wall time, and CPU of client and server, of a command.
 #
 # compare NAME_A 'command a' NAME_B 'command b' ...: runs them in turn, ROUNDS times each, so that a machine
-# whose speed drifts drifts for all; prints a table with medians and the ratio to the first.
+# whose speed drifts drifts for all; prints a table with medians and the ratio to the first. The medians of wall time
+# stand in walls[] afterwards.
 #
 # $servers: process ids of the servers that work for the commands. Where they are named, CPU is theirs and the
 # command's alone, whatever else runs; else it is the whole machine's.
@@ -58,9 +59,11 @@ compare() {
     local wall cpu first_wall first_cpu
     printf '| %-58s | %8s | %8s | %6s | %6s |\n' "median of $rounds" 'wall s' 'CPU s' 'wall x' 'CPU x'
     printf '|%s|---------:|---------:|-------:|-------:|\n' "$(printf -- '-%.0s' $(seq 60))"
+    walls=()
     for i in "${!names[@]}"; do
         wall=$(cut -d' ' -f1 "$results.$i" | median)
         cpu=$(cut -d' ' -f2 "$results.$i" | median)
+        walls+=("$wall")
         first_wall=${first_wall:-$wall} first_cpu=${first_cpu:-$cpu}
         name=${names[$i]}
         printf '| %-58s | %8.2f | %8.2f | %6s | %6s |\n' "$name" "$wall" "$cpu" \
