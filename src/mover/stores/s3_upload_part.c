@@ -165,7 +165,8 @@ spool_window(const S3PartRoom *room, const S3Part *part, size_t length, Failure 
 			continue;
 		if (written < 0)
 			return failure_set_errno(failure, REASON_CONFIG,
-									 "could not write a part to its spool (setting spool_dir)");
+									 "could not write a part to the spool in \"%s\" (setting spool_dir)",
+									 spool_directory(room->settings->spool_dir));
 		done += (size_t) written;
 	}
 	return true;
