@@ -169,6 +169,25 @@ for my $policy ('noeviction', 'volatile-lru')
     is($r->ask('SET', 'x', 1), 'OK', 'and there is room again');
 }
 
+{
+    # Full when the backup is under way: the rest is asked for without transactions.
+    my $server = start_redis(conf => "rename-command SYNC \"\"\nrdbcompression no\n");
+    strings($server, 60000, 1000);
+    my $r = $server->client;
+    my $digest = $r->do('DEBUG', 'DIGEST');
+    my $run = start_mover($settings, my $job = backup_job($settings, $store, redis_url($server), engine => 'redis', type => 'redis'));
+    wait_for(sub { $r->do('INFO', 'commandstats') =~ /cmdstat_dump:calls=\d{4}/ }, 10, 'it has begun');
+    kill 'STOP', $run->{pid};
+    $r->do('CONFIG', 'SET', 'maxmemory', '40mb');
+    kill 'CONT', $run->{pid};
+    my $done = last_event(run_mover($run));
+    is($done->{counts}{keys}, 60000, 'a server that becomes full meanwhile: all keys') or diag explain $done;
+    like($done->{notes}[-1], qr/one behind the other/, 'and how they were read');
+    my $copy = start_redis();
+    redis_restore($settings, $store, redis_url($copy), { job => $job, done => $done }, mode => 'clone');
+    is($copy->client->do('DEBUG', 'DIGEST'), $digest, 'whole');
+}
+
 # ---- servers that take no writes at the moment
 
 for my $case (

@@ -39,7 +39,7 @@ typedef struct EngineContext
 	Report *report; /* for report_alive() */
 } EngineContext;
 
-/* Told by a source when it is open: what is dumped, with what. */
+/* Told by a source when it is open: what is dumped, with what.  Notes may come until its end: it outlives the source. */
 typedef struct SourceFacts
 {
 	char		server_version[64];

@@ -28,6 +28,7 @@ typedef struct Scan
 	Source		   source;
 	Resp		  *resp;
 	Report		  *report;
+	SourceFacts	  *facts;
 	ScanKeys	   keys;
 	ScanValues	   values;
 	int			  *databases;
@@ -61,8 +62,18 @@ next_database(Scan *scan, Failure *failure)
 }
 
 static bool
+note_apart(SourceFacts *facts, Failure *failure)
+{
+	return redis_note(facts, failure,
+					  "each key's expiry and value were asked for one behind the other, not in one "
+					  "transaction: the server is too close to its maxmemory");
+}
+
+static bool
 next_batch(Scan *scan, Failure *failure)
 {
+	bool was_apart = scan->values.apart;
+
 	report_alive(scan->report, "looking for keys");
 	scan->batch_next = 0;
 	if (!scan_keys_next(&scan->keys, &scan->batch, &scan->batch_count, failure))
@@ -70,7 +81,8 @@ next_batch(Scan *scan, Failure *failure)
 	if (scan->batch_count == 0)
 		return next_database(scan, failure);
 	return scan_values_queue(&scan->values, scan->batch, scan->batch_count, failure) &&
-		   scan_values_begin(&scan->values, scan->batch_count, failure);
+		   scan_values_begin(&scan->values, scan->batch, scan->batch_count, failure) &&
+		   (scan->values.apart == was_apart || note_apart(scan->facts, failure));
 }
 
 static bool
@@ -206,10 +218,7 @@ avoid_transactions(Scan *scan, const RedisServer *server, SourceFacts *facts, Fa
 {
 	scan->values.apart = server->maxmemory > 0 && !redis_server_drops_any(server) &&
 						 server->used_memory > server->maxmemory / 10 * 9;
-	return !scan->values.apart ||
-		   redis_note(facts, failure,
-					  "each key's expiry and value were asked for one behind the other, not in one "
-					  "transaction: the server is too close to its maxmemory");
+	return !scan->values.apart || note_apart(facts, failure);
 }
 
 static bool
@@ -243,6 +252,7 @@ redis_scan_open(const EngineContext *context, Resp *resp, const RedisServer *ser
 	scan->source = (Source){.read = scan_read, .finish = scan_finish, .close = scan_close};
 	scan->resp = scan->keys.resp = scan->values.resp = resp;
 	scan->report = context->report;
+	scan->facts = facts;
 	scan->keys.spool_dir = context->settings->spool_dir;
 	scan->values.database = -1;
 	facts->consistency = "per key";

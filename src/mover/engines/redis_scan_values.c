@@ -57,26 +57,28 @@ typedef struct KeyFacts
 	int		frequency;
 } KeyFacts;
 
-/* To MULTI, and to each command that it queued. */
+/* To MULTI, and to each command that it queued.  *full: the server takes none, as it is above its maxmemory. */
 static bool
-receive_queued(ScanValues *values, const char *command, Failure *failure)
+receive_queued(ScanValues *values, const char *command, bool *full, Failure *failure)
 {
 	RespReply reply;
 	bool	  passed = resp_receive(values->resp, &reply, failure);
 
-	if (passed && reply.type == RESP_ERROR)
+	if (passed && resp_is_full(&reply))
+		*full = true;
+	else if (passed && reply.type == RESP_ERROR)
 		passed = refused(values, &reply, command, failure);
 	resp_reply_free(&reply);
 	return passed;
 }
 
 static bool
-receive_queued_key(ScanValues *values, Failure *failure)
+receive_queued_key(ScanValues *values, bool *full, Failure *failure)
 {
-	return (values->asks_expiretime || receive_queued(values, "TIME", failure)) &&
-		   receive_queued(values, values->asks_expiretime ? "PEXPIRETIME" : "PTTL", failure) &&
-		   (values->object_question == NULL || receive_queued(values, "OBJECT", failure)) &&
-		   receive_queued(values, "DUMP", failure);
+	return (values->asks_expiretime || receive_queued(values, "TIME", full, failure)) &&
+		   receive_queued(values, values->asks_expiretime ? "PEXPIRETIME" : "PTTL", full, failure) &&
+		   (values->object_question == NULL || receive_queued(values, "OBJECT", full, failure)) &&
+		   receive_queued(values, "DUMP", full, failure);
 }
 
 /* command: NULL where its error does not matter. */
@@ -194,22 +196,28 @@ begin_value(ScanValues *values, const ScanKey *key, const KeyFacts *facts, uint6
 }
 
 bool
-scan_values_begin(ScanValues *values, size_t count, Failure *failure)
+scan_values_begin(ScanValues *values, const ScanKey *batch, size_t count, Failure *failure)
 {
 	RespReply reply;
+	bool	  full = false;
 	bool	  passed;
 
 	if (values->apart)
 		return true;
-	passed = receive_queued(values, "MULTI", failure);
+	passed = receive_queued(values, "MULTI", &full, failure);
 	for (size_t i = 0; passed && i < count; i++)
-		passed = receive_queued_key(values, failure);
+		passed = receive_queued_key(values, &full, failure);
 	if (!passed || !resp_receive_head(values->resp, &reply, failure))
 		return false;
-	passed = reply.type == RESP_ARRAY || (reply.type == RESP_ERROR ? refused(values, &reply, "EXEC", failure)
-																   : no_payload(values, failure));
+	if (!full && reply.type != RESP_ARRAY)
+		passed =
+			reply.type == RESP_ERROR ? refused(values, &reply, "EXEC", failure) : no_payload(values, failure);
 	resp_reply_free(&reply);
-	return passed;
+	if (!full)
+		return passed;
+	/* It has become full: then without a transaction, which it has dropped. */
+	values->apart = true;
+	return scan_values_queue(values, batch, count, failure);
 }
 
 bool

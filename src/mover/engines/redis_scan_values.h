@@ -38,8 +38,8 @@ typedef struct ScanValues
 /* Asks for a batch. */
 extern bool scan_values_queue(ScanValues *values, const ScanKey *batch, size_t count, Failure *failure);
 
-/* What comes before the first key of a batch. */
-extern bool scan_values_begin(ScanValues *values, size_t count, Failure *failure);
+/* What comes before the first key of a batch.  A server that has become full is asked again, apart. */
+extern bool scan_values_begin(ScanValues *values, const ScanKey *batch, size_t count, Failure *failure);
 
 /* Writes a key, as far as its head; one that is gone by now is passed over.  *length: of its DUMP. */
 extern bool scan_values_receive(ScanValues *values, const ScanKey *key, uint64_t *length, Failure *failure);
