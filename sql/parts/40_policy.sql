@@ -38,6 +38,20 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION custbackup.slot_at(timestamptz, interval, interval) IS 'The latest slot that is not after as_of';
 
+-- A clock may be wrong, but it shows some time: what ended never, or is due never, would be nobody's wish.
+CREATE FUNCTION custbackup.require_time(as_of timestamptz) RETURNS timestamptz
+	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF as_of BETWEEN timestamptz '0001-01-01 00:00:00+00' AND timestamptz '9999-12-31 00:00:00+00' IS NOT TRUE THEN
+		RAISE EXCEPTION 'custbackup: as_of is %, which is no time that a clock can show', coalesce(as_of::text, 'NULL')
+			USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave it out for the present moment.';
+	END IF;
+	RETURN as_of;
+END;
+$$;
+COMMENT ON FUNCTION custbackup.require_time(timestamptz) IS 'The same, or a clear error where as_of is no time';
+
 -- Three obstacles, each a sentence or NULL. Who asks decides which of them count: a safety backup is taken whatever the
 -- tier says, and a restore does not ask for the tier.
 CREATE TYPE custbackup.policy AS (

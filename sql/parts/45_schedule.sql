@@ -50,10 +50,7 @@ DECLARE
 	enqueued integer;
 	upcoming timestamptz;
 BEGIN
-	IF as_of BETWEEN timestamptz '0001-01-01 00:00:00+00' AND timestamptz '9999-12-31 00:00:00+00' IS NOT TRUE THEN
-		RAISE EXCEPTION 'custbackup: as_of is %, which is no time that a backup can be due at', coalesce(as_of::text, 'NULL')
-			USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave it out for the present moment.';
-	END IF;
+	PERFORM custbackup.require_time(as_of);
 	-- A pass that goes on elsewhere does this one's work.
 	IF NOT custbackup.try_lock('custbackup.scheduler', 0) THEN
 		RETURN 0;
@@ -156,7 +153,8 @@ BEGIN ATOMIC
 		  ORDER BY j.not_before, j.requested_at, j.id
 		  LIMIT 1),
 		-- After a clock that was set back, the pass lies in the future and what it found says nothing.
-		(SELECT CASE WHEN s.last_pass <= as_of THEN s.next_slot ELSE as_of END FROM custbackup.scheduler s));
+		(SELECT CASE WHEN s.last_pass <= as_of THEN s.next_slot ELSE as_of END FROM custbackup.scheduler s))
+	  FROM custbackup.require_time(as_of);
 END;
 COMMENT ON FUNCTION custbackup.next_wake(timestamptz) IS
 	'When something is next to be done: a pending job that may run, or a slot; NULL: nothing in sight';

@@ -50,6 +50,7 @@ DECLARE
 	expiries integer := 0;
 	sweeps integer;
 BEGIN
+	PERFORM custbackup.require_time(as_of);
 	FOR object IN
 		SELECT o.* FROM custbackup.objects o
 		 WHERE o.state IN ('expiring', 'locked') AND (o.locked_until IS NULL OR o.locked_until <= as_of)

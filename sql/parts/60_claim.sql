@@ -269,6 +269,7 @@ DECLARE
 	-- Jobs that end at once take no slot; one call looks at no more than this, so that it stays short.
 	looks integer := least(free, 1000) + 200;
 BEGIN
+	PERFORM custbackup.require_time(as_of);
 	IF length(runner) BETWEEN 1 AND 200 IS NOT TRUE THEN
 		RAISE EXCEPTION 'custbackup: a runner needs a name of 1 to 200 characters'
 			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give each runner one of its own, the same at every call.';
@@ -336,7 +337,8 @@ BEGIN ATOMIC
 	)
 	SELECT DISTINCT w.attempt_id,
 		CASE WHEN r.attempt_id IS NULL THEN 'lost' WHEN r.cancel_requested_at IS NOT NULL THEN 'cancel' ELSE 'continue' END
-	  FROM unnest(renew.attempt_ids) AS w (attempt_id)
+	  FROM custbackup.require_time(as_of)
+	 CROSS JOIN unnest(renew.attempt_ids) AS w (attempt_id)
 	  LEFT JOIN renewed r ON r.attempt_id = w.attempt_id
 	 WHERE w.attempt_id IS NOT NULL;
 END;
@@ -360,6 +362,7 @@ AS $$
 DECLARE
 	job custbackup.jobs;
 BEGIN
+	PERFORM custbackup.require_time(as_of);
 	SELECT j.* INTO job
 	  FROM custbackup.jobs j
 	 WHERE j.attempt_id = give_back.attempt_id AND j.status = 'running'

@@ -302,6 +302,7 @@ DECLARE
 	parsed CONSTANT jsonb := custbackup.parse_event(event);
 	complaint text;
 BEGIN
+	PERFORM custbackup.require_time(as_of);
 	SELECT * INTO job FROM custbackup.jobs j
 	 WHERE j.attempt_id = report.attempt_id AND j.status = 'running'
 	   FOR NO KEY UPDATE;

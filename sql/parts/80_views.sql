@@ -103,7 +103,7 @@ BEGIN ATOMIC
 				ELSE e.current_slot
 			END) END,
 		e.cadence, e.last_slot, e.last_backup_at, e.waiting_id, e.obstacle
-	  FROM entries e;
+	  FROM custbackup.require_time(as_of) CROSS JOIN entries e;
 END;
 COMMENT ON FUNCTION custbackup.schedule_at(timestamptz) IS 'What the view schedule shows, as of another time';
 
@@ -151,7 +151,7 @@ BEGIN ATOMIC
 		(SELECT max(j.finished_at) FROM custbackup.jobs j WHERE j.kind = 'backup' AND j.status = 'ok'),
 		(SELECT c.last_pass FROM custbackup.scheduler c), (SELECT c.next_slot FROM custbackup.scheduler c),
 		NOT custbackup.is_home()
-	  FROM fleet f CROSS JOIN queue q CROSS JOIN results r;
+	  FROM custbackup.require_time(as_of) CROSS JOIN fleet f CROSS JOIN queue q CROSS JOIN results r;
 END;
 COMMENT ON FUNCTION custbackup.status_at(timestamptz) IS 'What the view status shows, as of another time';
 

@@ -1,7 +1,7 @@
 -- When: months of passes, downtime, clock steps, double calls.
 BEGIN;
 \ir include/fleet.psql
-SELECT plan(50);
+SELECT plan(75);
 
 \set hobby '''0a000000-0000-4000-8000-000000000001'''
 \set pro '''0b000000-0000-4000-8000-000000000001'''
@@ -97,13 +97,17 @@ SELECT is(count(*), 1::bigint, 'no second one for the slot') FROM custbackup.job
 SELECT isnt(scheduled_for, NULL, 'the one that waits took it over') FROM custbackup.jobs WHERE id = :'asked';
 
 -- So is one that was begun in the slot's period before a pass saw the slot: then one is enough.
-CREATE FUNCTION pg_temp.asked_first(resource uuid, how text, OUT jobs bigint, OUT next_due_in interval) LANGUAGE plpgsql AS $$
+CREATE FUNCTION pg_temp.asked_first(how text, OUT jobs bigint, OUT next_due_in interval) LANGUAGE plpgsql AS $$
 DECLARE
+	resource uuid;
 	slot timestamptz;
 	job uuid;
 BEGIN
+	-- One whose slot was a while ago, and will not be again before the pass.
+	SELECT random.id, custbackup.slot_at(now(), '1 hour', custbackup.slot_offset('1 hour', false, NULL, random.id)) INTO resource, slot
+	  FROM (SELECT gen_random_uuid() AS id FROM generate_series(1, 300)) AS random
+	 WHERE now() - custbackup.slot_at(now(), '1 hour', custbackup.slot_offset('1 hour', false, NULL, random.id)) BETWEEN '5 minutes' AND '25 minutes' LIMIT 1;
 	PERFORM pg_temp.resource('first-' || how, id => resource);
-	SELECT custbackup.slot_at(now() + interval '10 minutes', p.cadence, p.slot_offset) INTO slot FROM custbackup.policies(resource) p;
 	job := custbackup.request_backup(resource);
 	UPDATE custbackup.jobs SET not_before = '2000-01-01' WHERE id = job;
 	PERFORM pg_temp.claim(as_of => slot + CASE how WHEN 'earlier' THEN interval '-1 second' ELSE interval '1 second' END);
@@ -115,9 +119,9 @@ BEGIN
 	UPDATE custbackup.jobs SET status = 'cancelled', reason = 'cancelled', finished_at = now() WHERE status IN ('pending', 'running');
 END $$;
 SELECT is(jobs, expected::bigint, format('asked for before the pass: %s', how)) FROM (VALUES ('running', 1), ('ok', 1), ('lost', 1), ('failed', 2), ('earlier', 2)) AS v (how, expected),
-	pg_temp.asked_first(gen_random_uuid(), how);
+	pg_temp.asked_first(how);
 SELECT is(next_due_in, expected, format('and the view says so: %s', how)) FROM (VALUES ('running', interval '1 hour'), ('ok', '1 hour'), ('failed', '0'), ('earlier', '0')) AS v (how, expected),
-	pg_temp.asked_first(gen_random_uuid(), how);
+	pg_temp.asked_first(how);
 
 -- Never backed up: at once, also when its slot is only minutes away.
 SELECT pg_temp.resource('new', id => '0f000000-0000-4000-8000-000000000001');
@@ -135,8 +139,14 @@ UPDATE custbackup.resources SET tier = 'quick_yearly' WHERE id = :pro;
 SELECT pg_temp.pass('2028-05-01 00:01Z'::timestamptz + g * interval '1 minute') FROM generate_series(1, 60) g;
 SELECT cmp_ok(abs(count(*) - 30), '<=', 1::bigint, 'a period of two minutes gives thirty an hour')
 	FROM custbackup.jobs WHERE resource_id = :pro AND scheduled_for > '2028-04-30';
-SELECT throws_ok('SELECT custbackup.schedule(NULL)', '22023', NULL, 'a pass needs a time');
-SELECT throws_ok($$SELECT custbackup.schedule('infinity')$$, '22023', NULL, 'a finite one');
+
+-- Whatever goes by a clock wants one that shows some time.
+SELECT throws_ok(format('SELECT %s', replace(call, 'TIME', coalesce(quote_literal(moment), 'NULL'))), '22023',
+		format('custbackup: as_of is %s, which is no time that a clock can show', coalesce(moment, 'NULL')), replace(call, 'TIME', coalesce(moment, 'NULL')))
+  FROM unnest(ARRAY[NULL, 'infinity', '-infinity']) AS moment,
+       unnest(ARRAY['custbackup.schedule(TIME)', 'custbackup.sweep(TIME)', 'custbackup.next_wake(TIME)', 'custbackup.claim(''r1'', 1, ''{}'', TIME)',
+		'custbackup.renew(''r1'', ARRAY[gen_random_uuid()], TIME)', 'custbackup.give_back(gen_random_uuid(), 0, TIME)', 'custbackup.report(gen_random_uuid(), ''{}'', TIME)',
+		'count(*) FROM custbackup.schedule_at(TIME)', 'custbackup.status_at(TIME)']) AS call;
 
 -- A fleet that joins a queue which was small when it was last looked at.
 TRUNCATE custbackup.jobs CASCADE;
