@@ -8,6 +8,7 @@
 #include "engines/mongodb.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -19,13 +20,15 @@ const Engine mongodb_engine = {
 };
 
 /*
- * libmongoc makes a named file for its counters when it is loaded, which is before
- * we are, and removes it at exit, which a killed process never reaches.
+ * libmongoc makes a named file for its counters, and removes it at exit, which a
+ * killed process never reaches.  Older ones make it when they are loaded, which is
+ * before we are, newer ones when they are first used, unless this variable is set.
  */
-static void __attribute__((constructor)) remove_counters_file(void)
+static void __attribute__((constructor)) leave_no_counters_file(void)
 {
 	char name[32];
 
 	snprintf(name, sizeof(name), "/mongoc-%u", (unsigned) getpid());
 	(void) shm_unlink(name);
+	(void) setenv("MONGOC_DISABLE_SHM", "1", 1);
 }
