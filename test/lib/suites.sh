@@ -10,9 +10,10 @@ run_unit_tests() {
 # --directives: skipped tests are named.
 run_perl_tests() {
     [ $# -gt 0 ] || { echo 'no test was named' >&2; return 1; }
-    rm -rf "$workspace/run/tmp_check"
+    # What an earlier suite's failure has left, where Postgres 15 keeps it and where newer ones do.
+    rm -rf "$workspace/run/tmp_check" "$workspace"/run/data/* "$workspace"/run/log/*
     (cd "$workspace/run" && as_user prove --nocolor --timer --directives ${PROVE_JOBS:+-j$PROVE_JOBS} $(printf "$workspace/source/%s\n" "$@")) && return 0
-    for log in $(grep -lE '^not ok|\.(t|pm) line [0-9]+\.?$' "$workspace"/run/tmp_check/log/regress_log_* 2>/dev/null); do
+    for log in $(grep -lE '^not ok|\.(t|pm) line [0-9]+\.?$' "$workspace"/run/tmp_check/log/regress_log_* "$workspace"/run/log/regress_log_* 2>/dev/null); do
         printf -- '-- the end of %s\n' "${log##*/}"
         tail -n 25 "$log"
     done
