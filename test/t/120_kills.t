@@ -17,21 +17,24 @@ sub answers
     return wait_for(sub { ($node->psql('postgres', 'SELECT 1'))[0] == 0 }, 30, 'the server answers');
 }
 
-# Two jobs, one of them deaf to SIGTERM, that have begun; their ids.
-sub two_running
+# Jobs that have begun, by what their movers do; their ids.
+sub jobs_that
 {
-    my @jobs = (submit($node, 'work'), submit($node, 'deaf'));
+    my @jobs = map { submit($node, $_) } @_;
     running_since($node, $_, 1) for @jobs;
     return @jobs;
 }
+
+# One of them does not hear SIGTERM.
+sub two_running { return jobs_that('work', 'deaf') }
 
 sub run_again
 {
     my ($what, $seconds, @jobs) = @_;
     my $begun = time;
     running_since($node, $_, 2, $seconds) for @jobs;
-    ok(time - $begun < $seconds, sprintf "$what: both jobs run again within $seconds s (%.1f)", time - $begun);
-    is(scalar(movers_of($node)), 2, "$what: in one mover each");
+    ok(time - $begun < $seconds, sprintf "$what: its jobs run again within $seconds s (%.1f)", time - $begun);
+    is(scalar(movers_of($node)), scalar(@jobs), "$what: in one mover each");
     finish(@jobs);
 }
 
@@ -97,10 +100,10 @@ for my $victim ('custbackup worker', 'checkpointer')
     run_again("$victim killed", 30, @jobs);
 }
 
-# ---- stops
+# ---- stops, with jobs that work, do not hear, say nothing, and are stopped themselves
 for my $mode ('fast', 'immediate')
 {
-    my @jobs = two_running();
+    my @jobs = jobs_that(qw(work deaf hang stop));
     my @movers = movers_of($node);
     my $begun = time;
     $node->stop($mode);
