@@ -9,6 +9,7 @@
 #   over    => 1             renameCollection with dropTarget, for a server that does not know that
 #   hold    => 1             no answer ever: the test looks and kills; "after": when the server has done it
 #   flood   => [N, SIZE]     a find's answer: N documents {_id, text} of SIZE bytes each, by getMore
+#   more    => [[..], ..]    a listing's answer has these documents too, each as for bson()
 #   serve   => [HEX, ..]     a find's answer: these documents
 #   swallow => FILE          an insert's documents are not given to the server; their count and their
 #                            checksum in any order are added up in FILE
@@ -142,6 +143,21 @@ sub ask
     my $body = pack('VC', 0, 0) . bson(@command);
     FaultProxy::write_all($server, pack('V4', length($body) + 16, 1, 0, OP_MSG) . $body) or return;
     return read_message($server);
+}
+
+# An answer with more documents in its first batch.
+sub with_more
+{
+    my ($answer, @documents) = @_;
+    my $bytes = $answer->{document};
+    my $cursor = index($bytes, "\x03cursor\0") + 8;
+    my $batch = index($bytes, "\x04firstBatch\0") + 12;
+    my $length = unpack 'V', substr $bytes, $batch, 4;
+    my $number = 1000;
+    my $added = join '', map { "\x03" . $number++ . "\0" . bson(@$_) } @documents;
+    substr($bytes, $batch + $length - 1, 0) = $added;
+    substr($bytes, $_, 4) = pack 'V', unpack('V', substr $bytes, $_, 4) + length $added for 0, $cursor, $batch;
+    return $bytes;
 }
 
 # MongoDB's own way: the target goes only if the source is there.
@@ -302,6 +318,11 @@ sub serve
         my $answer = read_message($server) or return;
         sleep 600 if $holds_after;
         return if $rule->{lose};
+        if ($rule->{more})
+        {
+            reply($client, $request, with_more($answer, @{ $rule->{more} })) or return;
+            next;
+        }
         FaultProxy::write_all($client, $answer->{bytes}) or return;
     }
     return;

@@ -129,6 +129,24 @@ same_documents($server->everything('shop'), $before, '... and the first one is a
     like(join(', ', @order), qr/^create c, insert c, renameCollection c, (?=.*create v)(?=.*create ts, .*insert system\.buckets\.ts)/, '... behind all others');
 }
 
+# ---- views that are there already ----
+
+{
+    my ($old, $new) = map { my $name = $_; [ name => $name, type => 'view', options => [ viewOn => 'c', pipeline => { array => [] } ], info => [ readOnly => { bool => 1 } ] ] } 'v', 'later';
+    my $proxy = MongoProxy->start_before($server, PostgreSQL::Test::Utils::tempdir(), { match => '^listCollections viewed', more => [$old] });
+    $server->say('viewed {"insert":"c","documents":[{"_id":1}]}');
+    my $backup = mongodb_backup($settings, $store, mongodb_url($proxy, database => 'viewed'));
+    is("$backup->{done}{counts}{collections} $backup->{done}{counts}{views}", '1 1', 'a collection and its view are backed up') or diag explain $backup->{done};
+    my @fine = (pretend => [ ok => { double => 1 } ]);
+    $proxy->rules({ match => '^listCollections viewed', more => [ $old, $new ] }, { match => '^(?:drop|create) viewed (?:v|later)$', @fine });
+    my $rewind = mongodb_restore($settings, $store, mongodb_url($proxy, database => 'viewed'), $backup);
+    is($rewind->{done}{event}, 'done', '... and rewound') or diag explain $rewind->{done}, $rewind->{stderr};
+    my $order = join ', ', map { s/custbackup_restore_\w{8}_(?=\w)//r } grep { /^(?:drop|create|rename)/ } $proxy->requests;
+    like($order, qr/renameCollection admin viewed\.c.* drop viewed later.* drop viewed v.* create viewed v/,
+        '... behind its collection the view is dropped and made again; one that the backup has not is dropped');
+    is_deeply([ $server->collections('viewed') ], ['c'], '... with nothing beside');
+}
+
 # ---- many collections, of which mongorestore has to be told one by one ----
 
 my $long = 'y' x 180;
