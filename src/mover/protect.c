@@ -86,9 +86,13 @@ protect_process(Failure *failure)
 	tell_kernel("/proc/self/oom_score_adj", OOM_SCORE_ADJ);
 	tell_kernel("/proc/self/coredump_filter", COREDUMP_FILTER);
 	umask(077);
-	/* SIGCHLD: whoever ignored it and started us would have the kernel throw our tools' statuses away. */
+	/*
+	 * SIGXFSZ: at a limit on the size of files a write fails, as on a full disk.  SIGCHLD: whoever
+	 * ignored it and started us would have the kernel throw our tools' statuses away.
+	 */
 	if (!forbid_core_files() || sigaction(SIGPIPE, &ignore, NULL) < 0 ||
-		sigaction(SIGCHLD, &standard, NULL) < 0 || !open_standard_fds())
+		sigaction(SIGXFSZ, &ignore, NULL) < 0 || sigaction(SIGCHLD, &standard, NULL) < 0 ||
+		!open_standard_fds())
 		return failure_set_errno(failure, REASON_INTERNAL, "could not protect the process");
 	return true;
 }

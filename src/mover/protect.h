@@ -17,7 +17,7 @@
 /*
  * No core files, nor memory in those of our tools; no ptrace or /proc/PID/mem by
  * others of the same user; first in line when the kernel needs memory (never the
- * postmaster); umask 077, SIGPIPE ignored and SIGCHLD not, descriptors 0 to 2 open.
+ * postmaster); umask 077, SIGPIPE and SIGXFSZ ignored and SIGCHLD not, descriptors 0 to 2 open.
  */
 extern bool protect_process(Failure *failure);
 

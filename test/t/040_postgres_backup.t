@@ -237,6 +237,26 @@ SKIP:
         %{ fake_tool('oldest', "#!/bin/sh\necho 'pg_dump (PostgreSQL) 9.6.24'\n") });
 }
 
+# ---- nothing left to work with: that is said, and not that something is not installed ------------------------------
+
+sub limited
+{
+    my ($limit) = @_;
+    my $file = "$directory/limited$limit";
+    append_to_file($file, "#!/bin/sh\nexec prlimit --$limit -- $ENV{CUSTBACKUP_BIN} \"\$@\"\n");
+    chmod 0755, $file or die $!;
+    return $file;
+}
+
+{
+    local $CustbackupTest::mover = limited('nofile=10');
+    fails('no descriptor left', $url, 'internal', qr/pg_dump": Too many open files/);
+    $CustbackupTest::mover = limited('nproc=1');
+    fails('no process left', $url, 'internal', qr/pg_dump": Resource temporarily unavailable/);
+    $CustbackupTest::mover = limited('fsize=100');
+    fails('a limit on the size of files', $url, 'store', qr/File too large/);
+}
+
 # ---- secrets: argv and environment of every process, while a dump hangs -----------------------------------------
 
 {

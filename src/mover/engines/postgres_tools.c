@@ -26,8 +26,9 @@ typedef struct Search
 	const Settings *settings;
 	PostgresGuess  *guess; /* NULL: none */
 	int				at_least;
-	PostgresTools	best;  /* version 0: none fits */
-	PostgresTools	older; /* the newest of those that are too old; version 0: none */
+	PostgresTools	best;	 /* version 0: none fits */
+	PostgresTools	older;	 /* the newest of those that are too old; version 0: none */
+	Failure			trouble; /* what kept us from asking one: no descriptor or process was to be had */
 } Search;
 
 const char *
@@ -70,17 +71,16 @@ take_directory(PostgresTools *tools, const char *directory, size_t length)
 	return access(postgres_tool_path(tools, "pg_dump", path, sizeof(path)), X_OK) == 0;
 }
 
-/* Asks the pg_dump of a directory for its version; false: there is none that runs. */
+/* Asks the pg_dump of a directory for its version; false: there is none that runs, or none could be started now. */
 static bool
-ask_version(const PostgresTools *tools, Child *child)
+ask_version(const PostgresTools *tools, Child *child, Failure *failure)
 {
 	char	  path[4200];
 	char	 *argv[] = {"pg_dump", "--version", NULL};
 	ChildSpec spec = {
 		.path = postgres_tool_path(tools, "pg_dump", path, sizeof(path)), .argv = argv, .stdout_pipe = true};
-	Failure ignored = {0};
 
-	return child_start(&spec, child, &ignored);
+	return child_start(&spec, child, failure);
 }
 
 static bool
@@ -105,6 +105,7 @@ probe(Search *search, PostgresTools *tools, const char *directory, size_t length
 {
 	PostgresGuess *guess = search->guess;
 	Child		   child;
+	Failure		   failure = {0};
 
 	if (guess != NULL && guess->child.pid != 0 && strlen(guess->tools.directory) == length &&
 		memcmp(guess->tools.directory, directory, length) == 0)
@@ -112,8 +113,13 @@ probe(Search *search, PostgresTools *tools, const char *directory, size_t length
 		*tools = guess->tools;
 		return read_version(tools, &guess->child);
 	}
-	return take_directory(tools, directory, length) && ask_version(tools, &child) &&
-		   read_version(tools, &child);
+	if (!take_directory(tools, directory, length))
+		return false;
+	if (ask_version(tools, &child, &failure))
+		return read_version(tools, &child);
+	if (failure.reason == REASON_INTERNAL && search->trouble.reason == REASON_NONE)
+		search->trouble = failure;
+	return false;
 }
 
 /* Keeps the better one: the very major that is wanted, else the lowest above it. */
@@ -214,8 +220,10 @@ postgres_tools_guess(PostgresGuess *guess, const Settings *settings)
 void
 postgres_tools_ask(PostgresGuess *guess)
 {
+	Failure ignored = {0};
+
 	if (guess->tools.directory[0] != '\0')
-		(void) ask_version(&guess->tools, &guess->child);
+		(void) ask_version(&guess->tools, &guess->child, &ignored);
 }
 
 void
@@ -244,6 +252,8 @@ postgres_tools_find(PostgresTools *tools, const Settings *settings, int at_least
 		*tools = search.best;
 		return true;
 	}
+	if (search.trouble.reason != REASON_NONE)
+		return failure_set(failure, search.trouble.reason, "%s", search.trouble.detail);
 	if (search.older.version != 0)
 		return failure_set(failure, REASON_CONFIG,
 						   "pg_dump %s in %s is too old for what it has to work with, Postgres %d: install "
