@@ -6,7 +6,10 @@ size_mb=${SIZE_MB:-1000}
 . "$source_dir/test/lib/s3_servers.sh"
 . "$source_dir/test/lib/s3_floor.sh"
 cleanup() { remove_s3; }
-command -v rclone >/dev/null && command -v aws >/dev/null || EXTRA_PACKAGES="rclone awscli" "$source_dir/test/bin/install-missing"
+peers=
+command -v rclone >/dev/null || peers=rclone
+command -v aws >/dev/null || peers="$peers awscli"
+[ -z "$peers" ] || EXTRA_PACKAGES=$peers "$source_dir/test/bin/install-missing"
 
 input=$s3_place/input
 head -c "$((size_mb * 1000000))" /dev/urandom >"$input"
