@@ -549,6 +549,99 @@ check_refusals(void)
 	check_refused("nothing at all", "empty");
 }
 
+/* How many frames a layout needs at once: its own, one a group, one for the part of a module or of an array. */
+static int
+frames_of(const char *layout)
+{
+	int open = 1;
+	int most = 1;
+
+	for (; *layout != '\0'; layout++)
+	{
+		open += (*layout == '(') - (*layout == ')');
+		if (open + (strchr("MOE", *layout) != NULL) > most)
+			most = open + (strchr("MOE", *layout) != NULL);
+	}
+	return most;
+}
+
+/* Counts within counts are believed, and cost nothing; what goes on and on is passed, part after part. */
+static void
+check_nesting(void)
+{
+	Seen   *seen = calloc(1, sizeof(*seen));
+	Failure failure;
+	int		deepest = frames_of(RDB_LAYOUT_KEY_META);
+
+	for (unsigned type = 0; type < 256; type++)
+		for (int valkey = 0; valkey < 2; valkey++)
+		{
+			const char *layout = rdb_value_layout(type, valkey);
+
+			if (layout != NULL && frames_of(layout) > deepest)
+				deepest = frames_of(layout);
+		}
+	ok(deepest > 3 && deepest <= RDB_LAYOUT_DEPTH, "no value is nested deeper than there is room for: %d",
+	   deepest);
+
+	begin_file("REDIS0010");
+	put_byte(19);
+	put_string("stream");
+	put_layout("aLLLLLLLL");
+	put_length(UINT64_C(1) << 62); /* groups, of which the first has */
+	put_layout("SLLLa");
+	put_length(UINT64_C(1) << 62); /* consumers, of which the first has */
+	put_layout("S8");
+	put_length(UINT64_C(1) << 62); /* entries pending */
+	put_layout("IIII");
+	check_refused("2^62 groups of 2^62 consumers of 2^62 entries", "ends before");
+
+	begin_file("REDIS0010");
+	put_byte(7);
+	put_string("module");
+	put_layout("L");
+	for (int i = 0; i < 100000; i++)
+		put_layout("bL");
+	put_layout("a");
+	end_file();
+	ok(read_chunked(file.data, file.length, 4096, seen, &failure) && rdb_summary_keys(&seen->summary) == 1,
+	   "a module's value of 100,000 parts: %s", failure.detail);
+	seen_free(seen);
+	free(seen);
+}
+
+/* The reader remembers no names: whoever restores learns of each, and RESTORE tells. */
+static void
+check_duplicates(void)
+{
+	Seen   *seen = calloc(1, sizeof(*seen));
+	Failure failure;
+
+	begin_file("REDIS0010");
+	for (int database = 0; database < 2; database++)
+	{
+		put_byte(0xfe);
+		put_length((uint64_t) database);
+		for (int i = database; i < 2; i++)
+		{
+			put_byte(0);
+			put_string("twice");
+			put_string(i == 0 ? "first" : "second");
+		}
+	}
+	end_file();
+	ok(read_chunked(file.data, file.length, 7, seen, &failure), "a key that stands twice: %s",
+	   failure.detail);
+	is_string(seen->text,
+			  "0 twice type 0 expires -1 idle -1 freq -1\n"
+			  "0 twice type 0 expires -1 idle -1 freq -1\n"
+			  "1 twice type 0 expires -1 idle -1 freq -1\n",
+			  "is told twice");
+	is_int((long long) rdb_summary_keys(&seen->summary), 3, "and counted twice");
+	seen_free(seen);
+	free(seen);
+}
+
 static void
 check_odds_and_ends(void)
 {
@@ -665,6 +758,8 @@ main(void)
 	check_large_keys();
 	check_layouts();
 	check_refusals();
+	check_nesting();
+	check_duplicates();
 	check_odds_and_ends();
 	bytes_free(&file);
 	return done_testing();
