@@ -341,28 +341,31 @@ command_check_store(int argc, char **argv)
 	CheckStore				   check = {.name = "default", .good = true};
 	Failure					   failure = {0};
 	int						   code;
-	int						   status;
+	int						   status = -1;
 
 	command_expect_json(argc, argv);
 	if (!command_read_settings(&check.settings, &failure))
-		return command_failed(NAME, &failure);
-	while ((code = getopt_long(argc, argv, "h", options, NULL)) != -1)
+		status = command_failed(NAME, &failure);
+	while (status < 0 && (code = getopt_long(argc, argv, "h", options, NULL)) != -1)
 	{
 		if (code == 'h')
-			return command_print(NAME, help);
-		if (code == 'n')
+			status = command_print(NAME, help);
+		else if (code == 'n')
 			check.name = optarg;
 		else if (code == 'j')
-			check.checks = json_array();
+			check.checks = check.checks ? check.checks : json_array();
 		else if (code < COMMAND_FIRST_SETTING)
-			return command_usage_error(NAME, "an option is unknown, or lacks its value");
+			status = command_usage_error(NAME, "an option is unknown, or lacks its value");
 		else if (!command_take_setting(&check.settings, code, optarg, &failure))
-			return command_failed(NAME, &failure);
+			status = command_failed(NAME, &failure);
 	}
-	if (argc - optind != 1)
-		return command_usage_error(NAME, "it takes one argument, the store's URL");
-	check.url = argv[optind];
-	status = run_check(&check);
+	if (status < 0 && argc - optind != 1)
+		status = command_usage_error(NAME, "it takes one argument, the store's URL");
+	if (status < 0)
+	{
+		check.url = argv[optind];
+		status = run_check(&check);
+	}
 	json_decref(check.checks);
 	settings_free(&check.settings);
 	secret_forget_all();
