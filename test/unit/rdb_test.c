@@ -3,236 +3,12 @@
  *	  The RDB reader: files that real servers wrote, in any chunking, cut and changed
  *	  at every byte; and each layout that no server here can write, put together by hand.
  */
-#include <inttypes.h>
 #include <libgen.h>
-#include <stdlib.h>
 
-#include "engines/bytes.h"
-#include "engines/crc64.h"
 #include "engines/lzf.h"
-#include "engines/rdb.h"
 #include "engines/rdb_layout.h"
 #include "engines/rdb_payload.h"
-#include "engines/rdb_summary.h"
-#include "tap.h"
-
-/* ---- what a reading gave ---- */
-
-typedef struct Seen
-{
-	RdbSummary summary;
-	char	   text[65536]; /* one line a key, as far as there is room */
-	size_t	   text_length;
-	uint64_t   digest; /* over every payload */
-	Bytes	   last_payload;
-	Bytes	   last_key;
-	int		   same_keys; /* as the one before */
-} Seen;
-
-static bool
-see_entry(void *context, const RdbEntry *entry, Failure *failure)
-{
-	Seen *seen = context;
-
-	seen->digest = crc64_update(seen->digest, entry->payload, entry->payload_length);
-	bytes_reset(&seen->last_payload, SIZE_MAX);
-	bytes_append(&seen->last_payload, entry->payload, entry->payload_length, failure);
-	seen->same_keys += entry->key_length == seen->last_key.length && entry->key_length > 0 &&
-					   memcmp(entry->key, seen->last_key.data, entry->key_length) == 0;
-	bytes_reset(&seen->last_key, SIZE_MAX);
-	bytes_append(&seen->last_key, entry->key, entry->key_length, failure);
-	if (seen->text_length + entry->key_length + 200 < sizeof(seen->text))
-		seen->text_length +=
-			(size_t) sprintf(seen->text + seen->text_length,
-							 "%" PRIu64 " %.*s type %u expires %" PRId64 " idle %" PRId64 " freq %d\n",
-							 entry->database, (int) entry->key_length, entry->key, entry->type,
-							 entry->expires_at, entry->idle, entry->frequency);
-	return rdb_summary_handler.entry(&seen->summary, entry, failure);
-}
-
-static bool
-see_aux(void *context, const char *name, const char *value, Failure *failure)
-{
-	return rdb_summary_handler.aux(&((Seen *) context)->summary, name, value, failure);
-}
-
-static bool
-see_function(void *context, const unsigned char *bytes, size_t length, Failure *failure)
-{
-	Seen *seen = context;
-
-	seen->digest = crc64_update(seen->digest, bytes, length);
-	return rdb_summary_handler.function(&seen->summary, bytes, length, failure);
-}
-
-static bool
-see_module_aux(void *context, Failure *failure)
-{
-	return rdb_summary_handler.module_aux(&((Seen *) context)->summary, failure);
-}
-
-static const RdbHandler cutting = {.cut_values = true,
-								   .entry = see_entry,
-								   .aux = see_aux,
-								   .function = see_function,
-								   .module_aux = see_module_aux};
-
-static void
-seen_free(Seen *seen)
-{
-	rdb_summary_free(&seen->summary);
-	bytes_free(&seen->last_payload);
-	bytes_free(&seen->last_key);
-	*seen = (Seen){0};
-}
-
-/* Reads in chunks of so many bytes, each in a heap block of exactly its size so that ASan sees every step too far. */
-static bool
-read_chunked(const void *bytes, size_t length, size_t chunk, Seen *seen, Failure *failure)
-{
-	RdbReader *reader;
-	bool	   passed = true;
-
-	*failure = (Failure){0};
-	seen_free(seen);
-	reader = rdb_reader_open(&cutting, seen, REASON_INTEGRITY, failure);
-	for (size_t at = 0; passed && at < length; at += chunk)
-	{
-		size_t step = chunk < length - at ? chunk : length - at;
-		void  *copy = malloc(step);
-
-		memcpy(copy, (const char *) bytes + at, step);
-		passed = rdb_reader_feed(reader, copy, step, failure);
-		free(copy);
-	}
-	passed = passed && rdb_reader_finish(reader, failure);
-	seen->summary.version = rdb_reader_version(reader);
-	rdb_reader_close(reader);
-	return passed;
-}
-
-static Bytes
-load(const char *name)
-{
-	char		source[] = __FILE__;
-	char		path[4096];
-	const char *root = getenv("SOURCE_DIR");
-	Bytes		bytes = {0};
-	Failure		failure = {0};
-	char		buffer[8192];
-	size_t		length;
-	FILE	   *file;
-
-	if (root != NULL)
-		snprintf(path, sizeof(path), "%s/test/fuzz/corpus/rdb/%s", root, name);
-	else
-		snprintf(path, sizeof(path), "%s/../fuzz/corpus/rdb/%s", dirname(source), name);
-	file = fopen(path, "rb");
-	if (file == NULL)
-	{
-		printf("Bail out! cannot read %s\n", path);
-		exit(1);
-	}
-	while ((length = fread(buffer, 1, sizeof(buffer), file)) > 0)
-		bytes_append(&bytes, buffer, length, &failure);
-	fclose(file);
-	return bytes;
-}
-
-/* ---- files by hand ---- */
-
-static Bytes file;
-
-static void
-put(const void *bytes, size_t length)
-{
-	Failure failure = {0};
-
-	bytes_append(&file, bytes, length, &failure);
-}
-
-static void
-put_byte(unsigned byte)
-{
-	unsigned char one = (unsigned char) byte;
-
-	put(&one, 1);
-}
-
-static void
-put_length(uint64_t value)
-{
-	unsigned char wide[9] = {0x81};
-
-	if (value < 64)
-		put_byte((unsigned) value);
-	else
-	{
-		for (int i = 0; i < 8; i++)
-			wide[8 - i] = (unsigned char) (value >> (8 * i));
-		put(wide, sizeof(wide));
-	}
-}
-
-static void
-put_string(const char *text)
-{
-	put_length(strlen(text));
-	put(text, strlen(text));
-}
-
-static void
-begin_file(const char *header)
-{
-	bytes_reset(&file, SIZE_MAX);
-	put(header, 9);
-}
-
-/* Ends the file with its checksum. */
-static void
-end_file(void)
-{
-	uint64_t crc;
-
-	put_byte(0xff);
-	crc = crc64_update(0, file.data, file.length);
-	for (int i = 0; i < 8; i++)
-		put_byte((unsigned) (crc >> (8 * i)) & 0xff);
-}
-
-/* Values by a layout's own letters, with small contents: what rdb_layout.h promises, the other way round. */
-static void
-put_layout(const char *layout)
-{
-	for (; *layout != '\0'; layout++)
-	{
-		switch (*layout)
-		{
-			case 'L':
-				put_length(1000 + (unsigned char) *layout);
-				break;
-			case 'S':
-				put_string("text of a value");
-				break;
-			case '1':
-			case '4':
-			case '8':
-				put("\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8", (size_t) (*layout - '0'));
-				break;
-			case 'I':
-				put("\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8", 16);
-				break;
-			case 'D':
-				put("\x03"
-					"2.5",
-					4);
-				break;
-			default: /* a digit in a letter's clothes: how often what follows repeats */
-				put_length((uint64_t) (*layout - 'a'));
-				break;
-		}
-	}
-}
+#include "rdb_reading.h"
 
 static void
 check_type(const char *header, unsigned type, const char *layout, const char *what)
@@ -309,6 +85,34 @@ check_layouts(void)
 }
 
 /* ---- what servers wrote ---- */
+
+static Bytes
+load(const char *name)
+{
+	char		source[] = __FILE__;
+	char		path[4096];
+	const char *root = getenv("SOURCE_DIR");
+	Bytes		bytes = {0};
+	Failure		failure = {0};
+	char		buffer[8192];
+	size_t		length;
+	FILE	   *file;
+
+	if (root != NULL)
+		snprintf(path, sizeof(path), "%s/test/fuzz/corpus/rdb/%s", root, name);
+	else
+		snprintf(path, sizeof(path), "%s/../fuzz/corpus/rdb/%s", dirname(source), name);
+	file = fopen(path, "rb");
+	if (file == NULL)
+	{
+		printf("Bail out! cannot read %s\n", path);
+		exit(1);
+	}
+	while ((length = fread(buffer, 1, sizeof(buffer), file)) > 0)
+		bytes_append(&bytes, buffer, length, &failure);
+	fclose(file);
+	return bytes;
+}
 
 static void
 check_cuts_and_flips(const char *name, const Bytes *whole, Seen *seen)
@@ -449,199 +253,6 @@ check_large_keys(void)
 	free(seen);
 }
 
-/* ---- refusals ---- */
-
-static void
-check_refused(const char *what, const char *expected)
-{
-	Seen   *seen = calloc(1, sizeof(*seen));
-	Failure failure;
-	bool	passed = read_chunked(file.data, file.length, 5, seen, &failure);
-
-	if (!ok(!passed && failure.reason == REASON_INTEGRITY && strstr(failure.detail, expected) != NULL, "%s",
-			what))
-		printf("# %s\n", failure.detail);
-	seen_free(seen);
-	free(seen);
-}
-
-static void
-check_refusals(void)
-{
-	begin_file("REDIS0005");
-	check_refused("version 5", "RDB version 5 of Redis is not known");
-	begin_file("REDIS0015");
-	check_refused("version 15", "RDB version 15 of Redis");
-	begin_file("VALKEY081");
-	check_refused("Valkey's 81", "RDB version 81 of Valkey");
-	begin_file("REDIS00x0");
-	check_refused("no number", "version is no number");
-	begin_file("PGDMP\1\2\3\4");
-	check_refused("another format", "does not begin");
-
-	begin_file("REDIS0010");
-	put_byte(8);
-	check_refused("a type that never was", "0x08 is no known opcode");
-	begin_file("REDIS0010");
-	put_byte(6);
-	check_refused("modules before their release", "0x06");
-	begin_file("REDIS0010");
-	put_byte(0xf6);
-	check_refused("functions of release candidates", "release candidates");
-	begin_file("VALKEY080");
-	put_byte(0xf3);
-	check_refused("a cluster that moves slots", "moving slots");
-
-	begin_file("REDIS0010");
-	put_byte(0);
-	put_length(UINT64_C(1) << 63);
-	put("abc", 3);
-	check_refused("a key of 2^63 bytes", "ends before");
-	begin_file("REDIS0010");
-	put_byte(4);
-	put_string("k");
-	put_length(UINT64_MAX);
-	put_string("a");
-	end_file();
-	check_refused("a hash of 2^64 fields", "unknown encoding");
-	begin_file("REDIS0010");
-	put_byte(0xfe);
-	put_length(UINT64_C(1) << 40);
-	check_refused("database 2^40", "no database");
-	begin_file("REDIS0010");
-	put_byte(0);
-	put_byte(0xc4);
-	check_refused("an unknown encoding of a string", "unknown encoding");
-	begin_file("REDIS0010");
-	put_byte(0);
-	put_byte(0x82);
-	check_refused("an unknown width of a length", "unknown encoding");
-	begin_file("REDIS0010");
-	put_byte(1);
-	put_string("k");
-	put_byte(0xc0);
-	check_refused("a count that is a string", "a string's encoding");
-	begin_file("REDIS0010");
-	put_byte(0);
-	put("\xc3\x02\x7f\x00\x00", 5);
-	check_refused("LZF that promises nothing", "lengths cannot be");
-	begin_file("REDIS0010");
-	put_byte(0);
-	put("\xc3\x02\x7f\xff\x00\x00", 6);
-	check_refused("LZF that promises too much a byte", "lengths cannot be");
-	begin_file("REDIS0010");
-	put_byte(0);
-	put("\xc3\x02\x0a\x20\x05", 5);
-	put_string("x");
-	end_file();
-	check_refused("LZF that copies from before its beginning", "does not decompress");
-	begin_file("REDIS0010");
-	put_byte(7);
-	put_string("k");
-	put_layout("Lg");
-	check_refused("a module's part of an unknown kind", "unknown kind");
-	begin_file("REDIS0014");
-	put_byte(28);
-	put_string("k");
-	put_layout("baLe");
-	check_refused("an array's element of an unknown kind", "array");
-	bytes_reset(&file, SIZE_MAX);
-	check_refused("nothing at all", "empty");
-}
-
-/* How many frames a layout needs at once: its own, one a group, one for the part of a module or of an array. */
-static int
-frames_of(const char *layout)
-{
-	int open = 1;
-	int most = 1;
-
-	for (; *layout != '\0'; layout++)
-	{
-		open += (*layout == '(') - (*layout == ')');
-		if (open + (strchr("MOE", *layout) != NULL) > most)
-			most = open + (strchr("MOE", *layout) != NULL);
-	}
-	return most;
-}
-
-/* Counts within counts are believed, and cost nothing; what goes on and on is passed, part after part. */
-static void
-check_nesting(void)
-{
-	Seen   *seen = calloc(1, sizeof(*seen));
-	Failure failure;
-	int		deepest = frames_of(RDB_LAYOUT_KEY_META);
-
-	for (unsigned type = 0; type < 256; type++)
-		for (int valkey = 0; valkey < 2; valkey++)
-		{
-			const char *layout = rdb_value_layout(type, valkey);
-
-			if (layout != NULL && frames_of(layout) > deepest)
-				deepest = frames_of(layout);
-		}
-	ok(deepest > 3 && deepest <= RDB_LAYOUT_DEPTH, "no value is nested deeper than there is room for: %d",
-	   deepest);
-
-	begin_file("REDIS0010");
-	put_byte(19);
-	put_string("stream");
-	put_layout("aLLLLLLLL");
-	put_length(UINT64_C(1) << 62); /* groups, of which the first has */
-	put_layout("SLLLa");
-	put_length(UINT64_C(1) << 62); /* consumers, of which the first has */
-	put_layout("S8");
-	put_length(UINT64_C(1) << 62); /* entries pending */
-	put_layout("IIII");
-	check_refused("2^62 groups of 2^62 consumers of 2^62 entries", "ends before");
-
-	begin_file("REDIS0010");
-	put_byte(7);
-	put_string("module");
-	put_layout("L");
-	for (int i = 0; i < 100000; i++)
-		put_layout("bL");
-	put_layout("a");
-	end_file();
-	ok(read_chunked(file.data, file.length, 4096, seen, &failure) && rdb_summary_keys(&seen->summary) == 1,
-	   "a module's value of 100,000 parts: %s", failure.detail);
-	seen_free(seen);
-	free(seen);
-}
-
-/* The reader remembers no names: whoever restores learns of each, and RESTORE tells. */
-static void
-check_duplicates(void)
-{
-	Seen   *seen = calloc(1, sizeof(*seen));
-	Failure failure;
-
-	begin_file("REDIS0010");
-	for (int database = 0; database < 2; database++)
-	{
-		put_byte(0xfe);
-		put_length((uint64_t) database);
-		for (int i = database; i < 2; i++)
-		{
-			put_byte(0);
-			put_string("twice");
-			put_string(i == 0 ? "first" : "second");
-		}
-	}
-	end_file();
-	ok(read_chunked(file.data, file.length, 7, seen, &failure), "a key that stands twice: %s",
-	   failure.detail);
-	is_string(seen->text,
-			  "0 twice type 0 expires -1 idle -1 freq -1\n"
-			  "0 twice type 0 expires -1 idle -1 freq -1\n"
-			  "1 twice type 0 expires -1 idle -1 freq -1\n",
-			  "is told twice");
-	is_int((long long) rdb_summary_keys(&seen->summary), 3, "and counted twice");
-	seen_free(seen);
-	free(seen);
-}
-
 static void
 check_odds_and_ends(void)
 {
@@ -757,9 +368,6 @@ main(void)
 	check_keys();
 	check_large_keys();
 	check_layouts();
-	check_refusals();
-	check_nesting();
-	check_duplicates();
 	check_odds_and_ends();
 	bytes_free(&file);
 	return done_testing();
