@@ -57,6 +57,9 @@ is(sql("SELECT count(*) FROM custbackup.claim('one', 9, ARRAY(SELECT attempt_id 
 # Somebody who asks or cancels, and then does not commit, holds up nobody else.
 sql("UPDATE custbackup.jobs SET status = 'cancelled', reason = 'cancelled', finished_at = now() WHERE status IN ('pending', 'running')");
 my ($asked, $cancelled, $free) = map { new_uuid() } 1 .. 3;
+# One in a thousand has the mark of another, and is left to the next pass with it: not what is asked here.
+$asked = new_uuid() while sql("SELECT custbackup.request_mark('$asked') IN (SELECT custbackup.request_mark(r::uuid)
+    FROM unnest(ARRAY['$free', '$resources[0]', '$resources[1]']) AS r)") eq 't';
 sql("INSERT INTO custbackup.resources (id, token, tier, resource_type, connection_url) VALUES ('$_', 't-$_', 'pro', 'postgres', 'x')") for $asked, $cancelled, $free;
 my $waits = sql("SELECT custbackup.request_backup('$cancelled')");
 my $idle = hold('second', "SELECT custbackup.request_backup('$asked'), custbackup.cancel('$waits')");
