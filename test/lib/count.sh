@@ -3,13 +3,13 @@
 # Every number comes from what the runners say about themselves: prove's closing lines, or TAP.
 
 passed=0 failed=0 skipped=0
-broken=() skips=()
+broken=() skips=() failures=()
 suite_log=$(mktemp)
 
 # suite NAME COMMAND...: runs it, adds its tests to passed and failed, its skips (with their reasons) to skips.
 suite() {
     local name=$1 status tests bad line begun=$SECONDS
-    local -a left_out=()
+    local -a left_out=() missed=()
     shift
     printf '\n== %s\n' "$name"
     "$@" 2>&1 | tee "$suite_log"
@@ -30,6 +30,8 @@ suite() {
     fi
     if [ "$status" != 0 ]; then
         broken+=("$name")
+        mapfile -t missed < <(failures_of "$suite_log")
+        for line in "${missed[@]}"; do failures+=("$name: $line"); done
         [ "$bad" != 0 ] || { bad=1 tests=$((tests + 1)); }
     fi
     passed=$((passed + tests - bad)) failed=$((failed + bad)) skipped=$((skipped + ${#left_out[@]}))
@@ -52,11 +54,27 @@ skips_of_prove() {
         /^ok [0-9]+.* # skip/ { sub(/.* # skip */, ""); print file ": " $0 }'
 }
 
+# "the test (file line n)" for each that failed, as Test::More and pg_prove say it, and each file that ended badly: a log's
+# end is all that many a CI keeps.
+failures_of() {
+    awk '
+        /^# +Failed test/ {
+            sub(/^# +Failed test:? */, "")
+            name = $0
+            if (getline > 0 && /^# +at /) { sub(/^# +at (.*\/)?/, ""); name = name " (" $0 ")" }
+            print name
+        }
+        / \(Wstat: / { sub(/.*\//, ""); print }
+        /^not ok [0-9]+ / { print }
+        /^test .* \.\.\. FAILED/ { print }' "$1"
+}
+
 # The last lines. For --core, in the form that suite() of the outer check reads.
 report() {
     local line
     printf '\n'
     [ ${#broken[@]} = 0 ] || { printf 'failed:'; printf " '%s'" "${broken[@]}"; echo ' (KEEP=1 make check keeps the servers'\'' logs)'; }
+    [ ${#failures[@]} = 0 ] || printf '  not ok: %s\n' "${failures[@]}"
     [ "$skipped" = 0 ] || echo "$skipped skipped:"
     [ "$skipped" = 0 ] || printf '%s\n' "${skips[@]}" | sort | uniq -c | while read -r count line; do
         for _ in $(seq "$count"); do echo "  skipped: $line"; done
