@@ -16,6 +16,13 @@ head -c "$((size_mb * 1000000))" /dev/urandom >"$input"
 prepare_floor "$input"
 key=bench/018f0000-0000-4000-8000-000000000001.dump.gz
 
+# What the last command has stored: each begins with an empty bucket, and the same memory to fill.
+remove_objects() {
+    local object
+    for object in curl floor rclone aws; do $s3_curl -X DELETE "$s3_endpoint/bucket/$object" >/dev/null; done
+    "$s3_tool" remove "$s3_url" $key >/dev/null
+}
+
 # How many times as fast as each peer custbackup is, and the floor would be; of the pairs that compare had.
 ratio_table() {
     local pairs=("$@") i
@@ -42,12 +49,13 @@ upload_table() {
         set -- "$@" 'aws s3 cp -' "aws --endpoint-url $s3_endpoint s3 cp - s3://bucket/aws <$input$judge"
     fi
     export s3_place s3_endpoint
-    before_each="'$s3_tool' remove '$s3_url' $key >/dev/null" compare "$@" || return 1
+    before_each=remove_objects compare "$@" || return 1
     ratio_table "$@"
 }
 
 download_table() {
-    # The last round of the uploads has removed it.
+    # The last round of the uploads has removed them.
+    $s3_curl -T "$input" "$s3_endpoint/bucket/curl"
     "$s3_tool" put "$s3_url" $key <"$input" >/dev/null 2>&1
     compare 'curl | sha256sum' "$s3_curl $s3_endpoint/bucket/curl | sha256sum" \
         'curl | openssl dgst -sha256' "$s3_curl $s3_endpoint/bucket/curl | openssl dgst -sha256" \

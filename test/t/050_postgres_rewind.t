@@ -8,6 +8,7 @@ use lib "$FindBin::Bin/../lib";
 use CustbackupTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes ();
 
 my $hostile = '/tmp/custbackup-hostile';
 my $everything = "$ENV{SOURCE_DIR}/test/data/postgres_everything.sql";
@@ -145,9 +146,12 @@ is(schema_dump($node), $schema, 'the source is untouched');
     $as_app->('CREATE TABLE t (i int); INSERT INTO t VALUES (1); CREATE VIEW v AS SELECT * FROM t');
     my $before = schema_dump($node, 'small') . checksum_database($node, 'small');
     my ($small_job, $small_event) = backup_of($small);
+    my @seconds;
     my $back = sub {
         my ($what) = @_;
+        my $begun = Time::HiRes::time();
         my ($said, $ran) = restore($small_job, $small_event, $small);
+        push @seconds, Time::HiRes::time() - $begun;
         is($said->{event}, 'done', "a rewind after: $what") or diag($ran->{stdout});
         is(schema_dump($node, 'small') . checksum_database($node, 'small'), $before, 'puts all back');
     };
@@ -163,6 +167,8 @@ is(schema_dump($node), $schema, 'the source is untouched');
     $as_app->('CREATE FUNCTION late() RETURNS int LANGUAGE sql AS $$SELECT 1$$; ALTER TABLE uses ADD z int DEFAULT late();
         CREATE FUNCTION row_of(uses) RETURNS int LANGUAGE sql IMMUTABLE AS $$SELECT 1$$; CREATE INDEX ON uses (row_of(uses))');
     $back->('partitions of partitions, inherited constraints, circles of functions and tables');
+    # The tools that were there before are waited for, two seconds at most: not those of this restore.
+    cmp_ok((sort { $a <=> $b } @seconds)[0], '<', 2, 'a restore waits for none of its own sessions');
 }
 
 # ---- seen before anything is touched ---------------------------------------------------------------------------

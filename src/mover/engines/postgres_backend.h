@@ -45,7 +45,7 @@ extern void postgres_end_backend(PostgresSession *session, const char *pid);
 
 /*
  * A tool that has ended is counted until its backend has, too: waits for that (2 s), so that
- * the next one finds its place where the role may connect twice.
+ * the next one finds its place where the role may connect twice.  Not while one is at work.
  */
 extern void postgres_await_tools(PostgresSession *session);
 

@@ -209,7 +209,6 @@ start_pg_restore(PostgresRewind *rewind, Failure *failure)
 	snprintf(list, sizeof(list), "/proc/self/fd/%d", rewind->list_fd);
 	if (rewind->plan.ignores_tablespaces)
 		argv[7] = "--no-tablespaces";
-	postgres_await_tools(&rewind->session);
 	postgres_fill_spec(rewind, &spec, argv, path, sizeof(path));
 	spec.stdin_pipe = true;
 	/* It talks to no server: no password for it. */
