@@ -56,6 +56,22 @@ $result = store({%through}, 'list', $nowhere);
 like($result->{detail}, qr/cannot be reached/, 'a proxy that is gone');
 unlike($result->{detail}, qr/proxy-pass-word/, '  and its password is not told');
 
+# One that wants other credentials, at a request that it passes on and at a tunnel that it makes.
+my ($strict, $pid) = start_listener(sub {
+    my ($client) = @_;
+    FaultProxy::read_head($client) // return;
+    FaultProxy::write_all($client, "HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+});
+my %refused = (settings => store_settings(proxy => "http://user:proxy-pass-word\@$strict", allow_http => JSON::PP::true));
+for my $endpoint ('http://store.invalid', 'https://store.invalid')
+{
+    $result = store({%refused}, 'list', "s3://bucket/p?endpoint=$endpoint");
+    is($result->{reason}, 'config', "a proxy that refuses, $endpoint") or diag explain $result;
+    like($result->{detail}, qr/the proxy does not let us through.*407/, '  is told');
+    unlike($result->{detail}, qr/proxy-pass-word|tries in/, '  at once, and without its password');
+}
+stop_listener($pid);
+
 # http is for this host alone.
 is(store({}, 'list', 's3://bucket?endpoint=http://192.0.2.1')->{reason}, 'config', 'http to another host is refused');
 

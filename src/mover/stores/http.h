@@ -27,16 +27,17 @@ typedef struct HttpExchange HttpExchange;
 
 typedef enum HttpOutcome
 {
-	HTTP_ANSWERED,	  /* whole, whatever the status */
-	HTTP_NOT_REACHED, /* no such host, refused, no route: nothing was sent */
-	HTTP_BROKEN,	  /* reset, cut short, timed out: the server may have acted on it */
-	HTTP_SLOW,		  /* below the minimum speed, likewise */
-	HTTP_UNTRUSTED,	  /* the certificate */
-	HTTP_NO_CA,		  /* the file of certificates to trust is none: nothing was sent */
-	HTTP_NO_TLS,	  /* no version of TLS in common, or none is spoken there */
-	HTTP_NO_HTTP,	  /* whatever answered there speaks something else */
-	HTTP_TOO_LARGE,	  /* the answer exceeds its cap */
-	HTTP_STOPPED	  /* receive() returned false */
+	HTTP_ANSWERED,		/* whole, whatever the status */
+	HTTP_NOT_REACHED,	/* no such host, refused, no route: nothing was sent */
+	HTTP_BROKEN,		/* reset, cut short, timed out: the server may have acted on it */
+	HTTP_SLOW,			/* below the minimum speed, likewise */
+	HTTP_UNTRUSTED,		/* the certificate */
+	HTTP_NO_CA,			/* the file of certificates to trust is none: nothing was sent */
+	HTTP_NO_TLS,		/* no version of TLS in common, or none is spoken there */
+	HTTP_NO_HTTP,		/* whatever answered there speaks something else */
+	HTTP_PROXY_REFUSED, /* the proxy does not let us through: nothing was sent */
+	HTTP_TOO_LARGE,		/* the answer exceeds its cap */
+	HTTP_STOPPED		/* receive() returned false */
 } HttpOutcome;
 
 typedef struct HttpHeader

@@ -294,6 +294,8 @@ transport_rule(HttpOutcome outcome)
 			return &no_tls;
 		case HTTP_NO_HTTP:
 			return &no_http;
+		case HTTP_PROXY_REFUSED:
+			return &s3_proxy_rule;
 		case HTTP_TOO_LARGE:
 			return &too_large;
 		case HTTP_STOPPED:

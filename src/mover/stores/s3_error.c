@@ -118,6 +118,11 @@ static const S3ErrorRule rules[] = {
 	{"InvalidRange", S3_FINAL, REASON_INTEGRITY, "the object is shorter than it was"},
 };
 
+const S3ErrorRule s3_proxy_rule = {
+	"", S3_FINAL, REASON_CONFIG,
+	"the proxy does not let us through to the store; check the setting proxy, user and password in it, and "
+	"the proxy's own rules"};
+
 static const S3ErrorRule transient = {"", S3_AGAIN, REASON_NONE, "the store failed"};
 static const S3ErrorRule throttled = {"", S3_AGAIN_SLOWLY, REASON_NONE, BUSY};
 static const S3ErrorRule elsewhere = {"", S3_FINAL, REASON_STORE, REGION};
@@ -138,6 +143,8 @@ s3_error_rule(const HttpAnswer *answer, const S3Error *error)
 	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
 		if (strcmp(rules[i].code, error->code) == 0)
 			return &rules[i];
+	if (answer->status == 407)
+		return &s3_proxy_rule;
 	if (answer->status == 429 || answer->status == 503)
 		return &throttled;
 	if (answer->status >= 500 || answer->status == 408)

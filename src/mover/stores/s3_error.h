@@ -41,6 +41,9 @@ typedef struct S3ErrorRule
 	const char	 *advice;
 } S3ErrorRule;
 
+/* The proxy does not let us through. */
+extern const S3ErrorRule s3_proxy_rule;
+
 /* Reads an answer's error, from its body and headers.  True: it is one, also under a status of 200. */
 extern bool s3_error_read(const HttpAnswer *answer, S3Error *error);
 
