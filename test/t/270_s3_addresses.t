@@ -33,12 +33,13 @@ for my $server ($minio, $versity)
 
 SKIP:
 {
-    skip 'this machine has no IPv6 loopback: a bucket reached by IPv6 is not tested', 4
+    skip 'this machine has no IPv6 loopback: a bucket reached by IPv6 is not tested', 8
       unless IO::Socket::IP->new(Listen => 1, LocalHost => '::1');
     my $server = start_versity(ipv6 => 1);
     my $url = "s3://bucket/p?endpoint=http://[::1]:$server->{port}&part_size=5MiB";
     store({}, 'request', $url, 'PUT');
     works('IPv6', $url);
+    works('IPv6 with all its zeros', $url =~ s/\[::1\]/[0:0:0:0:0:0:0:1]/r);
 }
 
 # A proxy is used when it is set, and only then. The endpoint's name exists nowhere.

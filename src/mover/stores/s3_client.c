@@ -129,7 +129,7 @@ make_url(const S3Client *client, S3Call *call, const char *path, const char *que
 	return call->url != NULL;
 }
 
-/* All headers but `host`, which libcurl makes of the URL, stand in call->headers in the end. */
+/* `host` is sent as it was signed: of an address with more zeros than needed libcurl would make a shorter one. */
 static bool
 sign_headers(const S3Client *client, S3Call *call, const S3Credentials *credentials, const char *path,
 			 const char *query, Failure *failure)
@@ -171,11 +171,11 @@ sign_headers(const S3Client *client, S3Call *call, const S3Credentials *credenti
 	call->authorization = s3_sign(&signing, failure);
 	if (!call->authorization)
 		return false;
-	for (size_t i = 1; i < count; i++)
-		call->headers[i - 1] = (HttpHeader){fields[i].name, fields[i].value};
-	call->headers[count - 1] = (HttpHeader){"authorization", call->authorization};
+	for (size_t i = 0; i < count; i++)
+		call->headers[i] = (HttpHeader){fields[i].name, fields[i].value};
+	call->headers[count] = (HttpHeader){"authorization", call->authorization};
 	call->http.headers = call->headers;
-	call->http.header_count = count;
+	call->http.header_count = count + 1;
 	return true;
 }
 
