@@ -126,6 +126,15 @@ for my $server (start_versity(), $minio)
     $proxy->rules({ match => '^PUT', answer => 501, body => '<Error><Code>NotImplemented</Code></Error>' });
     ($status, $out) = check_store($proxy, 'plain');
     like($out, qr/^bad   write .*does not know something that the URL's options ask for/m, "$name: a store that does not know an option");
+    # A store that does not know If-None-Match.
+    $proxy->rules({ match => '^PUT', nth => 2, answer => 501, body => '<Error><Code>NotImplemented</Code></Error>' });
+    ($status, $out) = check_store($proxy, 'plain');
+    is($status, 1, "$name: check-store where If-None-Match is refused");
+    like($out, qr/^bad   overwriting .*set if_none_match=no/m, '  says what to set');
+    $proxy->rules({ match => '^PUT', nth => 2, answer => 501, body => '<Error><Code>NotImplemented</Code></Error>' });
+    ($status, $out) = check_store($proxy, 'plain', 'if_none_match=no');
+    is($status, 0, '  and is content when it is set') or diag $out;
+    like($out, qr/^note  overwriting .*if_none_match=no/m, '  which it says');
 
     $proxy->stop;
 

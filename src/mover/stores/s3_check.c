@@ -218,6 +218,10 @@ check_overwriting(Check *check)
 		tell(check, CHECK_NOTE, "overwriting",
 			 "is not refused by the store (it ignores If-None-Match); the attempt in each key keeps backups "
 			 "apart");
+	else if (!check->client->url.if_none_match)
+		tell(check, CHECK_NOTE, "overwriting",
+			 "is not refused by the store, which is not asked to (if_none_match=no); the attempt in each key "
+			 "keeps backups apart");
 	else
 		tell(check, CHECK_BAD, "overwriting",
 			 "the store refuses If-None-Match (%s): set if_none_match=no in the store's URL",
