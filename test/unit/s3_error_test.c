@@ -62,6 +62,9 @@ codes(void)
 	   "200 without an error is none");
 	ok(rule_of(200, NULL, "  \n <Error><Code>SlowDown</Code></Error>", &error) != NULL,
 	   "200 with white space first");
+	ok(rule_of(200, NULL, " \n\n <?xml version=\"1.0\"?>\n<Error><Code>SlowDown</Code></Error>", &error) !=
+		   NULL,
+	   "also before a declaration");
 	rule = rule_of(404, NULL, "<html><body>Not found<br></body></html>", &error);
 	ok(rule && strstr(rule->advice, "does not speak S3"),
 	   "a web server's page is told from a store's answer");

@@ -106,6 +106,12 @@ s3_xml_parse(const char *bytes, size_t length, S3XmlVisitor visitor, void *conte
 	Reading reading = {.visitor = visitor, .context = context};
 	bool	parsed;
 
+	/* What keeps a connection alive while the store works; a declaration may stand at the very beginning alone. */
+	while (bytes && length > 0 && *bytes != '\0' && strchr(" \t\r\n", *bytes))
+	{
+		bytes++;
+		length--;
+	}
 	if (!bytes || length == 0 || length > INT_MAX)
 		return false;
 	reading.parser = XML_ParserCreate(NULL);
