@@ -78,10 +78,13 @@ bad_addresses(void)
 	refused("s3://bucket?style=dns", "|path|virtual|");
 	refused("s3://bucket?style=path%7Cvirtual", "|path|virtual|");
 	refused("s3://with.dots?style=virtual", "use style=path");
+	refused("s3://bucket?style=virtual&endpoint=https://192.0.2.1:9000", "is an address");
+	refused("s3://bucket?style=virtual&endpoint=https://[2001:db8::1]", "is an address");
 	refused("s3://bucket?endpoint=ftp://x", "https://");
 	refused("s3://bucket?endpoint=https://user@x", "only host, port and path");
 	refused("s3://bucket?endpoint=https://x:99999", "no host and port");
 	refused("s3://bucket?endpoint=https://[1::2::3]", "no host and port");
+	refused("s3://bucket?endpoint=https://[::1]58080", "no host and port");
 	refused("s3://bucket?endpoint=http://minio.example", "without TLS");
 	refused("s3://bucket?endpoint=http://127.0.0.1.example", "without TLS");
 	refused("s3://bucket?parallel=0", "from 1 to 32");

@@ -44,6 +44,17 @@ s3_authority_is_loopback(const char *authority)
 }
 
 bool
+s3_authority_is_address(const char *authority)
+{
+	char		   host[256];
+	bool		   is_ipv6;
+	struct in_addr v4;
+
+	return host_of(authority, host, sizeof(host), &is_ipv6) &&
+		   (is_ipv6 || inet_pton(AF_INET, host, &v4) == 1);
+}
+
+bool
 s3_authority_is_legal(const char *authority)
 {
 	char			host[256];
@@ -62,7 +73,9 @@ s3_authority_is_legal(const char *authority)
 	port = authority + strlen(host) + (is_ipv6 ? 2 : 0);
 	if (*port == '\0')
 		return true;
-	length = strlen(++port);
+	if (*port++ != ':')
+		return false;
+	length = strlen(port);
 	return length >= 1 && length <= 5 && strspn(port, "0123456789") == length && atoi(port) >= 1 &&
 		   atoi(port) <= 65535;
 }

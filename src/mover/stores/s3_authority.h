@@ -9,6 +9,9 @@
 
 extern bool s3_authority_is_legal(const char *authority);
 
+/* An IP address: nothing can stand in front of it. */
+extern bool s3_authority_is_address(const char *authority);
+
 /* Is it certainly this host itself, whatever a resolver says? */
 extern bool s3_authority_is_loopback(const char *authority);
 

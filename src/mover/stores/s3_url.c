@@ -344,6 +344,12 @@ settle_address(Parsing *parsing, bool allow_http, Failure *failure)
 			failure, REASON_CONFIG,
 			"store URL: style=virtual: bucket \"%s\" cannot be part of a host's name; use style=path",
 			url->bucket);
+	if (url->virtual_host && s3_authority_is_address(url->authority))
+		return failure_set(
+			failure, REASON_CONFIG,
+			"store URL: style=virtual: endpoint=%s is an address, and a bucket's name can stand "
+			"before a name alone; use style=path",
+			parsing->endpoint);
 	/* Cloudflare wants parts of one length. */
 	if (parsing->part_growth)
 		url->part_growth = strcmp(parsing->part_growth, "yes") == 0;
