@@ -118,6 +118,8 @@ for my $case (
     [ [ 'verify', "--store=$store_url", '--sample=0' ],        2, qr/percentage/ ],
     [ [ 'verify', "--store=$store_url", '--sample=101%' ],     2, qr/percentage/ ],
     [ [ 'verify', "--store=$store_url", '00000000-0000-4000-8000-000000000000' ], 1, qr/no such backup/ ],
+    [ [ 'verify', "--store=$store_url", '--token=nobody' ],    1, qr/no such backup/ ],
+    [ [ 'verify', "--store=$store_url", '--until=1d' ],        1, qr/no such backup/ ],
     [ [ 'get', "--store=$store_url" ],                         2, qr/name one backup/ ],
     [ [ 'get', "--store=$store_url", '--latest' ],             2, qr/--latest goes with --token/ ],
     [ [ 'get', "--store=$store_url", '--json', $id ],          2, qr/--json goes with --output/ ],

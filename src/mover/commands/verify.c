@@ -26,8 +26,8 @@ static const char help[] = "Usage: custbackup verify --store=URL [OPTIONS] [ID]\
 						   "Reads backups from a store and compares size and sha256 with their manifests.\n"
 						   "ID: one backup, or the beginning of its id; without it all that the options\n"
 						   "select.  One that the store does not give (a missing right, an archive class)\n"
-						   "is not called good.  Exit status 0: all are good; 1: one is not, or the store\n"
-						   "could not be read.\n"
+						   "is not called good.  Exit status 0: all are good; 1: one is not, there is none\n"
+						   "of those that were asked for, or the store could not be read.\n"
 						   "\n"
 						   "  --sample=PERCENT         that share of them, drawn anew each time, at least\n"
 						   "                           one\n"
@@ -233,6 +233,13 @@ verify_chosen(Verify *verify, const bool *chosen, Failure *failure)
 	return true;
 }
 
+/* Then none is not enough: a night without a backup is nothing that is good. */
+static bool
+asks_for_some(const CatalogueFilter *filter)
+{
+	return filter->id || filter->token || filter->since != 0 || filter->until != 0;
+}
+
 static int
 verify_catalogue(Verify *verify)
 {
@@ -243,7 +250,7 @@ verify_catalogue(Verify *verify)
 
 	if (!chosen)
 		failure_no_memory(&failure);
-	else if (count == 0 && verify->options.filter.id)
+	else if (count == 0 && asks_for_some(&verify->options.filter))
 		failure_set(&failure, REASON_CONFIG, "the store holds no such backup: see custbackup list");
 	else
 		choose(verify, chosen);
