@@ -71,6 +71,7 @@ for my $endpoint ('http://store.invalid', 'https://store.invalid')
     like($result->{detail}, qr/the proxy does not let us through.*407/, '  is told');
     unlike($result->{detail}, qr/proxy-pass-word|tries in/, '  at once, and without its password');
 }
+is(store({%refused}, 'list', "s3://bucket/p?endpoint=http://127.0.0.1:$minio->{port}")->{reason}, undef, '  and is not asked the way to this host itself');
 stop_listener($pid);
 
 # http is for this host alone.

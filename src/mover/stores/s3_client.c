@@ -15,6 +15,7 @@
 
 #include "cancel.h"
 #include "stores/buffer.h"
+#include "stores/s3_authority.h"
 #include "text.h"
 
 #define SECOND				INT64_C(1000000000)
@@ -232,6 +233,8 @@ s3_call_sign(S3Client *client, S3Call *call, Failure *failure)
 		.total_timeout = request->even_cancelled ? cleaning_time_left(client) / SECOND + 1 : 0,
 		.min_speed = client->url.min_speed,
 		.min_speed_time = request->patience > 0 ? request->patience : client->url.min_speed_time,
+		/* Another host's loopback is not what is meant, and what has no TLS stays here. */
+		.direct = s3_authority_is_loopback(client->url.authority),
 	};
 	made = credentials && digest_once(client, call, failure) &&
 		   (path = s3_url_path(&client->url, request->key, failure)) != NULL &&
