@@ -48,6 +48,9 @@ sub answer_for
     my %now = %{ JSON::PP::decode_json(slurp_file($state)) };
     my @t = gmtime(time + $now{expires});
     my $expiration = sprintf '%04d-%02d-%02dT%02d:%02d:%02dZ', $t[5] + 1900, $t[4] + 1, @t[ 3, 2, 1, 0 ];
+    # Busy once: the first request has been written down already.
+    my $busy = $now{busy} && slurp_file($log) !~ /\n./;
+    return (400, "<ErrorResponse><Error><Code>$now{busy}</Code><Message>slowly</Message></Error></ErrorResponse>") if $busy;
     return ($now{status}, '<ErrorResponse><Error><Code>InvalidIdentityToken</Code><Message>no</Message></Error></ErrorResponse>')
       if $now{status} != 200;
     my $json = JSON::PP::encode_json({ Code => 'Success', AccessKeyId => $access_key, SecretAccessKey => $secret_key,
@@ -114,6 +117,15 @@ services();
 store({ environment => { %nothing, %{ $sources{container} } } }, 'list', $url);
 like(slurp_file($log), qr/GET \/container \| authorization: a-container-token/, 'the container is asked with its token');
 
+# STS says in a code that it is only busy.
+for my $code ('Throttling', 'IDPCommunicationError')
+{
+    services(busy => $code);
+    my $result = store({ environment => { %nothing, %{ $sources{'web identity'} } } }, 'list', $url);
+    is($result->{reason}, undef, "$code of STS is worth another try") or diag explain $result;
+    is(scalar(() = slurp_file($log) =~ /POST \/sts/g), 2, '  which is made');
+}
+
 # The order: environment, web identity, container, instance.
 for my $case ([ [ 'web identity', 'container', 'instance' ], qr{^POST /sts} ], [ [qw(container instance)], qr{^GET /container} ],
     [ ['instance'], qr{^PUT /latest/api/token} ])
@@ -131,10 +143,11 @@ is(slurp_file($log), '', 'with keys in the environment nobody is asked');
 # http only to this host and the link-local addresses.
 for my $bad ([ AWS_CONTAINER_CREDENTIALS_FULL_URI => 'http://example.invalid/x' ],
     [ AWS_CONTAINER_CREDENTIALS_FULL_URI => 'http://127.0.0.1@example.invalid/x' ],
-    [ AWS_EC2_METADATA_SERVICE_ENDPOINT => 'http://example.invalid' ])
+    [ AWS_EC2_METADATA_SERVICE_ENDPOINT => 'http://example.invalid' ],
+    [ %{ $sources{'web identity'} }, AWS_ENDPOINT_URL_STS => 'http://127.0.0.1:80@example.invalid/' ])
 {
     my $result = store({ environment => { %nothing, AWS_EC2_METADATA_DISABLED => 'false', @$bad } }, 'list', $url);
-    is($result->{reason}, 'config', "$bad->[0]=$bad->[1] is refused") or diag explain $result;
+    is($result->{reason}, 'config', "$bad->[-2]=$bad->[-1] is refused") or diag explain $result;
 }
 like(store({ environment => { %nothing, %{ $sources{'web identity'} }, AWS_WEB_IDENTITY_TOKEN_FILE => '/nowhere' } }, 'list', $url)->{detail},
     qr/could not read the token file/, 'a token file that is not there');
@@ -182,6 +195,9 @@ services();
 store({ environment => { %nothing, %{ $sources{instance} } } }, 'list', $url);
 like(slurp_file($log), qr{GET /latest/meta-data/iam/security-credentials/the-role \| x-aws-ec2-metadata-token: a-metadata-token}, "an instance's role is asked by its name, with the token");
 
+is(store({ environment => { %nothing, %{ $sources{instance} }, AWS_EC2_METADATA_SERVICE_ENDPOINT => "http://$authority/" } }, 'list', $url)->{reason},
+    undef, "an instance's address may end with a slash");
+
 # A session token goes along, and one that is set to nothing is none.
 $proxy->rules();
 for my $case ([ 'a-session-token', qr/./ ], [ '', undef ])
@@ -192,6 +208,21 @@ for my $case ([ 'a-session-token', qr/./ ], [ '', undef ])
 # Variables that are set to nothing are not set.
 like(store({ environment => { AWS_ACCESS_KEY_ID => '', AWS_SECRET_ACCESS_KEY => '' } }, 'list', $url)->{detail}, qr/no credentials for store/,
     'an empty environment has no credentials');
+# Half of a source is a mistake that is told, and nobody else's credentials are taken instead.
+for my $half ([ 'credentials of the environment .* is missing', AWS_ACCESS_KEY_ID => undef ],
+    [ 'credentials of the environment .* is missing', AWS_SECRET_ACCESS_KEY => '' ],
+    [ 'AWS_ROLE_ARN, which names the role, is not', %nothing, %{ $sources{'web identity'} }, AWS_ROLE_ARN => undef ],
+    [ 'the token file "/dev/null" is empty', %nothing, %{ $sources{'web identity'} }, AWS_WEB_IDENTITY_TOKEN_FILE => '/dev/null' ])
+{
+    my ($sentence, %half) = @$half;
+    services();
+    my $result = store({ environment => { %{ $sources{container} }, %half } }, 'list', $url);
+    is($result->{reason}, 'config', "half of a source: $sentence");
+    like($result->{detail}, qr/$sentence/, '  is told');
+    is(slurp_file($log), '', '  and nobody is asked');
+}
+is(store({ environment => { %nothing, %{ $sources{container} }, AWS_WEB_IDENTITY_TOKEN_FILE => '' } }, 'list', $url)->{reason}, undef,
+    'a web identity that is set to nothing is none');
 like(store({ environment => { AWS_SECRET_ACCESS_KEY => 'with blank' } }, 'list', $url)->{detail}, qr/credentials of the environment .*holds blanks/,
     'what cannot be credentials is named with its place');
 

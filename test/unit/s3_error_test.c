@@ -43,6 +43,7 @@ codes(void)
 	judged(400, "RequestTimeout", S3_AGAIN, REASON_NONE);
 	judged(400, "IncompleteBody", S3_AGAIN, REASON_NONE);
 	judged(400, "ExpiredToken", S3_NEW_CREDENTIALS, REASON_STORE);
+	judged(400, "IDPCommunicationError", S3_AGAIN, REASON_NONE);
 	judged(403, "RequestTimeTooSkewed", S3_FINAL, REASON_STORE);
 	judged(403, "SignatureDoesNotMatch", S3_BAD_CREDENTIALS, REASON_STORE);
 	judged(403, "", S3_BAD_CREDENTIALS, REASON_STORE);

@@ -109,7 +109,8 @@ s3_credentials_set(S3Credentials *credentials, const char *whose, const char *ac
 		(has_token && !is_plain(session_token)))
 		return failure_set(
 			failure, REASON_CONFIG,
-			"credentials of %s: access key, secret key or session token is empty or holds blanks", whose);
+			"credentials of %s: access key, secret key or session token is missing, empty or holds blanks",
+			whose);
 	if (expiration && expiration[0] != '\0' && !utc_parse(expiration, &credentials->expires))
 		return failure_set(failure, REASON_STORE, "credentials of %s: \"%s\" is no time of expiry", whose,
 						   expiration);
@@ -128,8 +129,8 @@ from_environment(S3Credentials *credentials, Failure *failure)
 	const char *access_key = getenv("AWS_ACCESS_KEY_ID");
 	const char *secret_key = getenv("AWS_SECRET_ACCESS_KEY");
 
-	/* Set to nothing is not set. */
-	if (!access_key || !secret_key || (access_key[0] == '\0' && secret_key[0] == '\0'))
+	/* Set to nothing is not set; half of them is a mistake, and nobody else's credentials are taken instead. */
+	if ((!access_key || access_key[0] == '\0') && (!secret_key || secret_key[0] == '\0'))
 		return S3_SOURCE_ABSENT;
 	if (!s3_credentials_set(credentials, "the environment (AWS_ACCESS_KEY_ID and what belongs to it)",
 							access_key, secret_key, getenv("AWS_SESSION_TOKEN"), NULL, failure))

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include <jansson.h>
@@ -28,11 +29,20 @@
 #define MAX_TOKEN_BYTES	 (32 * 1024)
 #define TRIES			 3
 
+static bool
+is_worth_another_try(const HttpAnswer *answer, const S3Error *error)
+{
+	S3Verdict verdict = s3_error_rule(answer, error)->verdict;
+
+	return answer->outcome != HTTP_ANSWERED || verdict == S3_AGAIN || verdict == S3_AGAIN_SLOWLY;
+}
+
 /* Sends a request, again when that may help; the answer is the caller's to free.  False: failure. */
 static bool
 ask(HttpClient *http, HttpRequest *request, const char *whom, HttpAnswer *answer, Failure *failure)
 {
 	S3Error error;
+	int64_t wait;
 
 	request->max_answer = MAX_ANSWER_BYTES;
 	request->total_timeout = 10;
@@ -45,10 +55,11 @@ ask(HttpClient *http, HttpRequest *request, const char *whom, HttpAnswer *answer
 		if (answer->outcome == HTTP_ANSWERED && answer->status == 200)
 			return true;
 		s3_error_read(answer, &error);
-		if (tried == TRIES || (answer->outcome == HTTP_ANSWERED && answer->status < 500))
+		if (tried == TRIES || !is_worth_another_try(answer, &error))
 			break;
+		wait = s3_backoff(S3_AGAIN, tried, answer);
 		http_answer_free(answer);
-		if (!http_drive(http, (int) (s3_backoff(S3_AGAIN, tried, answer) / 1000000), true, failure))
+		if (!http_drive(http, (int) (wait / 1000000), true, failure))
 			return false;
 	}
 	if (answer->outcome == HTTP_ANSWERED)
@@ -70,8 +81,10 @@ read_token_file(const char *path, Failure *failure)
 
 	if (!text)
 		failure_no_memory(failure);
-	else if (length <= 0)
+	else if (length < 0)
 		failure_set_errno(failure, REASON_CONFIG, "could not read the token file \"%s\"", path);
+	else if (length == 0)
+		failure_set(failure, REASON_CONFIG, "the token file \"%s\" is empty", path);
 	if (fd >= 0)
 		close(fd);
 	if (length <= 0)
@@ -82,6 +95,34 @@ read_token_file(const char *path, Failure *failure)
 	text[strcspn(text, "\r\n")] = '\0';
 	secret_register(text, strlen(text));
 	return text;
+}
+
+/* Plain http may lead there: this host itself, and the addresses that these services have. */
+static bool
+is_near(const char *url)
+{
+	static const char *const link_local[] = {"169.254.170.2", "169.254.170.23", "[fd00:ec2::23]",
+											 "169.254.169.254", "[fd00:ec2::254]"};
+	const char				*authority = url + strlen("http://");
+	char					 host[300];
+
+	if (strncmp(url, "http://", 7) != 0)
+		return false;
+	/* A user's name in front, or one that is cut off here, is none of theirs. */
+	if (snprintf(host, sizeof(host), "%.*s", (int) strcspn(authority, "/?#"), authority) >=
+			(int) sizeof(host) ||
+		strchr(host, '@'))
+		return false;
+	if (s3_authority_is_loopback(host))
+		return true;
+	for (size_t i = 0; i < sizeof(link_local) / sizeof(link_local[0]); i++)
+	{
+		size_t length = strlen(link_local[i]);
+
+		if (strncmp(host, link_local[i], length) == 0 && (host[length] == '\0' || host[length] == ':'))
+			return true;
+	}
+	return false;
 }
 
 /* ---- a web identity --------------------------------------------------------------------------- */
@@ -140,8 +181,7 @@ sts_url(const char *region, Failure *failure)
 	if (!endpoint || endpoint[0] == '\0')
 		buffer_format(&url, "https://sts.%s.amazonaws.com%s/", region,
 					  strncmp(region, "cn-", 3) == 0 ? ".cn" : "");
-	else if (strncmp(endpoint, "https://", 8) == 0 ||
-			 (strncmp(endpoint, "http://", 7) == 0 && s3_authority_is_loopback(endpoint + 7)))
+	else if (strncmp(endpoint, "https://", 8) == 0 || is_near(endpoint))
 		buffer_text(&url, endpoint);
 	else
 	{
@@ -166,8 +206,14 @@ s3_credentials_from_web_identity(HttpClient *http, const char *region, S3Credent
 	Assumed					assumed = {0};
 	S3Source				found = S3_SOURCE_FAILED;
 
-	if (!token_file || !role)
+	if (!token_file || token_file[0] == '\0')
 		return S3_SOURCE_ABSENT;
+	if (!role || role[0] == '\0')
+	{
+		failure_set(failure, REASON_CONFIG,
+					"AWS_WEB_IDENTITY_TOKEN_FILE is set, and AWS_ROLE_ARN, which names the role, is not");
+		return S3_SOURCE_FAILED;
+	}
 	token = read_token_file(token_file, failure);
 	if (token && (url = sts_url(region, failure)) != NULL &&
 		(form = assume_form(role, token, failure)) != NULL)
@@ -177,7 +223,8 @@ s3_credentials_from_web_identity(HttpClient *http, const char *region, S3Credent
 							   .headers = headers,
 							   .header_count = 1,
 							   .body = {.bytes = form, .length = (int64_t) strlen(form)},
-							   .connect_timeout = 10};
+							   .connect_timeout = 10,
+							   .direct = is_near(url)};
 
 		if (ask(http, &request, "AssumeRoleWithWebIdentity", &answer, failure))
 		{
@@ -219,31 +266,6 @@ set_from_json(const HttpAnswer *answer, const char *whom, S3Credentials *credent
 }
 
 /* ---- a container ------------------------------------------------------------------------------ */
-
-static bool
-is_near(const char *url)
-{
-	static const char *const link_local[] = {"169.254.170.2", "169.254.170.23", "[fd00:ec2::23]",
-											 "169.254.169.254", "[fd00:ec2::254]"};
-	const char				*authority = url + strlen("http://");
-	char					 host[300];
-
-	if (strncmp(url, "http://", 7) != 0)
-		return false;
-	snprintf(host, sizeof(host), "%.*s", (int) strcspn(authority, "/?#"), authority);
-	if (strchr(host, '@'))
-		return false;
-	if (s3_authority_is_loopback(host))
-		return true;
-	for (size_t i = 0; i < sizeof(link_local) / sizeof(link_local[0]); i++)
-	{
-		size_t length = strlen(link_local[i]);
-
-		if (strncmp(host, link_local[i], length) == 0 && (host[length] == '\0' || host[length] == ':'))
-			return true;
-	}
-	return false;
-}
 
 /* *token: malloc'ed or NULL for none. */
 static bool
@@ -319,7 +341,8 @@ ask_instance(HttpClient *http, const char *base, const char *path, const char *t
 						   .connect_timeout = 1,
 						   .direct = true};
 
-	snprintf(url, sizeof(url), "%s%s", base, path);
+	/* It may end with '/', and each path begins with one. */
+	snprintf(url, sizeof(url), "%.*s%s", (int) strlen(base) - (base[strlen(base) - 1] == '/'), base, path);
 	if (token[0] == '\0')
 	{
 		request.method = "PUT";
@@ -358,7 +381,7 @@ s3_credentials_from_instance(HttpClient *http, S3Credentials *credentials, Failu
 	Failure		unreachable = {0};
 	char		token[512];
 
-	if (disabled && strcmp(disabled, "true") == 0)
+	if (disabled && strcasecmp(disabled, "true") == 0)
 		return S3_SOURCE_ABSENT;
 	if (!base || base[0] == '\0')
 		base = "http://169.254.169.254";

@@ -39,6 +39,7 @@ static const S3ErrorRule rules[] = {
 	/* Worth another try */
 	{"BadDigest", S3_AGAIN, REASON_NONE, CHANGED_ON_THE_WAY},
 	{"ConditionalRequestConflict", S3_AGAIN, REASON_NONE, "another request touched the same key"},
+	{"IDPCommunicationError", S3_AGAIN, REASON_NONE, "the identity provider did not answer"},
 	{"IncompleteBody", S3_AGAIN, REASON_NONE, "the connection broke"},
 	{"InternalError", S3_AGAIN, REASON_NONE, "the store failed"},
 	{"OperationAborted", S3_AGAIN, REASON_NONE, "another request touched the same key"},

@@ -17,13 +17,14 @@
 
 #define MAX_FILE_BYTES (64 * 1024)
 
-/* As Postgres' ssl_key_file: ours and for us alone, or root's and readable by a group. */
+/*
+ * libpq's rule for private keys: 0600 or less, or root's and 0640 or less.  What is 0600 can be read by its
+ * owner, who is us, and by root, who needs the server's own file on the worst day.
+ */
 static bool
 is_private(const struct stat *status)
 {
-	if (status->st_uid == geteuid())
-		return (status->st_mode & 077) == 0;
-	return status->st_uid == 0 && (status->st_mode & 027) == 0;
+	return (status->st_mode & (status->st_uid == 0 ? 027 : 077)) == 0;
 }
 
 /* malloc'ed with OpenSSL's allocator, NUL-terminated; NULL: failure. */
@@ -39,10 +40,9 @@ read_private_file(const char *path, Failure *failure)
 	else if (!S_ISREG(status.st_mode) || status.st_size > MAX_FILE_BYTES)
 		failure_set(failure, REASON_CONFIG, "the credentials file \"%s\" is no file of at most 64 KiB", path);
 	else if (!is_private(&status))
-		failure_set(
-			failure, REASON_CONFIG,
-			"the credentials file \"%s\" can be read by others: make it ours and 0600, or root's and 0640",
-			path);
+		failure_set(failure, REASON_CONFIG,
+					"the credentials file \"%s\" can be read by others: make it 0600, or root's and 0640",
+					path);
 	else if ((text = OPENSSL_zalloc(MAX_FILE_BYTES + 1)) == NULL)
 		failure_no_memory(failure);
 	else if (pread(fd, text, MAX_FILE_BYTES, 0) < 0)
