@@ -40,10 +40,15 @@ sub tool
     return $file;
 }
 
+# Below what the kernel gives to connections, one of which could take it before the server does.
 sub free_port
 {
-    my $socket = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1') or die "no free port: $@";
-    return $socket->sockport;
+    for (1 .. 1000)
+    {
+        my $port = 20000 + int rand 12768;
+        return $port if IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1', LocalPort => $port);
+    }
+    die "no free port: $@";
 }
 
 # Starts a server in the background and waits until its port takes connections.

@@ -200,7 +200,7 @@ refused('a black hole', 's3://good/p?endpoint=https://192.0.2.1&' . join('&', @q
         settings => store_settings(ca_file => $_->[1])) for [ 'missing', "$directory/nowhere.crt" ], [ 'empty', "$directory/empty.crt" ], [ 'no certificate', "$directory/ca.key" ];
 
     # Nothing older than TLS 1.2.
-    my $port = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1')->sockport;
+    my $port = S3Test::free_port();
     my $old = IPC::Run::start([ 'openssl', 's_server', '-accept', "127.0.0.1:$port", '-cert', "$directory/good.crt", '-key', "$directory/good.key",
             '-tls1_1', '-cipher', 'DEFAULT:@SECLEVEL=0', '-www', '-quiet' ], '<', '/dev/null', '>', '/dev/null', '2>', '/dev/null');
     my $deadline = time + 20;
