@@ -24,6 +24,8 @@ my @little_patience = map { s/^(min_speed_time)=.*/$1=1/r } @patience;
 
 sub xml_error { return "<?xml version=\"1.0\"?><Error><Code>$_[0]</Code><Message>made by a test</Message></Error>" }
 
+sub completed { return "<CompleteMultipartUploadResult><ETag>$_[0]</ETag></CompleteMultipartUploadResult>" }
+
 # name => rule; what is worth another try.  Tried at every request.
 my @transient = (
     [ 'SlowDown' => { answer => 503, body => xml_error('SlowDown') } ],
@@ -147,6 +149,8 @@ for my $server (start_s3_servers())
         [ 'BadDigest' => { match => 'partNumber=4', nth => 1, answer => 400, body => xml_error('BadDigest') } ],
         [ 'IncompleteBody' => { match => 'partNumber=4', nth => 1, answer => 400, body => xml_error('IncompleteBody') } ],
         [ 'Complete says 200 and fails' => { match => '^POST .*uploadId', nth => 1, answer => 200, body => xml_error('InternalError') } ],
+        [ 'Complete names the ETag without quotes' => { match => '^POST .*uploadId', nth => 1, answer => 200, then => 'answer',
+                body => completed($etag{$direct}{$large_sha256} =~ s/"//gr) } ],
         [ 'Complete is done and says 200 with an error' =>
                 { match => '^POST .*uploadId', nth => 1, answer => 200, body => xml_error('InternalError'), then => 'answer' } ],
         [ 'Complete is done and says 409' =>
@@ -169,6 +173,8 @@ for my $server (start_s3_servers())
         [ 'a part always stalls' => { match => 'partNumber=2', slow_request => 1000 }, 'upload', qr/too slow/ ],
         [ 'a bit always flips' => { match => 'partNumber=2', corrupt_request => 7 }, 'upload', qr/bytes changed on the way/ ],
         [ 'Complete always fails' => { match => '^POST .*uploadId', answer => 200, body => xml_error('InternalError') }, 'upload', qr/complete the upload/ ],
+        [ 'Complete names another ETag' => { match => '^POST .*uploadId', answer => 200, then => 'answer', body => completed('"0-5"') },
+            'upload', qr/an object with another ETag/ ],
         [ 'the upload is gone' => { match => '^POST .*uploadId', answer => 404, body => xml_error('NoSuchUpload') }, 'upload', qr/NoSuchUpload/ ],
         [ 'nobody answers' => { match => 'PUT|POST|HEAD|GET', drop => 1 }, 'store', qr/connection broke/ ],
         [ 'the clock is off' => { nth => 1, answer => 403, headers => ['Date: Tue, 05 Jan 2021 10:00:00 GMT'],

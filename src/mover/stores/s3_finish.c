@@ -22,6 +22,30 @@ take_etag(void *context, const char *path, const char *text)
 	return true;
 }
 
+/* Without the quotes, which some stores leave out in their XML, and the mark of a weak one, which what stands between may add. */
+static const char *
+etag_value(const char *etag, size_t *length)
+{
+	if (strncmp(etag, "W/", 2) == 0)
+		etag += 2;
+	*length = strlen(etag);
+	if (*length < 2 || etag[0] != '"' || etag[*length - 1] != '"')
+		return etag;
+	*length -= 2;
+	return etag + 1;
+}
+
+static bool
+is_same_etag(const char *a, const char *b)
+{
+	size_t		a_length;
+	size_t		b_length;
+	const char *a_value = etag_value(a, &a_length);
+	const char *b_value = etag_value(b, &b_length);
+
+	return a_length == b_length && memcmp(a_value, b_value, a_length) == 0;
+}
+
 /* Is what lies there what we sent?  True, or a failure. */
 static bool
 is_ours(const S3Sent *sent, const ObjectStat *stat, const char *etag, Failure *failure)
@@ -32,7 +56,7 @@ is_ours(const S3Sent *sent, const ObjectStat *stat, const char *etag, Failure *f
 		problem = "another attempt's object";
 	else if (stat->bytes != sent->bytes)
 		problem = "an object of another size";
-	else if (etag[0] != '\0' && stat->etag && strcmp(stat->etag, etag) != 0)
+	else if (etag[0] != '\0' && stat->etag && !is_same_etag(stat->etag, etag))
 		problem = "an object with another ETag";
 	else if (!stat->attempt_id && etag[0] == '\0')
 		problem = "an object that cannot be told from another's";
