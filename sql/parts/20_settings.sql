@@ -166,7 +166,8 @@ INSERT INTO custbackup.engines (resource_type, engine, shipped, edited) VALUES
 	('redis', 'redis', true, false);
 
 -- pg_dump takes rows along only where they differ from what CREATE EXTENSION makes. Loading such a row finds the shipped
--- one in its place and replaces it; the first argument says which rows may be replaced, the others are the key.
+-- one in its place and replaces it; the first argument says which rows may be replaced, the others are the key. A row that
+-- an operator adds is none of these: where its name is taken it is a duplicate, and ON CONFLICT does what it says.
 CREATE FUNCTION custbackup.replace_shipped() RETURNS trigger
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -209,7 +210,7 @@ $$;
 COMMENT ON FUNCTION custbackup.keep_shipped() IS 'Trigger: shipped rows are edited, never deleted';
 
 CREATE TRIGGER tiers_replace_shipped BEFORE INSERT ON custbackup.tiers
-	FOR EACH ROW EXECUTE FUNCTION custbackup.replace_shipped('edited IS FALSE', 'tier');
+	FOR EACH ROW WHEN (NEW.shipped) EXECUTE FUNCTION custbackup.replace_shipped('edited IS FALSE', 'tier');
 CREATE TRIGGER tiers_mark_edited BEFORE UPDATE ON custbackup.tiers
 	FOR EACH ROW EXECUTE FUNCTION custbackup.mark_edited('tier');
 CREATE TRIGGER tiers_keep_shipped BEFORE DELETE ON custbackup.tiers
@@ -218,7 +219,7 @@ CREATE TRIGGER tiers_keep_shipped BEFORE DELETE ON custbackup.tiers
 CREATE TRIGGER tiers_keep_all BEFORE TRUNCATE ON custbackup.tiers
 	FOR EACH STATEMENT EXECUTE FUNCTION custbackup.keep_shipped('Set their cadence to NULL instead.');
 CREATE TRIGGER engines_replace_shipped BEFORE INSERT ON custbackup.engines
-	FOR EACH ROW EXECUTE FUNCTION custbackup.replace_shipped('edited IS FALSE', 'resource_type');
+	FOR EACH ROW WHEN (NEW.shipped) EXECUTE FUNCTION custbackup.replace_shipped('edited IS FALSE', 'resource_type');
 CREATE TRIGGER engines_mark_edited BEFORE UPDATE ON custbackup.engines
 	FOR EACH ROW EXECUTE FUNCTION custbackup.mark_edited('resource_type');
 CREATE TRIGGER engines_keep_shipped BEFORE DELETE ON custbackup.engines

@@ -1,7 +1,7 @@
 -- Who is backed up: tiers, daily hours, slots, tokens, stores.
 BEGIN;
 \ir include/fleet.psql
-SELECT plan(95);
+SELECT plan(99);
 
 -- The daily hour.
 SELECT is(custbackup.daily_hour('05aaaaaa-0000-4000-8000-000000000001', gen_random_uuid()), 5, 'first byte 05: hour 5');
@@ -45,6 +45,10 @@ SELECT throws_ok($$UPDATE custbackup.tiers SET cadence = '-1 hour' WHERE tier = 
 SELECT throws_ok($$UPDATE custbackup.tiers SET at_daily_hour = true WHERE tier = 'pro'$$, '23514', NULL, 'a daily hour needs days');
 SELECT throws_ok($$INSERT INTO custbackup.tiers (tier, cadence) VALUES ('pro_yearly', '1 hour')$$, '23514', NULL, 'a _yearly tier is its base and has no row');
 SELECT throws_ok($$UPDATE custbackup.tiers SET keep_last = -1 WHERE tier = 'pro'$$, '23514', NULL, 'keep_last is not negative');
+SELECT throws_ok($$INSERT INTO custbackup.tiers (tier, cadence) VALUES ('pro', '2 hours')$$, '23505', NULL, 'a shipped tier is not added again');
+SELECT lives_ok($$INSERT INTO custbackup.tiers (tier, cadence) VALUES ('pro', '2 hours') ON CONFLICT (tier) DO UPDATE SET cadence = excluded.cadence$$, 'added or changed');
+SELECT is(concat_ws(' ', cadence, retention_days, keep_last, shipped, edited), '02:00:00 30 24 t t', 'it is changed, and keeps all else') FROM custbackup.tiers WHERE tier = 'pro';
+SELECT throws_ok($$INSERT INTO custbackup.engines (resource_type, engine) VALUES ('redis', 'postgres')$$, '23505', NULL, 'nor is a shipped engine');
 SELECT lives_ok($$UPDATE custbackup.tiers SET cadence = NULL WHERE tier = 'hobby'$$, 'a tier can be switched off');
 SELECT ok(edited, 'and is then marked as edited') FROM custbackup.tiers WHERE tier = 'hobby';
 SELECT throws_ok($$DELETE FROM custbackup.tiers WHERE tier = 'hobby'$$, '23001', NULL, 'a shipped tier is not deleted');
