@@ -84,7 +84,7 @@ BEGIN
 		RAISE EXCEPTION 'custbackup: the idempotency key has % characters, not 1 to 200', length(idempotency_key)
 			USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave it out, or give a new uuid for each request.';
 	END IF;
-	IF idempotency_key IS NOT NULL THEN
+	IF idempotency_key IS NOT NULL AND resource_id IS NOT NULL THEN
 		-- Two callers with one key: the second waits here for the first.
 		INSERT INTO custbackup.idempotency_keys AS k (key, job_id, resource_id)
 		VALUES (idempotency_key, gen_random_uuid(), request_backup.resource_id)

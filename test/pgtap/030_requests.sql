@@ -1,7 +1,7 @@
 -- request_backup, request_restore, cancel, expire: what they accept, what they refuse and how they say it.
 BEGIN;
 \ir include/fleet.psql
-SELECT plan(97);
+SELECT plan(98);
 \set team_a '''aaaaaaaa-0000-4000-8000-000000000001'''
 \set team_b '''bbbbbbbb-0000-4000-8000-000000000002'''
 
@@ -46,6 +46,7 @@ SELECT isnt(custbackup.request_backup(:'idem', NULL, 'key-3'), :'i1', 'a new key
 SELECT throws_ok(format('SELECT custbackup.request_backup(%L, NULL, %L)', :'acme', 'key-1'), '23505', NULL, 'a key of another resource');
 SELECT throws_ok(format('SELECT custbackup.request_backup(%L, NULL, %L)', :'acme', ''), '22023', NULL, 'an empty key');
 SELECT throws_ok(format('SELECT custbackup.request_backup(%L, NULL, %L)', :'acme', repeat('k', 201)), '22023', NULL, 'a long key');
+SELECT throws_ok($$SELECT custbackup.request_backup(NULL, NULL, 'key-4')$$, 'P0002', 'custbackup: there is no resource NULL', 'a key for nothing');
 SELECT throws_ok($$SELECT custbackup.request_backup(gen_random_uuid(), NULL, 'key-4')$$, 'P0002', NULL, 'an error binds no key');
 SELECT lives_ok(format('SELECT custbackup.request_backup(%L, NULL, %L)', :'idem', 'key-4'), 'so it can be used afterwards');
 SELECT custbackup.cancel(id) FROM custbackup.jobs WHERE status = 'pending';
