@@ -76,6 +76,20 @@ $$;
 COMMENT ON FUNCTION custbackup.record_event(custbackup.jobs, text, text, custbackup.reason, text) IS
 	'Writes a row of the audit trail and sends it, without its detail, on channel custbackup';
 
+-- No NOTIFY of what is enqueued: it would forbid PREPARE TRANSACTION to whoever asks.
+CREATE FUNCTION custbackup.record_enqueued(job_ids uuid[], event text) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	INSERT INTO custbackup.events (event, job_id, kind, resource_id, attempt, requested_by)
+	SELECT record_enqueued.event, j.id, j.kind, j.resource_id, j.attempt, j.requested_by
+	  FROM unnest(job_ids) AS enqueued (id)
+	  JOIN custbackup.jobs j ON j.id = enqueued.id;
+END;
+$$;
+COMMENT ON FUNCTION custbackup.record_enqueued(uuid[], text) IS
+	'Writes a row of the audit trail for each of these jobs, which are new in the queue: requested or scheduled';
+
 CREATE FUNCTION custbackup.follow_transition() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$

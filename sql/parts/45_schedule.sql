@@ -47,7 +47,7 @@ AS $$
 DECLARE
 	horizon CONSTANT interval := interval '5 minutes';
 	asked CONSTANT integer[] := custbackup.open_requests();
-	enqueued integer;
+	enqueued uuid[];
 	upcoming timestamptz;
 BEGIN
 	PERFORM custbackup.require_time(as_of);
@@ -122,18 +122,16 @@ BEGIN
 		  FROM due d
 		 WHERE d.asked_id IS NULL
 		    ON CONFLICT DO NOTHING
-		RETURNING j.id, j.kind, j.resource_id
-	), recorded AS (
-		INSERT INTO custbackup.events (event, job_id, kind, resource_id, attempt)
-		SELECT 'scheduled', i.id, i.kind, i.resource_id, 0 FROM inserted i
+		RETURNING j.id
 	)
-	SELECT (SELECT count(*) FROM inserted),
+	SELECT coalesce((SELECT array_agg(i.id) FROM inserted i), '{}'),
 		(SELECT min(s.latest_slot + make_interval(secs => extract(epoch FROM s.cadence)::double precision)) FROM slots s)
 	  INTO enqueued, upcoming;
+	PERFORM custbackup.record_enqueued(enqueued, 'scheduled');
 
 	INSERT INTO custbackup.scheduler AS s (last_pass, next_slot) VALUES (as_of, upcoming)
 	    ON CONFLICT (only_row) DO UPDATE SET last_pass = excluded.last_pass, next_slot = excluded.next_slot;
-	RETURN enqueued;
+	RETURN cardinality(enqueued);
 END;
 $$;
 COMMENT ON FUNCTION custbackup.schedule(timestamptz) IS

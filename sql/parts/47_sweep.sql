@@ -29,8 +29,7 @@ BEGIN
 	VALUES ('expire', object.resource_id, as_of, as_of, object.resource_type, object.token, object.team_id, object.tier_at_backup,
 		object.store, object.backup_id)
 	RETURNING * INTO job;
-	INSERT INTO custbackup.events (event, job_id, kind, resource_id, attempt)
-	VALUES (event, job.id, job.kind, job.resource_id, 0);
+	PERFORM custbackup.record_enqueued(ARRAY[job.id], event);
 	RETURN job.id;
 END;
 $$;
@@ -48,7 +47,7 @@ DECLARE
 	again_after CONSTANT interval := interval '1 hour';
 	object custbackup.objects;
 	expiries integer := 0;
-	sweeps integer;
+	sweeps uuid[];
 BEGIN
 	PERFORM custbackup.require_time(as_of);
 	FOR object IN
@@ -77,13 +76,11 @@ BEGIN
 							WHERE s.swept_job_id = b.id AND (s.finished_at IS NULL OR s.finished_at > as_of - again_after))
 		 ORDER BY l.backup_id, l.attempt LIMIT at_once
 		    ON CONFLICT DO NOTHING
-		RETURNING j.id, j.kind, j.resource_id
-	), recorded AS (
-		INSERT INTO custbackup.events (event, job_id, kind, resource_id, attempt)
-		SELECT 'scheduled', i.id, i.kind, i.resource_id, 0 FROM inserted i
+		RETURNING j.id
 	)
-	SELECT count(*) INTO sweeps FROM inserted;
-	RETURN expiries + sweeps;
+	SELECT coalesce(array_agg(i.id), '{}') INTO sweeps FROM inserted i;
+	PERFORM custbackup.record_enqueued(sweeps, 'scheduled');
+	RETURN expiries + cardinality(sweeps);
 END;
 $$;
 COMMENT ON FUNCTION custbackup.sweep(timestamptz) IS

@@ -57,9 +57,7 @@ BEGIN
 		    ON CONFLICT DO NOTHING
 		RETURNING * INTO job;
 		IF FOUND THEN
-			-- No NOTIFY here: it would forbid PREPARE TRANSACTION to the caller.
-			INSERT INTO custbackup.events (event, job_id, kind, resource_id, attempt, requested_by)
-			VALUES ('requested', job.id, job.kind, job.resource_id, 0, job.requested_by);
+			PERFORM custbackup.record_enqueued(ARRAY[job.id], 'requested');
 			EXIT;
 		END IF;
 		-- Somebody else's request came between; it is there now.
@@ -207,8 +205,7 @@ BEGIN
 		RETURNING * INTO job;
 		EXIT WHEN FOUND;
 	END LOOP;
-	INSERT INTO custbackup.events (event, job_id, kind, resource_id, attempt, requested_by)
-	VALUES ('requested', job.id, job.kind, job.resource_id, 0, job.requested_by);
+	PERFORM custbackup.record_enqueued(ARRAY[job.id], 'requested');
 
 	-- A backup that runs already began before this moment, so it is not what the safety backup has to be.
 	IF wants_safety THEN
