@@ -68,9 +68,10 @@ $$;
 COMMENT ON FUNCTION custbackup.enqueue_backup(custbackup.policy, text, boolean) IS
 	'The id of the backup that waits for this resource, or of a new one';
 
+-- Without sequential scans, as schedule(): whoever asks for a whole fleet in one statement makes the queue grow in it.
 CREATE FUNCTION custbackup.request_backup(resource_id uuid, requested_by text DEFAULT NULL, idempotency_key text DEFAULT NULL)
 	RETURNS uuid
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off
 AS $$
 DECLARE
 	resource custbackup.policy;
@@ -168,7 +169,7 @@ COMMENT ON FUNCTION custbackup.restore_obstacle(custbackup.objects, uuid, text, 
 
 CREATE FUNCTION custbackup.request_restore(backup_id uuid, target_resource_id uuid DEFAULT NULL, requested_by text DEFAULT NULL,
 	safety_backup boolean DEFAULT true) RETURNS uuid
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off
 AS $$
 DECLARE
 	object custbackup.objects := custbackup.require_backup(backup_id);
@@ -251,7 +252,7 @@ COMMENT ON FUNCTION custbackup.cancel(uuid) IS
 	'Ends a job that waits, or has its runner end one that runs; false when it had ended already';
 
 CREATE FUNCTION custbackup.expire(backup_id uuid) RETURNS uuid
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off
 AS $$
 DECLARE
 	object custbackup.objects;
