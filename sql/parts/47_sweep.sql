@@ -59,6 +59,7 @@ BEGIN
 		 ORDER BY o.locked_until NULLS FIRST LIMIT at_once
 		   FOR UPDATE SKIP LOCKED
 	LOOP
+		CONTINUE WHEN NOT custbackup.hold_store(object.store);
 		PERFORM custbackup.enqueue_expiry(object, as_of, 'scheduled');
 		expiries := expiries + 1;
 	END LOOP;

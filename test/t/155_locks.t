@@ -116,6 +116,16 @@ release($idle);
 sql("SELECT custbackup.schedule(now() + interval '5 hours')");
 is(sql("SELECT count(*) FROM custbackup.jobs WHERE kind = 'sweep'"), 1, '  and then it is enqueued');
 
+# And where somebody looks at the store closely: FOR UPDATE, without changing it.
+sql("INSERT INTO custbackup.objects (backup_id, resource_id, token, resource_type, engine, tier_at_backup, store, key, raw_bytes, stored_bytes, sha256, consistency,
+    started_at, stored_at, state) VALUES (gen_random_uuid(), '$new_one', 't', 'postgres', 'postgres', 'pro', 'old', 't/x', 1, 1, repeat('ab', 32), 'snapshot', now(), now(), 'expiring')");
+$idle = hold('second', 'SELECT FROM custbackup.stores WHERE is_default FOR UPDATE');
+sql("SET lock_timeout = '1s'; SELECT custbackup.schedule(now() + interval '6 hours')");
+is(sql("SELECT count(*) FROM custbackup.jobs WHERE kind = 'expire'"), 0, 'a store that somebody has locked: what is to be removed from it waits, and nothing else');
+release($idle);
+sql("SELECT custbackup.schedule(now() + interval '6 hours')");
+is(sql("SELECT count(*) FROM custbackup.jobs WHERE kind = 'expire'"), 1, '  and is enqueued afterwards');
+
 like(($node->psql($db, "SET ROLE stranger; SELECT custbackup.try_lock('pg_class', 1)"))[2], qr/permission denied/, 'a stranger has no such lock');
 
 done_testing();
