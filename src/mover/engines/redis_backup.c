@@ -63,7 +63,7 @@ static bool
 choose(const RedisServer *server, int database, RedisWay *way, SourceFacts *facts, Failure *failure)
 {
 	*way = REDIS_BY_SCAN;
-	if (database != REDIS_ALL_DATABASES && redis_server_has_others(server, database))
+	if (database != REDIS_ALL_DATABASES && !redis_server_is_empty_beside(server, database))
 		return redis_note(facts, failure,
 						  "read key by key: the URL names database %d, and others on this server hold keys",
 						  database);
@@ -152,7 +152,7 @@ open_by_url(const EngineContext *context, const RedisUrl *url, SourceFacts *fact
 	{
 		if (way != REDIS_BY_SCAN)
 		{
-			source = redis_sync_open(context, resp, &server, url->database, way, facts, failure);
+			source = redis_sync_open(context, resp, url->database, way, facts, failure);
 			resp = source == NULL && failure->reason == REASON_NONE ? open_connection(context, url, failure)
 																	: NULL;
 		}

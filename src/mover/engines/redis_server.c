@@ -283,6 +283,15 @@ redis_server_has_others(const RedisServer *server, int number)
 	return false;
 }
 
+bool
+redis_server_is_empty_beside(const RedisServer *server, int number)
+{
+	for (size_t i = 0; i < server->database_count; i++)
+		if (server->databases[i].number != number && server->databases[i].keys > 0)
+			return false;
+	return true;
+}
+
 int
 redis_server_rdb_version(const RedisServer *server)
 {

@@ -83,6 +83,9 @@ extern bool redis_server_drops_any(const RedisServer *server);
 /* Do other databases than this one hold keys that are somebody's? */
 extern bool redis_server_has_others(const RedisServer *server, int number);
 
+/* Are all other databases empty?  The leftovers of a restore may be another customer's. */
+extern bool redis_server_is_empty_beside(const RedisServer *server, int number);
+
 /* The RDB version that such a release writes, for a server that does not tell (FUNCTION DUMP does, from 7.0 on). */
 extern int redis_server_rdb_version(const RedisServer *server);
 

@@ -24,12 +24,12 @@ typedef enum RedisWay
 } RedisWay;
 
 /*
- * By SYNC.  Takes the connection over, also on failure, and *server where it
- * succeeds.  NULL without a failure: the server refuses, and a note says what.
+ * By SYNC.  Takes the connection over, also on failure.  NULL without a failure:
+ * the server refuses, and a note says what.
  * With a database, the stream fails when another one's keys are in it.
  */
-extern Source *redis_sync_open(const EngineContext *context, Resp *resp, RedisServer *server, int database,
-							   RedisWay way, SourceFacts *facts, Failure *failure);
+extern Source *redis_sync_open(const EngineContext *context, Resp *resp, int database, RedisWay way,
+							   SourceFacts *facts, Failure *failure);
 
 /*
  * By SCAN, DUMP and PTTL, as a valid RDB file.  Takes the connection over, also

@@ -42,9 +42,8 @@ typedef struct Sync
 	size_t	 line_length;
 
 	/* A URL that names a database: nobody else's keys may pass. */
-	RdbReader  *guard;
-	int			database;
-	RedisServer server;
+	RdbReader *guard;
+	int		   database;
 } Sync;
 
 static bool
@@ -215,22 +214,16 @@ sync_close(Source *source)
 
 	resp_close(sync->resp);
 	rdb_reader_close(sync->guard);
-	redis_server_free(&sync->server);
 	free(sync);
 }
 
 static bool
 guard_entry(void *context, const RdbEntry *entry, Failure *failure)
 {
-	const Sync			*sync = context;
-	const RedisDatabase *database;
+	const Sync *sync = context;
 
-	if (entry->database == (uint64_t) sync->database)
-		return true;
-	database = redis_server_database(&sync->server, (int) entry->database);
-	if (database != NULL && !redis_database_is_live(database))
-		return true;
-	return failure_set(failure, REASON_DUMP,
+	return entry->database == (uint64_t) sync->database ||
+		   failure_set(failure, REASON_DUMP,
 					   "keys have appeared in database %" PRIu64
 					   " while a snapshot of database %d was taken: the next "
 					   "backup will read that database alone",
@@ -254,7 +247,7 @@ say(Sync *sync, bool must, bool *refused, SourceFacts *facts, const char *option
 	return passed;
 }
 
-/* Sends SYNC and waits for the first sign that it was accepted. */
+/* Sends SYNC and waits for the answer: one that cannot fork says so behind its first newlines. */
 static bool
 begin_sync(Sync *sync, bool *refused, SourceFacts *facts, Failure *failure)
 {
@@ -262,16 +255,18 @@ begin_sync(Sync *sync, bool *refused, SourceFacts *facts, Failure *failure)
 
 	if (!resp_queue(sync->resp, failure, "SYNC", NULL) || !resp_flush(sync->resp, failure))
 		return false;
-	if (!read_header_byte(sync, &byte, failure) || !take_header_byte(sync, byte, failure))
-		return false;
-	*refused = byte == '-';
-	if (!*refused)
-		return true;
 	do
 	{
 		if (!read_header_byte(sync, &byte, failure) || !take_header_byte(sync, byte, failure))
 			return false;
-	} while (byte != '\n');
+		report_alive(sync->report, "the server prepares its snapshot");
+	} while (sync->line_length == 0);
+	*refused = sync->line[0] == '-';
+	if (!*refused)
+		return true;
+	while (byte != '\n')
+		if (!read_header_byte(sync, &byte, failure) || !take_header_byte(sync, byte, failure))
+			return false;
 	if (strstr(sync->line, "NOMASTERLINK") != NULL)
 		return failure_set(failure, REASON_UNREACHABLE, "Redis at %s refused SYNC: %s", resp_name(sync->resp),
 						   sync->line + 1);
@@ -279,8 +274,8 @@ begin_sync(Sync *sync, bool *refused, SourceFacts *facts, Failure *failure)
 }
 
 Source *
-redis_sync_open(const EngineContext *context, Resp *resp, RedisServer *server, int database, RedisWay way,
-				SourceFacts *facts, Failure *failure)
+redis_sync_open(const EngineContext *context, Resp *resp, int database, RedisWay way, SourceFacts *facts,
+				Failure *failure)
 {
 	const RdbHandler guard = {.entry = guard_entry};
 	Sync			*sync = calloc(1, sizeof(*sync));
@@ -310,8 +305,6 @@ redis_sync_open(const EngineContext *context, Resp *resp, RedisServer *server, i
 		sync_close(&sync->source);
 		return NULL;
 	}
-	sync->server = *server;
-	*server = (RedisServer){0};
 	facts->consistency = "snapshot";
 	snprintf(facts->tool_version, sizeof(facts->tool_version), "SYNC, %s",
 			 way == REDIS_WITHOUT_DISK ? "without the server's disk" : "over the server's RDB file");
