@@ -318,6 +318,27 @@ for my $case ([ 16, 'done', 15, 14, 13 ], [ 10, 'failed', 8, 7, 6, 4 ])
     is($r->do('DEBUG', 'DIGEST'), $wanted_digest, 'which is whole') if $event eq 'done';
 }
 
+# A database of the backup's that carries the mark of another resource: from the beginning, or meanwhile.
+for my $mark ('filling', 'replaced', 'meanwhile')
+{
+    my $target = live_target();
+    my $r = $target->client;
+    my $of_another = sub {
+        $r->do('SELECT', 9);
+        $r->do('MSET', 'custbackup:spare:' . ($mark eq 'meanwhile' ? 'filling' : $mark) . ':5f0c7a9d41e84b53', 'of another', 'neighbour', 1);
+    };
+    $of_another->() if $mark ne 'meanwhile';
+    my ($pid, $port) = proxy($target, $of_another, at => 'WATCH');
+    my $before = $target->everything;
+    my $got = redis_restore($settings, $store, redis_url($target, port => $port), $backup, resource_id => $resource);
+    kill 'KILL', $pid;
+    waitpid $pid, 0;
+    is($got->{done}{reason}, 'target_busy', "another restore's database ($mark): target_busy") or diag explain $got->{done};
+    like($got->{done}{detail}, qr/database 9 of/, 'which');
+    ok(!$got->{done}{target_modified}, 'not modified');
+    same($target->everything(skip => $mark eq 'meanwhile' ? qr/^custbackup:spare|^neighbour/ : undef), $before, 'as it was');
+}
+
 # Two at once.
 {
     my $target = live_target();

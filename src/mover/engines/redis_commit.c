@@ -54,6 +54,25 @@ redis_sweep_spares(Resp *resp, const RedisPlan *plan)
 	}
 }
 
+/* One that was empty may have become another restore's spare: its mark would be in the way of ours. */
+static bool
+watch_target(Resp *resp, int target, Failure *failure)
+{
+	RespReply reply;
+	bool	  passed;
+
+	if (!resp_do(resp, REASON_RESTORE, failure, "SELECT", number_text(target), NULL) ||
+		!resp_do(resp, REASON_RESTORE, failure, "WATCH", REDIS_MARKER_FILLING, NULL))
+		return false;
+	passed = resp_ask(resp, &reply, failure, "GET", REDIS_MARKER_FILLING, NULL) &&
+			 (reply.type == RESP_NIL ||
+			  failure_set(failure, REASON_TARGET_BUSY,
+						  "another restore has taken database %d of %s as a spare one meanwhile", target,
+						  resp_name(resp)));
+	resp_reply_free(&reply);
+	return passed;
+}
+
 /* From here on a sweep of our spares, or anybody in them, makes EXEC void. */
 static bool
 watch_marks(const RedisCommit *commit, Failure *failure)
@@ -74,6 +93,8 @@ watch_marks(const RedisCommit *commit, Failure *failure)
 				failure, REASON_TARGET_BUSY,
 				"database %d of %s lost its mark while it was being filled: another restore has swept it",
 				pair->spare, resp_name(resp));
+		if (!watch_target(resp, pair->target, failure))
+			return false;
 	}
 	return true;
 }

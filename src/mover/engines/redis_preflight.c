@@ -165,6 +165,30 @@ redis_mark_is_ours(const RedisPlanning *planning, const RedisDatabase *database)
 	return strncmp(database->marker_value, id, strlen(id)) == 0 && database->marker_value[strlen(id)] == ' ';
 }
 
+/* Another restore fills it, or has left it: neither is ours to empty, and its mark would stay in what goes live. */
+static bool
+check_marks(const RedisPlanning *planning, Failure *failure)
+{
+	const RdbSummary *summary = planning->summary;
+
+	for (size_t i = 0; i < summary->database_count; i++)
+	{
+		int					 target = redis_target_of(planning, summary->databases[i].number);
+		const RedisDatabase *database = redis_server_database(&planning->server, target);
+
+		if (redis_is_restored(&summary->databases[i]) && database != NULL &&
+			(database->mark == REDIS_MARK_FILLING || database->mark == REDIS_MARK_REPLACED) &&
+			!redis_mark_is_ours(planning, database))
+			return failure_set(
+				failure, REASON_TARGET_BUSY,
+				"database %d of %s is marked by the restore of another resource (key %s): if none "
+				"runs any more, SELECT %d and FLUSHDB",
+				target, resp_name(planning->resp),
+				database->mark == REDIS_MARK_FILLING ? REDIS_MARKER_FILLING : REDIS_MARKER_REPLACED, target);
+	}
+	return true;
+}
+
 /* What an earlier attempt in place has left half filled is no customer's data. */
 static bool
 check_emptiness(const RedisPlanning *planning, Failure *failure)
@@ -268,7 +292,8 @@ redis_preflight(RedisPlanning *planning, Failure *failure)
 {
 	if (!check_server(planning, failure) || !check_version(planning, failure) ||
 		!check_sizes(planning, failure) || !check_databases(planning, failure) ||
-		!check_emptiness(planning, failure) || !check_rights(planning, failure))
+		!check_marks(planning, failure) || !check_emptiness(planning, failure) ||
+		!check_rights(planning, failure))
 		return false;
 	if (planning->summary->module_aux > 0 &&
 		!sentence_add(&planning->outcome->left_alone, failure,
