@@ -100,6 +100,16 @@ for my $version (sort keys %brought)
     is($got->{done}{counts}{rdb_version}, $version, 'counted as such');
 }
 
+# ---- a key twice: no server writes that, and none loads it
+
+for my $swaps (1, 0)
+{
+    my ($target, $got) = restored('a key twice', file(9, @six, $six[1]), conf => $swaps ? '' : "rename-command SWAPDB \"\"\n");
+    is($got->{done}{event}, $swaps ? 'failed' : 'done', 'is found by counting') or diag explain $got->{done};
+    like($swaps ? $got->{done}{detail} : $got->{done}{left_alone}[1], $swaps ? qr/15 keys .* target counts 14/ : qr/lacks 1 of .* the backup has keys twice/, 'and said');
+    is($target->client->do('DBSIZE'), $swaps ? 0 : 14, 'what is there');
+}
+
 # ---- modules: their own data in no key, and values that only they understand
 
 my $id = "\x81" . "\0" x 8;

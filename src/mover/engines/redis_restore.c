@@ -276,7 +276,8 @@ say_difference(Restore *restore, const RedisPair *pair, uint64_t gone, Failure *
 							pair->target, pair->counted - pair->sent);
 	return sentence_add(&restore->outcome->left_alone, failure,
 						"database %d lacks %" PRIu64
-						" of the keys that it was given: clients deleted them meanwhile",
+						" of the keys that it was given: clients deleted them meanwhile, or the backup has "
+						"keys twice",
 						pair->target, pair->sent - pair->counted - gone);
 }
 
