@@ -140,6 +140,25 @@ my ($settings, $store, $directory) = mover_settings();
     is($r->ask('EXISTS', 'custbackup:restore:unfinished:5f0c7a9d41e84b53'), 0, 'it is finished');
 }
 
+for my $policy ('noeviction', 'allkeys-lru')
+{
+    # The backup itself makes the server keep a backlog, which takes its share of the memory with what a restore writes.
+    my $server = start_redis(conf => "repl-backlog-size 10mb\nmaxmemory 25mb\nmaxmemory-policy $policy\n");
+    strings($server, 20000, 900);
+    my $r = $server->client;
+    my $digest = $r->do('DEBUG', 'DIGEST');
+    my $backup = redis_backup($settings, $store, redis_url($server));
+    my $refused = redis_restore($settings, $store, redis_url($server), $backup);
+    is($refused->{done}{reason}, 'not_restorable', "$policy: no room beside what the backlog will take") or diag explain $refused->{done};
+    like($refused->{done}{detail}, qr/backlog will grow by 9 MiB\), and the target's maxmemory is 25 MiB/, 'said');
+    is($r->do('DEBUG', 'DIGEST'), $digest, 'nothing was touched');
+    $r->do('CONFIG', 'SET', 'maxmemory', '35mb');
+    my $got = redis_restore($settings, $store, redis_url($server), $backup);
+    is($got->{done}{event}, 'done', 'where it has, in place') or diag explain $got->{done};
+    is($r->do('DEBUG', 'DIGEST'), $digest, 'all keys');
+    like($r->do('INFO', 'stats'), qr/evicted_keys:0\r/, 'none was evicted');
+}
+
 for my $policy ('noeviction', 'volatile-lru')
 {
     # Full, and nothing that may be dropped: every write is refused, and every transaction.

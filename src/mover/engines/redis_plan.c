@@ -13,7 +13,7 @@
 #define USUAL_DATABASES 16
 #define MORE_SPARES		8
 
-/* What a server needs for itself meanwhile, a replication backlog above all. */
+/* What a server needs for itself meanwhile, at least. */
 #define OVERHEAD	(1 << 20)
 #define CLIENT_NAME "custbackup-restore:"
 
@@ -242,7 +242,7 @@ static bool
 has_room_beside(const RedisPlanning *planning, char *why, size_t capacity)
 {
 	const RedisServer *server = &planning->server;
-	int64_t			   needed = memory_needed(planning) / 10 * 11;
+	int64_t			   needed = memory_needed(planning) / 10 * 11 + server->backlog_growth;
 	int64_t			   limit =
 		   server->maxmemory > 0 ? server->maxmemory / 20 * 19 : server->total_system_memory / 10 * 9;
 
@@ -263,19 +263,22 @@ static bool
 check_room_in_place(const RedisPlanning *planning, Failure *failure)
 {
 	int64_t maxmemory = planning->server.maxmemory;
-	int64_t limit =
-		redis_server_drops_any(&planning->server) ? maxmemory / 20 * 21 : maxmemory / 100 * 99 - OVERHEAD;
+	int64_t backlog = planning->server.backlog_growth;
+	int64_t limit = redis_server_drops_any(&planning->server)
+						? maxmemory / 20 * 21 - backlog
+						: maxmemory / 100 * 99 - (backlog > OVERHEAD ? backlog : OVERHEAD);
 	int64_t needed = (int64_t) planning->summary->used_memory;
 
 	/* Where that is not recorded, the bytes alone have to fit at least. */
 	if (needed == 0)
 		needed = (int64_t) planning->summary->unpacked;
 	if (maxmemory > 0 && needed > limit)
-		return failure_set(failure, REASON_NOT_RESTORABLE,
-						   "the backup's data takes %" PRId64
-						   " MiB of memory, a server some for itself, and the target's maxmemory is %" PRId64
-						   " MiB: raise it",
-						   needed >> 20, maxmemory >> 20);
+		return failure_set(
+			failure, REASON_NOT_RESTORABLE,
+			"the backup's data takes %" PRId64
+			" MiB of memory, a server some for itself (its replication backlog will grow by %" PRId64
+			" MiB), and the target's maxmemory is %" PRId64 " MiB: raise it",
+			needed >> 20, backlog >> 20, maxmemory >> 20);
 	return true;
 }
 

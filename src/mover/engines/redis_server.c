@@ -92,6 +92,16 @@ read_keyspace(const char *info, RedisServer *server, Failure *failure)
 	return true;
 }
 
+/* It exists from the first replica on, a snapshot's reader among them; since 7.0 it grows as it is written to. */
+static int64_t
+backlog_growth(const char *info)
+{
+	int64_t growth = redis_info_number(info, "repl_backlog_size", 0) -
+					 redis_info_number(info, "mem_replication_backlog", 0);
+
+	return redis_info_number(info, "repl_backlog_active", 0) != 0 && growth > 0 ? growth : 0;
+}
+
 static bool
 ask_info(Resp *resp, RedisServer *server, Failure *failure)
 {
@@ -122,6 +132,7 @@ ask_info(Resp *resp, RedisServer *server, Failure *failure)
 		redis_info_text(info, "maxmemory_policy", server->policy, sizeof(server->policy));
 		server->evicted_keys = redis_info_number(info, "evicted_keys", 0);
 		server->replicas = redis_info_number(info, "connected_slaves", 0);
+		server->backlog_growth = backlog_growth(info);
 		server->functions = redis_info_number(info, "number_of_libraries", 0);
 		server->last_save_at = redis_info_number(info, "rdb_last_save_time", 0);
 		server->last_save_was_good = info_is(info, "rdb_last_bgsave_status", "ok");

@@ -49,7 +49,8 @@ typedef struct RedisServer
 	char	policy[32];
 	int64_t evicted_keys;
 	int64_t replicas;
-	int64_t functions; /* libraries; 0 before 7.0 */
+	int64_t backlog_growth; /* what its replication backlog will still take of the memory */
+	int64_t functions;		/* libraries; 0 before 7.0 */
 	int64_t last_save_at;
 	bool	last_save_was_good;
 
