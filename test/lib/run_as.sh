@@ -9,7 +9,8 @@ export TESTDIR="$workspace/run" TESTDATADIR="$workspace/run/data" TESTLOGDIR="$w
 export top_builddir="$workspace/run" PG_TEST_PORT_DIR="${PG_TEST_PORT_DIR:-/tmp/custbackup-ports-$(id -un)}"
 export PG_TEST_TIMEOUT_DEFAULT="${PG_TEST_TIMEOUT_DEFAULT:-180}"
 export LC_ALL=C.UTF-8
-unset PGHOST PGPORT PGUSER PGDATABASE PGSERVICE PGPASSWORD PGOPTIONS 2>/dev/null || true
+# Neither the language nor the servers and credentials of whoever runs the tests.
+unset LANGUAGE CUSTBACKUP_SETTINGS $(env | sed -nE 's/^(PG[A-Z]+|AWS_[A-Z0-9_]+|SSL_CERT_[A-Z]+)=.*/\1/p')
 
 mkdir -p "$workspace/run/data" "$workspace/run/log" "$workspace/source" "$PG_TEST_PORT_DIR"
 tar -C "$source_dir" --exclude=./build --exclude=./.git --exclude='*.o' -cf - . | tar -C "$workspace/source" -xf -
