@@ -9,6 +9,15 @@
 
 source_dir=$(cd "$(dirname "$0")/../.." && pwd)
 PG_CONFIG=${PG_CONFIG:-pg_config}
+case $source_dir${TMPDIR:-} in
+    *[[:space:]]*)
+        echo "custbackup: the tests cannot stand a blank in a path: '$source_dir', TMPDIR '${TMPDIR:-/tmp}'" >&2
+        exit 1
+        ;;
+esac
+# Each make below counts its own jobs: of `make -j check` it would warn instead, and warnings are counted.
+MAKEFLAGS=$(printf '%s' "${MAKEFLAGS:-}" | sed -E 's/(^| )-j *[0-9]*( |$)/\1/g; s/ ?--jobserver-[a-z]+=[^ ]*//g')
+export MAKEFLAGS
 
 # The user that servers and tests run as: never root.
 if [ "$(id -u)" = 0 ]; then
