@@ -6,6 +6,7 @@ use lib "$FindBin::Bin/../lib";
 use CustbackupTest;
 use RedisTest;
 use IO::Socket::INET;
+use IO::Socket::IP;
 use JSON::PP ();
 use Test::More;
 
@@ -180,7 +181,7 @@ for my $case (
     my $r = $both->client;
     $r->do('SET', 'key', 1);
     for my $url ("redis://:secret-v6\@127.0.0.1:$both->{port}/", "REDIS://default:secret-v6\@localhost:$both->{port}/0",
-        -s '/proc/net/if_inet6' ? "valkey://:secret-v6\@[::1]:$both->{port}/0" : ())
+        IO::Socket::IP->new(PeerHost => '::1', PeerPort => $both->{port}) ? "valkey://:secret-v6\@[::1]:$both->{port}/0" : ())
     {
         my $got = redis_backup($settings, $store, $url);
         is($got->{done}{counts}{keys}, 1, $url =~ s/secret-v6/.../r) or diag explain $got->{done};
