@@ -26,7 +26,7 @@ our @EXPORT = qw(
     start_customer customer_url checksum_database schema_dump
     make_key encrypt_url new_uuid
     run_mover start_mover backup_job restore_job mover_settings events_of last_event
-    start_control add_resource wait_for wait_for_job
+    start_control schedule_nothing add_resource wait_for wait_for_job
     processes_matching movers_running tools_of free_port percent_encode
 );
 
@@ -269,7 +269,8 @@ sub last_event
 # ---- a control plane -----------------------------------------------------------------------------
 
 # A control-plane Postgres with the extension, a key, a local store and the worker running.
-# Options: conf (more of postgresql.conf), preload (default 1), extension (default 1), mover.
+# Nothing is scheduled but what the test asks for: which resource's slot comes in its minutes is a matter of chance.
+# Options: conf (more of postgresql.conf), preload (default 1), extension (default 1), schedule (default 0), mover.
 # The node carries {key_file}, {store_dir}, {database}.
 sub start_control
 {
@@ -298,11 +299,17 @@ CONF
     $node->safe_psql('postgres', "CREATE DATABASE $node->{database}");
     if ($option{extension} // 1)
     {
-        $node->safe_psql($node->{database}, 'CREATE EXTENSION custbackup');
+        $node->safe_psql($node->{database}, 'BEGIN; CREATE EXTENSION custbackup; ' . ($option{schedule} ? '' : schedule_nothing()) . 'COMMIT');
         $node->safe_psql($node->{database},
             "INSERT INTO custbackup.stores (name, url, is_default) VALUES ('default', 'file://$node->{store_dir}', true)");
     }
     return $node;
+}
+
+# For whoever creates the extension by himself, in the same transaction: before the worker's first pass.
+sub schedule_nothing
+{
+    return "CREATE OR REPLACE FUNCTION custbackup.schedule(as_of timestamptz DEFAULT now()) RETURNS integer LANGUAGE sql AS 'SELECT 0';\n";
 }
 
 sub put_beside

@@ -18,7 +18,7 @@ use CustbackupTest;
 our @EXPORT = qw(
     start_fake_control create_extension install_fake_mover
     submit outcome_of await attempt_of running_since
-    worker_pid launcher_pid movers_of fake_log never_twice log_count
+    worker_pid launcher_pid movers_of fake_log never_twice log_count reconfigure
     alive kill_postmaster cpu_ticks resident_kb open_pipes
 );
 
@@ -33,7 +33,7 @@ sub install_fake_mover
     return "$directory/fake_mover";
 }
 
-# As start_control, with the fake mover.  Nothing is scheduled but what the test asks for.
+# As start_control, with the fake mover.
 sub start_fake_control
 {
     my (%option) = @_;
@@ -50,11 +50,22 @@ sub start_fake_control
 sub create_extension
 {
     my ($node) = @_;
-    $node->safe_psql($node->{database}, <<"SQL");
-CREATE EXTENSION custbackup;
+    $node->safe_psql($node->{database}, 'BEGIN; CREATE EXTENSION custbackup; ' . schedule_nothing() . <<"SQL");
 INSERT INTO custbackup.stores (name, url, is_default) VALUES ('default', 'file://$node->{store_dir}', true);
-CREATE OR REPLACE FUNCTION custbackup.schedule(as_of timestamptz DEFAULT now()) RETURNS integer LANGUAGE sql AS 'SELECT 0';
+COMMIT;
 SQL
+}
+
+# Adds lines to the configuration; whatever is asked for afterwards is done by them.
+sub reconfigure
+{
+    my ($node, $lines) = @_;
+    my $loaded = sub { $node->safe_psql('postgres', 'SELECT pg_conf_load_time()') };
+    my $before = $loaded->();
+    $node->append_conf('postgresql.conf', $lines);
+    $node->reload;
+    # A session begins with what the postmaster has read, which has told the worker by then.
+    return wait_for(sub { $loaded->() ne $before }, 20, 'the configuration is read');
 }
 
 # A new resource whose jobs behave as $mode says, and a backup of it: the job's id.

@@ -9,7 +9,7 @@ use WorkerTest;
 
 my $node = start_fake_control(conf => "custbackup.max_jobs = 2\n");
 my $db = $node->{database};
-ok(wait_for(sub { worker_pid($node) }, 5, 'worker'), 'the worker runs as soon as the extension is created');
+ok(wait_for(sub { worker_pid($node) }, 10, 'worker'), 'the worker runs as soon as the extension is created');
 
 # ---- latency
 {
@@ -58,18 +58,15 @@ ok(wait_for(sub { worker_pid($node) }, 5, 'worker'), 'the worker runs as soon as
     wait_for(sub { movers_of($node) == 2 }, 5, 'two movers');
     sleep 0.5;
     is(scalar(movers_of($node)), 2, 'no more than custbackup.max_jobs at once');
-    $node->append_conf('postgresql.conf', 'custbackup.max_jobs = 3');
-    $node->reload;
+    reconfigure($node, 'custbackup.max_jobs = 3');
     ok(wait_for(sub { movers_of($node) == 3 }, 5, 'three movers'), 'a raised limit takes effect at the reload');
-    $node->append_conf('postgresql.conf', 'custbackup.max_jobs = 0');
-    $node->reload;
+    reconfigure($node, 'custbackup.max_jobs = 0');
     $node->safe_psql($db, "SELECT custbackup.cancel('$_')") for @jobs;
     await($node, $_, 'cancelled') for @jobs;
     my $paused = submit($node, 'ok');
     sleep 0.5;
     is(outcome_of($node, $paused), 'pending/-', 'max_jobs = 0 starts nothing');
-    $node->append_conf('postgresql.conf', 'custbackup.max_jobs = 2');
-    $node->reload;
+    reconfigure($node, 'custbackup.max_jobs = 2');
     ok(await($node, $paused, 'ok', 5), 'and what waited runs when it is raised');
 }
 

@@ -164,10 +164,11 @@ is($sql->(q{SELECT count(*), count(DISTINCT resource_id) FROM custbackup.jobs WH
 # Two passes of the scheduler.
 $sql->(q{UPDATE custbackup.jobs SET status = 'cancelled', reason = 'cancelled', finished_at = now() WHERE status IN ('pending', 'running')});
 $one->query('BEGIN');
-is($one->query(q{SELECT custbackup.schedule(now() + interval '30 hours')}), '2', 'a pass');
-is($two->query(q{SELECT custbackup.schedule(now() + interval '30 hours')}), '0', 'another one at the same time leaves it to the first, without waiting');
+my $later = $sql->(q{SELECT now() + interval '30 hours'});
+is($one->query(qq{SELECT custbackup.schedule('$later')}), '2', 'a pass');
+is($two->query(qq{SELECT custbackup.schedule('$later')}), '0', 'another one at the same time leaves it to the first, without waiting');
 $one->query('COMMIT');
-is($two->query(q{SELECT custbackup.schedule(now() + interval '30 hours')}), '0', 'and afterwards there is nothing left to do');
+is($two->query(qq{SELECT custbackup.schedule('$later')}), '0', 'and afterwards there is nothing left to do');
 
 # A request in a prepared transaction.
 $sql->(q{UPDATE custbackup.jobs SET status = 'cancelled', reason = 'cancelled', finished_at = now() WHERE status IN ('pending', 'running')});

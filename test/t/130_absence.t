@@ -10,13 +10,6 @@ use WorkerTest;
 my $node = start_fake_control(extension => 0, database => 'plane');
 my $db = $node->{database};
 
-sub reconfigure
-{
-    my ($line) = @_;
-    $node->append_conf('postgresql.conf', $line);
-    $node->reload;
-}
-
 sub worker_comes { my ($what, $seconds) = @_; ok(wait_for(sub { worker_pid($node) }, $seconds // 10, $what), $what) }
 sub worker_goes { my ($what, $seconds) = @_; ok(wait_for(sub { !worker_pid($node) }, $seconds // 10, $what), $what) }
 
@@ -29,7 +22,7 @@ sub worker_goes { my ($what, $seconds) = @_; ok(wait_for(sub { !worker_pid($node
     is(log_count($node, qr/has no extension custbackup/), 1, 'once');
     is(worker_pid($node), '', 'there is no worker');
     create_extension($node);
-    worker_comes('the worker comes with the extension', 2);
+    worker_comes('the worker comes with the extension');
 }
 
 # ---- dropped while a job runs
@@ -78,7 +71,7 @@ sub worker_goes { my ($what, $seconds) = @_; ok(wait_for(sub { !worker_pid($node
 # ---- a role of its own
 {
     $node->safe_psql($db, q{CREATE ROLE runner LOGIN; SELECT custbackup.grant_worker('runner')});
-    reconfigure("custbackup.role = 'runner'");
+    reconfigure($node, "custbackup.role = 'runner'");
     ok(wait_for(
             sub { $node->safe_psql('postgres', "SELECT usename FROM pg_stat_activity WHERE backend_type = 'custbackup worker'") eq 'runner' },
             15, 'runner'), 'a changed custbackup.role brings a worker of that role');
@@ -89,15 +82,15 @@ sub worker_goes { my ($what, $seconds) = @_; ok(wait_for(sub { !worker_pid($node
     ok(await($node, $lost, 'cancelled'), 'cancellations too');
     is(log_count($node, qr/permission denied/), 0, 'and lacks no right');
 
-    reconfigure("custbackup.role = 'nobody_of_this_name'");
+    reconfigure($node, "custbackup.role = 'nobody_of_this_name'");
     worker_goes('a role that does not exist: no worker');
     ok(wait_for(sub { log_count($node, qr/role that custbackup\.role names does not exist/) }, 10, 'said'), 'which is logged');
 
     $node->safe_psql($db, "CREATE ROLE stranger LOGIN; REVOKE CONNECT ON DATABASE $db FROM PUBLIC");
-    reconfigure("custbackup.role = 'stranger'");
+    reconfigure($node, "custbackup.role = 'stranger'");
     ok(wait_for(sub { log_count($node, qr/may not connect/) }, 10, 'said'), 'a role without CONNECT is logged');
     $node->safe_psql($db, "ALTER ROLE runner NOLOGIN; GRANT CONNECT ON DATABASE $db TO PUBLIC");
-    reconfigure("custbackup.role = 'runner'");
+    reconfigure($node, "custbackup.role = 'runner'");
     if ($node->pg_version >= 17)
     {
         worker_comes('from Postgres 17 the role needs no LOGIN', 15);
@@ -106,7 +99,7 @@ sub worker_goes { my ($what, $seconds) = @_; ok(wait_for(sub { !worker_pid($node
     {
         ok(wait_for(sub { log_count($node, qr/needs LOGIN before Postgres 17/) }, 10, 'said'), 'a role without LOGIN is logged');
     }
-    reconfigure("custbackup.role = ''");
+    reconfigure($node, "custbackup.role = ''");
     worker_comes('the extension\'s owner is the default', 15);
     ok(await($node, submit($node, 'ok'), 'ok'), 'and works');
 }
@@ -114,9 +107,9 @@ sub worker_goes { my ($what, $seconds) = @_; ok(wait_for(sub { !worker_pid($node
 # ---- another database, by a reload
 {
     $node->safe_psql('postgres', 'CREATE DATABASE other');
-    reconfigure("custbackup.database = 'other'");
+    reconfigure($node, "custbackup.database = 'other'");
     worker_goes('the worker leaves a database that is not its own any more');
-    reconfigure("custbackup.database = '$db'");
+    reconfigure($node, "custbackup.database = '$db'");
     worker_comes('and comes back', 15);
 }
 
@@ -125,7 +118,7 @@ sub worker_goes { my ($what, $seconds) = @_; ok(wait_for(sub { !worker_pid($node
     $node->safe_psql('postgres', "CREATE DATABASE western TEMPLATE template0 LOCALE 'C' ENCODING 'LATIN1'");
     $node->{database} = 'western';
     create_extension($node);
-    reconfigure("custbackup.database = 'western'");
+    reconfigure($node, "custbackup.database = 'western'");
     my $job = submit($node, 'letters');
     ok(await($node, $job, 'failed'), 'a failure in letters that the database does not have');
     is($node->safe_psql('western', "SET client_encoding = 'UTF8'; SELECT reason, detail FROM custbackup.jobs WHERE id = '$job'"), "dump|\xc3\xa9 ? ?",
@@ -136,7 +129,7 @@ sub worker_goes { my ($what, $seconds) = @_; ok(wait_for(sub { !worker_pid($node
     $node->{database} = 'bytes';
     create_extension($node);
     $node->safe_psql('bytes', q{INSERT INTO custbackup.tiers (tier, cadence) VALUES (E'\xff pro', '1 hour')});
-    reconfigure("custbackup.database = 'bytes'");
+    reconfigure($node, "custbackup.database = 'bytes'");
     my @jobs = map { submit($node, 'ok') } 1 .. 2;
     $node->safe_psql('bytes', "UPDATE custbackup.resources SET tier = E'\\xff pro' WHERE id = (SELECT resource_id FROM custbackup.jobs WHERE id = '$jobs[0]')");
     ok(await($node, $_, 'ok'), 'a tier that is no UTF-8 stops no job') for @jobs;

@@ -67,13 +67,6 @@ my $node = start_fake_control(conf => "custbackup.role = 'runner'\ncustbackup.ma
 my $db = $node->{database};
 my $denied = qr/permission denied for/;
 
-sub reconfigure
-{
-    my ($line) = @_;
-    $node->append_conf('postgresql.conf', $line);
-    $node->reload;
-}
-
 sub worker_comes { my ($what) = @_; ok(wait_for(sub { worker_pid($node) }, 15, $what), $what) }
 sub worker_goes { my ($what) = @_; ok(wait_for(sub { !worker_pid($node) }, 15, $what), $what) }
 
@@ -114,18 +107,18 @@ ok(running_since($node, $running, 2), 'and runs the job again');
 # ---- the database's name
 {
     like(($node->psql('postgres', "ALTER DATABASE $db RENAME TO renamed"))[2], qr/being accessed by other users/, 'a database that is served cannot be renamed');
-    reconfigure("custbackup.database = 'postgres'");
+    reconfigure($node, "custbackup.database = 'postgres'");
     worker_goes('the worker is sent away');
     my $missing = qr/launcher: database "$db" \(custbackup\.database\) does not exist or takes no connections/;
     my $said = log_count($node, $missing);
     $node->safe_psql('postgres', "ALTER DATABASE $db RENAME TO renamed");
-    reconfigure("custbackup.database = '$db'");
+    reconfigure($node, "custbackup.database = '$db'");
     ok(wait_for(sub { log_count($node, $missing) > $said }, 10, 'said'), 'a database that was renamed meanwhile is missed');
     $node->reload, sleep 0.3 for 1 .. 3;
     is(log_count($node, $missing), $said + 1, 'which is said once');
     is(log_count($node, qr/FATAL:  database "$db" does not exist/), 0, 'and fails no process');
     $db = $node->{database} = 'renamed';
-    reconfigure("custbackup.database = 'renamed'");
+    reconfigure($node, "custbackup.database = 'renamed'");
     worker_comes('under its new name it is served');
     ok(running_since($node, $running, 3), 'with all that was in its queue');
 }

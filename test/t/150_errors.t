@@ -13,14 +13,6 @@ my $db = $node->{database};
 wait_for(sub { worker_pid($node) }, 5, 'worker');
 my $worker = worker_pid($node);
 
-sub reconfigure
-{
-    my ($line) = @_;
-    $node->append_conf('postgresql.conf', $line);
-    $node->reload;
-    sleep 0.2;
-}
-
 # ---- a platform's view that fails at the claim
 {
     my $running = submit($node, 'work');
@@ -37,7 +29,7 @@ ALTER VIEW platform.resources OWNER TO platform;
 SQL
     my $waiting = submit($node, 'ok');
     await($node, $waiting, 'ok');
-    reconfigure("custbackup.resource_source = 'platform.resources'");
+    reconfigure($node, "custbackup.resource_source = 'platform.resources'");
     my ($status, $out, $err) = $node->psql($db, "INSERT INTO custbackup.jobs (kind, resource_id, resource_type)
         SELECT 'backup', id, resource_type FROM custbackup.resources WHERE token LIKE 'ok.%' RETURNING id");
     my ($job) = $out =~ /([0-9a-f-]{36})/;
@@ -49,10 +41,10 @@ SQL
     is(attempt_of($node, $running), 1, 'and so does what runs');
     $node->safe_psql($db, "SELECT custbackup.cancel('$running')");
     ok(await($node, $running, 'cancelled', 5), 'which can be cancelled meanwhile');
-    reconfigure('custbackup.max_jobs = 5');
+    reconfigure($node, 'custbackup.max_jobs = 5');
     $node->safe_psql($db, "SELECT custbackup.request_backup(resource_id) FROM custbackup.jobs WHERE id = '$job'");
     ok(await($node, $job, 'ok', 30), 'once the view is mended its job runs');
-    reconfigure("custbackup.resource_source = 'custbackup.resources'\ncustbackup.max_jobs = 4");
+    reconfigure($node, "custbackup.resource_source = 'custbackup.resources'\ncustbackup.max_jobs = 4");
 }
 
 # ---- a cancellation that is not committed keeps what its job says from being recorded, and no other's

@@ -8,7 +8,7 @@ use CustbackupTest;
 use IPC::Run ();
 use Test::More;
 
-my $node = start_control(preload => 0, conf => "custbackup.max_jobs = 0\n");
+my $node = start_control(preload => 0, schedule => 1, conf => "custbackup.max_jobs = 0\n");
 my $db = $node->{database};
 my @resources = map { new_uuid() } 1 .. 2;
 

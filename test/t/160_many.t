@@ -20,8 +20,7 @@ chmod 0755, $mover;
 
 my $node = start_fake_control(conf => "custbackup.max_jobs = 20\n");
 my $db = $node->{database};
-$node->append_conf('postgresql.conf', "custbackup.mover = '$mover'");
-$node->reload;
+reconfigure($node, "custbackup.mover = '$mover'");
 wait_for(sub { worker_pid($node) }, 5, 'worker');
 my $worker = worker_pid($node);
 
@@ -54,7 +53,14 @@ ok(wait_for(sub { open_pipes($worker) <= $descriptors }, 10, 'closed descriptors
 {
     $node->append_conf('postgresql.conf', "max_files_per_process = 64\ncustbackup.max_jobs = 60\ncustbackup.mover = '$node->{mover}'");
     $node->restart;
-    my @jobs = map { submit($node, 'brief') } 1 .. 30;
+    # All at once, on a slow machine too.
+    $node->safe_psql($db, <<'SQL');
+BEGIN;
+INSERT INTO custbackup.resources (id, token, tier, resource_type, connection_url)
+SELECT gen_random_uuid(), 'brief.' || g, 'pro', 'postgres', 'x' FROM generate_series(1, 30) AS g;
+SELECT count(custbackup.request_backup(id)) FROM custbackup.resources WHERE token LIKE 'brief.%';
+COMMIT;
+SQL
     wait_for(sub { $node->safe_psql($db, "SELECT count(*) FROM custbackup.jobs WHERE status IN ('pending', 'running')") eq '0' }, 60, '30 jobs');
     my %count = map { split /\|/ } split /\n/, $node->safe_psql($db,
         "SELECT coalesce(reason::text, status), count(*) FROM custbackup.jobs WHERE token LIKE 'brief%' GROUP BY 1");

@@ -14,7 +14,6 @@ my $db = $control->{database};
 my $port = $customer->port;
 my $password = $customer->{customer}{password};
 $customer->safe_psql('shop', 'SET ROLE app; CREATE TABLE t AS SELECT g FROM generate_series(1, 1000) g');
-$control->safe_psql($db, "CREATE OR REPLACE FUNCTION custbackup.schedule(as_of timestamptz DEFAULT now()) RETURNS integer LANGUAGE sql AS 'SELECT 0'");
 my $resource = add_resource($control, customer_url($customer));
 my $store = $control->{store_dir};
 
