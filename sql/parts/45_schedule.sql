@@ -138,7 +138,7 @@ COMMENT ON FUNCTION custbackup.schedule(timestamptz) IS
 	'Enqueues the backups that fall due within five minutes, each once a period; says how many';
 
 CREATE FUNCTION custbackup.next_wake(as_of timestamptz DEFAULT now()) RETURNS timestamptz
-	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off -- as claim()
 BEGIN ATOMIC
 	SELECT least(
 		(SELECT j.not_before

@@ -243,9 +243,11 @@ END;
 $$;
 COMMENT ON FUNCTION custbackup.look_up(uuid) IS 'A row of policies(); failed, with a warning, where reading it raises an error';
 
+-- Without sequential scans: a runner keeps its plans, and those of a quiet hour would read the whole queue for each job of a
+-- fleet that has been enqueued since.
 CREATE FUNCTION custbackup.claim(runner text, slots integer, holding uuid[] DEFAULT '{}', as_of timestamptz DEFAULT now())
 	RETURNS TABLE (job_id uuid, attempt_id uuid, kind text, job text)
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off
 AS $$
 DECLARE
 	at_home CONSTANT boolean := custbackup.is_home();

@@ -294,7 +294,7 @@ COMMENT ON FUNCTION custbackup.hear_failed(jsonb, custbackup.jobs, timestamptz) 
 	'Records a failure: an end, or a loss that is tried again';
 
 CREATE FUNCTION custbackup.report(attempt_id uuid, event text, as_of timestamptz DEFAULT now()) RETURNS text
-	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off -- as claim()
 AS $$
 DECLARE
 	job custbackup.jobs;
