@@ -351,10 +351,13 @@ explain(const S3Client *client, const S3Call *call, const S3ErrorRule *rule, Fai
 {
 	const S3Answer *answer = &call->answer;
 	const S3Error  *error = &answer->error;
+	const char	   *proxy = client->settings->proxy;
 	Buffer			said = {0};
 	int64_t			seconds = (monotonic_nanoseconds() - call->begun) / SECOND;
 
 	quote(answer, &said);
+	if (answer->http.outcome == HTTP_NOT_REACHED && !call->http.direct && proxy && proxy[0] != '\0')
+		buffer_text(&said, "; by way of the setting proxy");
 	if (rule->verdict == S3_BAD_CREDENTIALS || rule->verdict == S3_NEW_CREDENTIALS)
 		buffer_format(&said, "; the credentials are those of %s", s3_credentials_origin(client->credentials));
 	if (error->region[0] != '\0' && strcmp(error->region, client->url.region) != 0)
