@@ -131,10 +131,13 @@ for my $server (start_versity(), $minio)
     ($status, $out) = check_store($proxy, 'plain');
     is($status, 1, "$name: check-store where If-None-Match is refused");
     like($out, qr/^bad   overwriting .*set if_none_match=no/m, '  says what to set');
-    $proxy->rules({ match => '^PUT', nth => 2, answer => 501, body => '<Error><Code>NotImplemented</Code></Error>' });
+    # Some call their answer's root as they like.
+    $proxy->rules({ match => '^PUT', nth => 2, answer => 501, body => '<Error><Code>NotImplemented</Code></Error>' },
+        { match => '[?]versioning=', answer => 200, body => '<GetBucketVersioningResponse><Status>Enabled</Status></GetBucketVersioningResponse>' });
     ($status, $out) = check_store($proxy, 'plain', 'if_none_match=no');
     is($status, 0, '  and is content when it is set') or diag $out;
     like($out, qr/^note  overwriting .*if_none_match=no/m, '  which it says');
+    like($out, qr/^good  versioning +is on/m, "$name: versioning is seen under another root");
 
     $proxy->stop;
 

@@ -46,22 +46,21 @@ typedef struct Question
 	const char *what;
 	const char *parameter;
 	const char *right; /* that asking wants */
-	const char *path;  /* of the element that answers */
+	const char *path;  /* of the element that answers, within the root */
 	const char *yes;   /* its text when it is on; NULL: any */
 	const char *when_on;
 	const char *when_off;
 } Question;
 
 static const Question questions[] = {
-	{"versioning", "versioning", "s3:GetBucketVersioning", "VersioningConfiguration/Status", "Enabled",
+	{"versioning", "versioning", "s3:GetBucketVersioning", "Status", "Enabled",
 	 "is on: a deleted backup is gone only when its version is deleted, which custbackup does",
 	 "is off: whoever may delete an object deletes it for good"},
-	{"object lock", "object-lock", "s3:GetBucketObjectLockConfiguration",
-	 "ObjectLockConfiguration/ObjectLockEnabled", "Enabled",
+	{"object lock", "object-lock", "s3:GetBucketObjectLockConfiguration", "ObjectLockEnabled", "Enabled",
 	 "is on: lock= in the store's URL makes each backup undeletable for its tier's retention",
 	 "is off: a stolen key can delete backups"},
-	{"replication", "replication", "s3:GetReplicationConfiguration", "ReplicationConfiguration/Rule/Status",
-	 "Enabled", "is on: another bucket gets a copy", "is off: this bucket holds the only copy"},
+	{"replication", "replication", "s3:GetReplicationConfiguration", "Rule/Status", "Enabled",
+	 "is on: another bucket gets a copy", "is off: this bucket holds the only copy"},
 };
 
 typedef struct Found
@@ -70,12 +69,14 @@ typedef struct Found
 	bool			on;
 } Found;
 
+/* The root has another name at some stores. */
 static bool
 look_for(void *context, const char *path, const char *text)
 {
-	Found *found = context;
+	Found	   *found = context;
+	const char *within = strchr(path, '/');
 
-	if (strcmp(path, found->question->path) == 0 && strcmp(text, found->question->yes) == 0)
+	if (within && strcmp(within + 1, found->question->path) == 0 && strcmp(text, found->question->yes) == 0)
 		found->on = true;
 	return true;
 }
