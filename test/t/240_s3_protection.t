@@ -167,6 +167,21 @@ like($said, qr/^bad   write .*there is no key as sse_kms_key_id names it/m, '  s
 is($code, 1, 'check-store with a storage class that is not there');
 like($said, qr/^bad   parts .*does not know something that the URL's options ask for/m, '  says so');
 
+# What Amazon's manual wants with an object that is to be locked.
+{
+    my $heads = PostgreSQL::Test::Utils::tempdir() . '/heads';
+    my ($authority, $pid) = start_listener(sub {
+        my ($client) = @_;
+        my $head = FaultProxy::read_head($client) // return;
+        append_to_file($heads, $head);
+        my ($status, $body) = $head =~ /^GET/ ? (404, '<Error><Code>NoSuchKey</Code></Error>') : (403, '<Error><Code>AccessDenied</Code></Error>');
+        FaultProxy::write_all($client, "HTTP/1.1 $status Said\r\nContent-Length: " . length($body) . "\r\nConnection: close\r\n\r\n$body");
+    });
+    store({ stdin => $other }, 'put', "s3://locked/p?endpoint=http://$authority&lock=GOVERNANCE&lock_days=1", new_key());
+    like(slurp_file($heads), qr/^PUT [^\0]*^x-amz-sdk-checksum-algorithm: SHA256\r$/m, 'an object to be locked names the kind of its checksum');
+    stop_listener($pid);
+}
+
 # A local directory is checked by the same command.
 my $local = PostgreSQL::Test::Utils::tempdir();
 my ($out, $err) = ('', '');

@@ -254,6 +254,9 @@ store_in_one_piece(S3Upload *upload, ObjectStat *stat, Failure *failure)
 	if (upload->announce)
 		upload->announce(upload->announce_context, NULL);
 	add_object_headers(upload, &request);
+	/* By the manual an object to be locked comes with this or an MD5; the checksum alone does for most stores. */
+	if (upload->retain_until > 0 && upload->client->url.checksum == S3_CHECKSUM_SHA256)
+		s3_request_header(&request, "x-amz-sdk-checksum-algorithm", "SHA256");
 	if (upload->client->url.if_none_match)
 		s3_request_header(&request, "if-none-match", "*");
 	upload->may_be_stored = true;
