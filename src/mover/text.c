@@ -119,6 +119,17 @@ character_length(const unsigned char *bytes)
 	return length;
 }
 
+bool
+text_is_utf8(const char *text)
+{
+	const unsigned char *at = (const unsigned char *) text;
+	size_t				 length = 1;
+
+	for (; *at != '\0' && length > 0; at += length)
+		length = character_length(at);
+	return length > 0;
+}
+
 /* Also U+0080 to U+009F: U+009B alone begins what ESC [ does. */
 static bool
 is_blank_or_control(const unsigned char *character)

@@ -29,6 +29,8 @@ extern bool text_percent_decode(char *text, size_t *length);
 /* A byte below the space, or DEL. */
 extern bool text_has_control_character(const char *text);
 
+extern bool text_is_utf8(const char *text);
+
 /*
  * Makes one line of valid UTF-8 of it, in place: control characters, also
  * those of Latin-1 that a terminal obeys, become spaces (runs of white space one), bytes that are not UTF-8 become '?'.

@@ -98,6 +98,7 @@ bad_addresses(void)
 	refused("s3://bucket/../b", "prefix");
 	refused("s3://bucket/a%00b", "prefix");
 	refused("s3://bucket/a%0Ab", "prefix");
+	refused("s3://bucket/a%FFb", "prefix");
 	refused("s3://bucket#x", "s3://bucket/prefix");
 	ok(!s3_authority_is_loopback("localhost.example"),
 	   "a name that only begins like localhost is not loopback");

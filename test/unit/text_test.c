@@ -72,6 +72,10 @@ test_uuids(void)
 	ok(text_has_control_character("a\nb") && text_has_control_character("\177") &&
 		   !text_has_control_character("\xC3\xBC "),
 	   "control characters are found");
+	ok(text_is_utf8("") && text_is_utf8("a\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80"), "UTF-8");
+	ok(!text_is_utf8("\xFF") && !text_is_utf8("a\xC3") && !text_is_utf8("\xC3\xA9\xA9") &&
+		   !text_is_utf8("\xED\xA0\x80"),
+	   "no UTF-8");
 	ok(text_is_hex("09afAF", 6) && !text_is_hex("09ag", 4) && !text_is_hex("", 0),
 	   "hex digits, at least one");
 }

@@ -15,6 +15,7 @@
 #include "stores/buffer.h"
 #include "stores/s3_authority.h"
 #include "stores/s3_encode.h"
+#include "text.h"
 
 /* What the options say, before defaults that depend on each other. */
 typedef struct Parsing
@@ -229,7 +230,8 @@ is_prefix(const char *prefix)
 		segment += length;
 		segment += *segment == '/';
 	}
-	return strlen(prefix) <= 700; /* a key has 1024 bytes */
+	/* A key has 1024 bytes, of UTF-8: what is none some stores take, and then never list. */
+	return strlen(prefix) <= 700 && text_is_utf8(prefix);
 }
 
 static bool
@@ -257,7 +259,7 @@ parse_bucket_and_prefix(S3Url *url, const char *text, size_t length, Failure *fa
 	if (!s3_uri_decode(prefix, false) || !is_prefix(prefix))
 		return failure_set(
 			failure, REASON_CONFIG,
-			"store URL: the prefix must be percent-encoded, without empty, '.' or '..' segments and "
+			"store URL: the prefix must be percent-encoded UTF-8, without empty, '.' or '..' segments and "
 			"control characters, at most 700 bytes");
 	if (prefix[0] != '\0' && prefix[strlen(prefix) - 1] != '/')
 		strcat(prefix, "/");
