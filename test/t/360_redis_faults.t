@@ -90,8 +90,9 @@ is(scalar(grep { /\.gz$/ } @left), 6, 'the store holds the six good ones alone')
     my $server = start_redis(conf => "rdb-key-save-delay 200\n");
     $server->client->do('EVAL', 'for i = 1, 20000 do redis.call("SET", "key:" .. i, string.rep("v", 100)) end', 0);
     my $job = backup_job($settings, $store, redis_url($server), engine => 'redis', type => 'redis');
+    my $saves = sub { $server->client->do('INFO', 'persistence') =~ /rdb_bgsave_in_progress:1/ };
     my $run = start_mover($settings, $job);
-    sleep 1;
+    wait_for($saves, 20, 'the server sends its snapshot');
     $server->stop;
     my $event = last_event(run_mover($run));
     is($event->{reason}, 'dump', 'the server killed during its snapshot: dump') or diag explain $event;
@@ -99,7 +100,7 @@ is(scalar(grep { /\.gz$/ } @left), 6, 'the store holds the six good ones alone')
     $server->start;
     $server->client->do('EVAL', 'for i = 1, 20000 do redis.call("SET", "key:" .. i, string.rep("v", 100)) end', 0);
     $run = start_mover($settings, { %$job, attempt_id => new_uuid() });
-    sleep 1;
+    wait_for($saves, 20, 'the server sends its snapshot');
     kill 'TERM', $run->{pid};
     my $result = run_mover($run);
     is(last_event($result)->{reason}, 'cancelled', 'SIGTERM during a snapshot: cancelled');
