@@ -22,6 +22,7 @@ sub slurp
 my $rdb = slurp("$ENV{SOURCE_DIR}/test/fuzz/corpus/rdb/redis-7.0-all.rdb");
 my $mark = join '', map { sprintf '%x', $_ * 7 % 16 } 1 .. 40;
 sub try { return backup_of_fake($settings, $store, @_) }
+sub bulk { my ($text) = @_; return '$' . length($text) . "\r\n$text\r\n" }
 
 my $head = "\$EOF:$mark\r\n";
 
@@ -81,6 +82,11 @@ for my $case (
     my $got = try(@$answer);
     is($got->{done}{reason}, 'unreachable', "$name: unreachable") or diag explain $got->{done};
     like($got->{done}{detail}, $detail, "$name: said");
+}
+for my $mode ('redis_mode', 'server_mode')
+{
+    my $got = try(INFO => bulk("# Server\r\nvalkey_version:8.1.1\r\n$mode:sentinel\r\n"));
+    is($got->{done}{reason}, 'bad_url', "$mode:sentinel, as Redis and Valkey say it");
 }
 my @left = glob "$directory/store/*/*";
 is(scalar(grep { /\.gz$/ } @left), 6, 'the store holds the six good ones alone') or diag "@left";

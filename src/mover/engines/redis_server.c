@@ -120,7 +120,8 @@ ask_info(Resp *resp, RedisServer *server, Failure *failure)
 		if (redis_info_number(info, "loading", 0) != 0)
 			passed = failure_set(failure, REASON_UNREACHABLE, "Redis at %s is still loading its data",
 								 resp_name(resp));
-		server->sentinel = info_is(info, "redis_mode", "sentinel");
+		server->sentinel =
+			info_is(info, "redis_mode", "sentinel") || info_is(info, "server_mode", "sentinel");
 		server->cluster = redis_info_number(info, "cluster_enabled", 0) != 0;
 		server->replica = info_is(info, "role", "slave");
 		server->master_link_up = info_is(info, "master_link_status", "up");
