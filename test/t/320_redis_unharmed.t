@@ -147,6 +147,14 @@ for my $case (
     is($refused->{done}{reason}, 'not_restorable', 'too few databases');
     like($refused->{done}{detail}, qr/keys in database 9, and the target has only 4/, 'said');
 
+    # It does not say how many it has, and would be restored in place.
+    my $silent = start_redis(conf => "databases 4\nrename-command CONFIG \"\"\nrename-command SWAPDB \"\"\n");
+    $silent->client->do('SET', 'live', 1);
+    $refused = redis_restore($settings, $store, redis_url($silent), $backup);
+    is($refused->{done}{reason}, 'not_restorable', 'too few databases, where CONFIG is refused') or diag explain $refused->{done};
+    like($refused->{done}{detail}, qr/refused SELECT 9, where the backup has keys: ERR DB index is out of range/, 'said');
+    is($silent->client->ask('GET', 'live'), 1, 'before anything is touched');
+
     # Ten databases: 0, 3 and 9 are live, three others are spare only if nobody uses them.
     my $ten = start_redis(conf => "databases 10\n");
     my @clients = map { my $c = $ten->client; $c->do('SELECT', $_); $c } 1, 2, 4, 5, 6;

@@ -127,6 +127,35 @@ check_sizes(const RedisPlanning *planning, Failure *failure)
 				  fits ? "client-query-buffer-limit" : "proto-max-bulk-len");
 }
 
+/* Where CONFIG does not tell how many there are, the server's word for the highest one is asked for. */
+static bool
+try_highest_database(const RedisPlanning *planning, Failure *failure)
+{
+	const RdbSummary *summary = planning->summary;
+	int				  highest = 0;
+	char			  number[16];
+	char			  what[64];
+	RespReply		  reply;
+	bool			  passed;
+
+	if (planning->server.database_limit >= 0)
+		return true;
+	for (size_t i = 0; i < summary->database_count; i++)
+	{
+		int target = redis_target_of(planning, summary->databases[i].number);
+
+		if (redis_is_restored(&summary->databases[i]) && target > highest)
+			highest = target;
+	}
+	snprintf(number, sizeof(number), "%d", highest);
+	snprintf(what, sizeof(what), "SELECT %s, where the backup has keys", number);
+	passed = resp_ask(planning->resp, &reply, failure, "SELECT", number, NULL);
+	if (passed && reply.type == RESP_ERROR)
+		passed = resp_refused(planning->resp, &reply, what, REASON_NOT_RESTORABLE, failure);
+	resp_reply_free(&reply);
+	return passed;
+}
+
 /* A URL with a database takes one, whichever it was; else each goes where it came from. */
 static bool
 check_databases(const RedisPlanning *planning, Failure *failure)
@@ -292,8 +321,8 @@ redis_preflight(RedisPlanning *planning, Failure *failure)
 {
 	if (!check_server(planning, failure) || !check_version(planning, failure) ||
 		!check_sizes(planning, failure) || !check_databases(planning, failure) ||
-		!check_marks(planning, failure) || !check_emptiness(planning, failure) ||
-		!check_rights(planning, failure))
+		!try_highest_database(planning, failure) || !check_marks(planning, failure) ||
+		!check_emptiness(planning, failure) || !check_rights(planning, failure))
 		return false;
 	if (planning->summary->module_aux > 0 &&
 		!sentence_add(&planning->outcome->left_alone, failure,
