@@ -189,4 +189,18 @@ is($to->client->do('DEBUG', 'DIGEST'), $c->do('DEBUG', 'DIGEST'), 'and everythin
     ok($most - $used < 48 << 20, 'few of them at once') or diag $most - $used;
 }
 
+# ---- a server that cuts off whoever takes too much at once
+
+{
+    my $server = start_redis(conf => "client-output-buffer-limit normal 256kb 0 0\nrename-command SYNC \"\"\nrdbcompression no\n");
+    my $r = $server->client;
+    $r->do('EVAL', 'for i = 1, 100 do redis.call("SET", "key:" .. i, string.rep("x", 90000)) end', 0);
+    $r->do('EVAL', 'for i = 1, 2000 do redis.call("SET", string.rep("n", 1000) .. i, i) end', 0);
+    my $got = redis_backup($settings, $store, redis_url($server));
+    is($got->{done}{counts}{keys}, 2100, 'a small output buffer: all keys, few at once') or diag explain $got->{done};
+    $r->do('EVAL', 'redis.call("SET", "large", string.rep("x", 9000000))', 0);
+    like(redis_backup($settings, $store, redis_url($server))->{done}{detail}, qr/closed the connection; .*client-output-buffer-limit.*every value has to fit in/,
+        'a value that is larger: said');
+}
+
 done_testing();

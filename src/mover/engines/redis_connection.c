@@ -36,6 +36,7 @@ struct RedisConnection
 	SSL_CTX		 *tls_context;
 	SSL			 *tls;
 	bool		  certificate_is_asked_for;
+	const char	 *loss; /* NULL: nothing to say of it */
 	char		  name[300];
 };
 
@@ -300,11 +301,17 @@ redis_connection_open(const RedisUrl *url, const Settings *settings, RedisPatien
 	return NULL;
 }
 
+void
+redis_connection_explain_loss(RedisConnection *connection, const char *explanation)
+{
+	connection->loss = explanation;
+}
+
 bool
 redis_connection_lost(const RedisConnection *connection, Failure *failure)
 {
-	return failure_set(failure, REASON_UNREACHABLE, "Redis at %s closed the connection%s", connection->name,
-					   demand(connection));
+	return failure_set(failure, REASON_UNREACHABLE, "Redis at %s closed the connection%s%s", connection->name,
+					   demand(connection), connection->loss != NULL ? connection->loss : "");
 }
 
 /* One try of each kind: the bytes moved, 0: closed, -1: *failure or the deadline (*timed_out). */

@@ -39,6 +39,9 @@ extern bool redis_connection_send(RedisConnection *connection, const void *bytes
 extern bool redis_connection_receive(RedisConnection *connection, void *buffer, size_t capacity,
 									 size_t *length, int wait_ms, bool *timed_out, Failure *failure);
 
+/* What the next one adds to its sentence.  A literal. */
+extern void redis_connection_explain_loss(RedisConnection *connection, const char *explanation);
+
 /* Sets the failure of a connection that the server has closed, and returns false. */
 extern bool redis_connection_lost(const RedisConnection *connection, Failure *failure);
 extern void redis_connection_close(RedisConnection *connection);

@@ -254,6 +254,11 @@ redis_scan_open(const EngineContext *context, Resp *resp, const RedisServer *ser
 	scan->report = context->report;
 	scan->facts = facts;
 	scan->keys.spool_dir = context->settings->spool_dir;
+	scan_keys_limit(&scan->keys, server->output_limit);
+	if (server->output_limit > 0)
+		resp_explain_loss(resp,
+						  "; whoever is to be sent more than its client-output-buffer-limit is cut off, so "
+						  "every value has to fit in");
 	scan->values.database = -1;
 	facts->consistency = "per key";
 	snprintf(facts->tool_version, sizeof(facts->tool_version), "SCAN and DUMP");

@@ -12,10 +12,10 @@
 #include "engines/redis_marker.h"
 #include "engines/redis_server.h"
 
-/* Names at once: few at first, then as many as give an answer of about this size. */
-#define FIRST_COUNT	 4
-#define COUNT_MAX	 1000
-#define ANSWER_BYTES (256 * 1024)
+/* Names at once: few at first, then as many as give an answer of about this part of what may come at once. */
+#define FIRST_COUNT 4
+#define COUNT_MAX	1000
+#define ANSWER_PART 4
 
 /* What is held of an answer; one name more may go beyond it. */
 #define NAMES_BYTES (1024 * 1024)
@@ -41,6 +41,13 @@ forget_found(ScanKeys *keys)
 	for (size_t i = 0; i < keys->count; i++)
 		free(keys->found[i].text);
 	keys->count = keys->next = 0;
+}
+
+void
+scan_keys_limit(ScanKeys *keys, int64_t limit)
+{
+	/* Half of it, as sizes are estimates. */
+	keys->at_once = limit > 0 && limit / 2 < BATCH_BYTES ? (uint64_t) limit / 2 : BATCH_BYTES;
 }
 
 bool
@@ -199,10 +206,11 @@ receive_cursor(ScanKeys *keys, char *cursor, size_t capacity, int64_t *count, Fa
 
 /* How many names to ask for next, so that the answer is neither large nor tiny. */
 static unsigned
-next_count(unsigned asked_for, uint64_t bytes)
+next_count(const ScanKeys *keys, uint64_t bytes)
 {
+	unsigned asked_for = keys->asked_for;
 	unsigned most = asked_for * 2 < COUNT_MAX ? asked_for * 2 : COUNT_MAX;
-	uint64_t fits = bytes > 0 ? asked_for * (uint64_t) ANSWER_BYTES / bytes : most;
+	uint64_t fits = bytes > 0 ? asked_for * keys->at_once / ANSWER_PART / bytes : most;
 
 	return fits < 1 ? 1 : fits < most ? (unsigned) fits : most;
 }
@@ -219,7 +227,7 @@ receive_names(ScanKeys *keys, Failure *failure)
 	for (int64_t i = 0; i < count; i++)
 		if (!receive_name(keys, &answer, failure))
 			return false;
-	keys->asked_for = next_count(keys->asked_for, answer.bytes);
+	keys->asked_for = next_count(keys, answer.bytes);
 	if (answer.is_cut)
 		return true;
 	strcpy(keys->cursor, cursor);
@@ -374,7 +382,7 @@ scan_keys_next(ScanKeys *keys, const ScanKey **batch, size_t *count, Failure *fa
 	bytes = cost_of_next(keys);
 	if (keys->tells_sizes && bytes > room && bytes > SMALL_VALUE)
 		return no_room(keys, room, failure);
-	limit = room / 2 < BATCH_BYTES ? room / 2 : BATCH_BYTES;
+	limit = room / 2 < keys->at_once ? room / 2 : keys->at_once;
 	*batch = &keys->found[keys->next];
 	do
 	{

@@ -37,6 +37,7 @@ typedef struct ScanKeys
 	const char *spool_dir;
 	bool		tells_sizes; /* MEMORY USAGE is known and allowed */
 	bool		evicts;		 /* the server drops keys when memory runs short */
+	uint64_t	at_once;	 /* bytes that an answer may have; a value may be larger */
 
 	KeySet	*seen;
 	char	 cursor[32];
@@ -49,6 +50,9 @@ typedef struct ScanKeys
 	uint64_t largest_value; /* of late, where MEMORY USAGE is not told */
 	int64_t	 batch_began;	/* milliseconds; 0: none is under way */
 } ScanKeys;
+
+/* limit: what the server holds for a client before it cuts it off; 0: anything. */
+extern void scan_keys_limit(ScanKeys *keys, int64_t limit);
 
 /* Begins the selected database. */
 extern bool scan_keys_begin(ScanKeys *keys, Failure *failure);

@@ -9,6 +9,7 @@
 #include "engines/redis_marker.h"
 
 #define DEFAULT_MAX_BULK  (INT64_C(512) << 20)
+#define NORMAL_CLIENTS	  "normal "
 #define DEFAULT_MAX_QUERY (INT64_C(1) << 30)
 
 bool
@@ -184,6 +185,10 @@ ask_settings(Resp *resp, RedisServer *server, Failure *failure)
 		return false;
 	if (known)
 		server->max_query_length = strtoll(value, NULL, 10);
+	if (!ask_config(resp, "client-output-buffer-limit", value, sizeof(value), &known, failure))
+		return false;
+	if (known && strncmp(value, NORMAL_CLIENTS, strlen(NORMAL_CLIENTS)) == 0)
+		server->output_limit = strtoll(value + strlen(NORMAL_CLIENTS), NULL, 10);
 	if (!ask_config(resp, "databases", value, sizeof(value), &known, failure))
 		return false;
 	if (known)

@@ -59,7 +59,8 @@ typedef struct RedisServer
 	bool	persists_rdb;		/* a save rule stands */
 	int64_t max_bulk_length;	/* proto-max-bulk-len */
 	int64_t max_query_length;	/* client-query-buffer-limit */
-	int		database_limit;		/* how many there may be; -1: unknown */
+	int64_t output_limit; /* client-output-buffer-limit of usual clients, the hard one; 0: none, or unknown */
+	int		database_limit; /* how many there may be; -1: unknown */
 
 	RedisDatabase *databases;
 	size_t		   database_count;

@@ -39,6 +39,12 @@ resp_name(const Resp *resp)
 	return redis_connection_name(resp->connection);
 }
 
+void
+resp_explain_loss(Resp *resp, const char *explanation)
+{
+	redis_connection_explain_loss(resp->connection, explanation);
+}
+
 /* ---- out ---- */
 
 static bool

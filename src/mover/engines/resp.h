@@ -56,6 +56,9 @@ extern Resp		  *resp_open(const RedisUrl *url, const Settings *settings, RedisPa
 extern void		   resp_close(Resp *resp);
 extern const char *resp_name(const Resp *resp);
 
+/* Behind "closed the connection": what it may mean.  A literal. */
+extern void resp_explain_loss(Resp *resp, const char *explanation);
+
 /* Queues a command of NUL-terminated words, the last one NULL. */
 extern bool resp_queue(Resp *resp, Failure *failure, ...) __attribute__((sentinel));
 extern bool resp_queue_arguments(Resp *resp, const RespArgument *arguments, size_t count, Failure *failure);
