@@ -156,6 +156,21 @@ rewinds(
     before => [ app => 'CREATE TABLE t (i int)' ],
     after => [ app => 'ALTER SCHEMA public OWNER TO app; INSERT INTO t VALUES (1)' ]);
 
+rewinds(
+    name => 'a database that is the administrator\'s: schemas are emptied, not dropped',
+    before => [ postgres => 'ALTER DATABASE DATABASE_NAME OWNER TO postgres; CREATE SCHEMA s AUTHORIZATION app; CREATE SCHEMA late AUTHORIZATION app',
+        app => q{DROP SCHEMA late; CREATE TABLE s.t (i int); COMMENT ON SCHEMA s IS 'as it was'; GRANT USAGE ON SCHEMA s TO reader} ],
+    after => [ app => 'INSERT INTO s.t VALUES (1); CREATE TABLE s.u (i int); REVOKE ALL ON SCHEMA s FROM reader; COMMENT ON SCHEMA s IS NULL',
+        postgres => 'CREATE SCHEMA late AUTHORIZATION app' ]);
+refuses('not_restorable', qr/schema s of the backup has to be created.*GRANT CREATE ON DATABASE "case_\d+" TO "app"/,
+    name => 'a schema that the role may not make again',
+    before => [ postgres => 'ALTER DATABASE DATABASE_NAME OWNER TO postgres; CREATE SCHEMA s AUTHORIZATION app', app => 'CREATE TABLE s.t (i int)' ],
+    after => [ app => 'DROP SCHEMA s CASCADE' ]);
+rewinds(
+    name => 'comments on extensions of one\'s own',
+    before => [ app => q{CREATE EXTENSION citext; CREATE EXTENSION hstore; COMMENT ON EXTENSION citext IS 'a; "comment"'; COMMENT ON EXTENSION hstore IS NULL} ],
+    after => [ app => q{COMMENT ON EXTENSION citext IS NULL; COMMENT ON EXTENSION hstore IS 'another'} ]);
+
 # ---- a tablespace that is closed to the customer: the rows come back, elsewhere
 
 {
@@ -309,7 +324,7 @@ rewinds(
             INSERT INTO t VALUES ('2026-02-03', '1 mon -3 days 04:05:06', 0.1, '\x00ff5c', '<a>x</a>', '2026-10-25 02:30+00', '{a,NULL}');
             CREATE FUNCTION quoted() RETURNS text LANGUAGE sql AS $$SELECT 'a\b'$$;
             CREATE FUNCTION slow(int) RETURNS boolean LANGUAGE plpgsql AS $$BEGIN PERFORM pg_sleep(0.3); RETURN true; END$$;
-            CREATE TABLE takes_long (i int CHECK (slow(i))); INSERT INTO takes_long VALUES (1)},
+            CREATE TABLE takes_long (i int CHECK (slow(i))); INSERT INTO takes_long VALUES (1);},
         postgres => join(' ', map { "ALTER DATABASE DATABASE_NAME SET $_ = " . ($_ eq 'datestyle' ? $odd{$_} : "'$odd{$_}'") . ';' } sort keys %odd) ],
     after => [ app => 'DELETE FROM t; DROP FUNCTION quoted()' ]);
 

@@ -374,6 +374,31 @@ collect_kept_schemas(PostgresGrants *grants, PostgresPlan *plan, Failure *failur
 	return true;
 }
 
+/* Of an extension of ours that stays, whatever it was called since. */
+static bool
+collect_kept_extensions(PostgresGrants *grants, PostgresPlan *plan, Failure *failure)
+{
+	for (size_t i = 0; i < plan->backup->entry_count; i++)
+	{
+		const TocEntry *entry = &plan->backup->entries[i];
+		int				row = entry->class == TOC_EXTENSION && !plan->chosen[i]
+								  ? postgres_target_extension(plan->target, entry->tag)
+								  : -1;
+		char		   *no_comment;
+		bool			good;
+
+		if (row < 0 || postgres_value(plan->target->extensions, row, 2)[0] != 't')
+			continue;
+		no_comment = object_statement(entry, "COMMENT ON ", " IS NULL");
+		good = no_comment != NULL ? add_comment(grants, plan, entry, no_comment, failure)
+								  : failure_no_memory(failure);
+		free(no_comment);
+		if (!good)
+			return false;
+	}
+	return true;
+}
+
 /* Default privileges last: they must not touch what was created by the statements before. */
 static bool
 collect_defaults(PostgresGrants *grants, PostgresPlan *plan, Failure *failure)
@@ -397,9 +422,10 @@ postgres_grants_collect(PostgresGrants *grants, PostgresPlan *plan, Failure *fai
 	if (plan->mode == RESTORE_REWIND)
 	{
 		if ((plan->public_differs && !collect_public(grants, plan, failure)) ||
-			!collect_kept_schemas(grants, plan, failure) || !collect_owners(grants, plan, true, failure) ||
-			!collect_acls(grants, plan, true, failure) || !collect_owners(grants, plan, false, failure) ||
-			!collect_acls(grants, plan, false, failure) || !collect_defaults(grants, plan, failure))
+			!collect_kept_schemas(grants, plan, failure) || !collect_kept_extensions(grants, plan, failure) ||
+			!collect_owners(grants, plan, true, failure) || !collect_acls(grants, plan, true, failure) ||
+			!collect_owners(grants, plan, false, failure) || !collect_acls(grants, plan, false, failure) ||
+			!collect_defaults(grants, plan, failure))
 			return false;
 	}
 	grants->applied = calloc(grants->count + 1, sizeof(bool));

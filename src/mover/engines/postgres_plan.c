@@ -71,6 +71,31 @@ goes_with_parent(const PostgresPlan *plan, const TocEntry *entry)
 		   postgres_target_inherits_constraint(plan->target, entry->oid);
 }
 
+static const TocEntry *
+find_schema(const PostgresArchive *archive, const char *name, size_t *index)
+{
+	for (size_t i = 0; i < archive->entry_count; i++)
+	{
+		const TocEntry *entry = &archive->entries[i];
+
+		if (entry->class != TOC_SCHEMA || !same_text(entry->tag, name))
+			continue;
+		if (index != NULL)
+			*index = i;
+		return entry;
+	}
+	return NULL;
+}
+
+/* What we may not make again is emptied, and stays. */
+static bool
+drops_schema(const PostgresPlan *plan, const TocEntry *entry)
+{
+	if (!postgres_target_is_ours(plan->target, entry->owner))
+		return false;
+	return plan->target->may_create || find_schema(plan->backup, entry->tag, NULL) == NULL;
+}
+
 static bool
 drops_entry(const PostgresPlan *plan, const TocEntry *entry)
 {
@@ -81,6 +106,8 @@ drops_entry(const PostgresPlan *plan, const TocEntry *entry)
 	{
 		case TOC_EXTENSION:
 			return drops_extension(plan, entry);
+		case TOC_SCHEMA:
+			return drops_schema(plan, entry);
 		case TOC_EVENT_TRIGGER:
 		case TOC_ACCESS_METHOD: /* these three have no owner */
 		case TOC_TEXT_SEARCH_PARSER:
@@ -98,28 +125,12 @@ drops_entry(const PostgresPlan *plan, const TocEntry *entry)
 	}
 }
 
-static const TocEntry *
-find_schema(const PostgresPlan *plan, const char *name, size_t *index)
-{
-	for (size_t i = 0; i < plan->present->entry_count; i++)
-	{
-		const TocEntry *entry = &plan->present->entries[i];
-
-		if (entry->class == TOC_SCHEMA && same_text(entry->tag, name))
-		{
-			*index = i;
-			return entry;
-		}
-	}
-	return NULL;
-}
-
 bool
 postgres_plan_drops_schema(const PostgresPlan *plan, const char *name)
 {
 	size_t index;
 
-	return find_schema(plan, name, &index) != NULL && plan->drops[index];
+	return find_schema(plan->present, name, &index) != NULL && plan->drops[index];
 }
 
 /* Is this an object that stays because it is not ours? */
@@ -138,7 +149,7 @@ keep_schema(PostgresPlan *plan, const char *name, const char *because, Failure *
 {
 	size_t index;
 
-	if (name == NULL || find_schema(plan, name, &index) == NULL || !plan->drops[index])
+	if (name == NULL || find_schema(plan->present, name, &index) == NULL || !plan->drops[index])
 		return true;
 	plan->drops[index] = false;
 	return postgres_plan_note(plan, failure, "schema %s stays: %s is in it", name, because);
@@ -331,7 +342,7 @@ is_reset(const PostgresPlan *plan, const TocEntry *entry)
 
 	if (entry->class != TOC_SCHEMA || postgres_entry_is_public(entry))
 		return false;
-	kept = find_schema(plan, entry->tag, &index);
+	kept = find_schema(plan->present, entry->tag, &index);
 	return kept != NULL && !plan->drops[index] && postgres_target_is_ours(plan->target, kept->owner);
 }
 

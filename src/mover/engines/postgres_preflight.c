@@ -108,6 +108,27 @@ check_schemas(const PostgresPlan *plan, Failure *failure)
 	return true;
 }
 
+/* A schema or publication is made by whoever may create in the database. */
+static bool
+check_database(const PostgresPlan *plan, const PostgresSession *session, Failure *failure)
+{
+	char text[256];
+
+	for (size_t i = 0; i < plan->backup->entry_count; i++)
+	{
+		const TocEntry *entry = &plan->backup->entries[i];
+
+		if (plan->chosen[i] && !plan->target->may_create &&
+			(entry->class == TOC_SCHEMA || entry->class == TOC_PUBLICATION))
+			return failure_set(failure, REASON_NOT_RESTORABLE,
+							   "%s of the backup has to be created, and role \"%s\" may create nothing in "
+							   "this database: GRANT CREATE ON DATABASE \"%s\" TO \"%s\"",
+							   postgres_entry_text(entry, text, sizeof(text)), plan->target->role,
+							   PQdb(session->connection), plan->target->role);
+	}
+	return true;
+}
+
 static bool
 check_extensions(const PostgresPlan *plan, PostgresSession *session, Failure *failure)
 {
@@ -231,6 +252,7 @@ postgres_preflight(const PostgresPlan *plan, PostgresSession *session, Failure *
 	if (plan->mode == RESTORE_CLONE && !check_empty(plan, failure))
 		return false;
 	return check_dependants(plan, failure) && check_owns_something(plan, failure) &&
-		   check_schemas(plan, failure) && check_extensions(plan, session, failure) &&
-		   check_large_objects(plan, failure) && check_locks(plan, failure);
+		   check_schemas(plan, failure) && check_database(plan, session, failure) &&
+		   check_extensions(plan, session, failure) && check_large_objects(plan, failure) &&
+		   check_locks(plan, failure);
 }
