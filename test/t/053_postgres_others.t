@@ -171,6 +171,20 @@ rewinds(
     before => [ app => q{CREATE EXTENSION citext; CREATE EXTENSION hstore; COMMENT ON EXTENSION citext IS 'a; "comment"'; COMMENT ON EXTENSION hstore IS NULL} ],
     after => [ app => q{COMMENT ON EXTENSION citext IS NULL; COMMENT ON EXTENSION hstore IS 'another'} ]);
 
+# ---- functions that look names up in search_path, which is empty while a dump is restored
+
+my $looks_up = q{CREATE TABLE allowed AS SELECT 1 AS i;
+    CREATE FUNCTION is_allowed(int) RETURNS boolean LANGUAGE plpgsql AS $$BEGIN RETURN EXISTS (SELECT FROM allowed WHERE i = $1); END$$;
+    CREATE DOMAIN checked AS int CHECK (is_allowed(VALUE)); CREATE TABLE t (x checked); INSERT INTO t VALUES (1)};
+rewinds(
+    name => 'a check that looks names up, in a small archive', before => [ app => $looks_up ], after => [ app => 'DELETE FROM t' ]);
+rewinds(
+    name => 'a check that looks names up, in one that is still flowing',
+    before => [ app => "$looks_up; CREATE TABLE z AS SELECT g, repeat('x', 1000) FROM generate_series(1, 4000) g" ],
+    after => [ app => 'DELETE FROM t; UPDATE z SET g = -g' ]);
+refuses('restore', qr/relation "allowed" does not exist \(42P01\)/,
+    name => 'a check that looks for what is gone', before => [ app => "$looks_up; DROP TABLE allowed" ], after => [ app => 'DELETE FROM t' ]);
+
 # ---- a tablespace that is closed to the customer: the rows come back, elsewhere
 
 {
@@ -316,7 +330,8 @@ my %odd = (
     client_encoding => 'LATIN1', default_transaction_read_only => 'on', default_transaction_isolation => 'serializable',
     quote_all_identifiers => 'on', transform_null_equals => 'on', row_security => 'off', lock_timeout => '1s', statement_timeout => '250ms',
     search_path => 'nowhere', default_tablespace => 'pg_default', client_min_messages => 'error', work_mem => '64kB',
-    idle_in_transaction_session_timeout => '1ms', default_table_access_method => 'heap', array_nulls => 'off');
+    idle_in_transaction_session_timeout => '1ms', default_table_access_method => 'heap', array_nulls => 'off',
+    restrict_nonsystem_relation_kind => 'view, foreign-table');
 rewinds(
     name => 'settings that are in the way',
     before => [
@@ -324,7 +339,8 @@ rewinds(
             INSERT INTO t VALUES ('2026-02-03', '1 mon -3 days 04:05:06', 0.1, '\x00ff5c', '<a>x</a>', '2026-10-25 02:30+00', '{a,NULL}');
             CREATE FUNCTION quoted() RETURNS text LANGUAGE sql AS $$SELECT 'a\b'$$;
             CREATE FUNCTION slow(int) RETURNS boolean LANGUAGE plpgsql AS $$BEGIN PERFORM pg_sleep(0.3); RETURN true; END$$;
-            CREATE TABLE takes_long (i int CHECK (slow(i))); INSERT INTO takes_long VALUES (1);},
+            CREATE TABLE takes_long (i int CHECK (slow(i))); INSERT INTO takes_long VALUES (1);
+            CREATE VIEW v AS SELECT 1 AS i; CREATE MATERIALIZED VIEW m AS SELECT i FROM v},
         postgres => join(' ', map { "ALTER DATABASE DATABASE_NAME SET $_ = " . ($_ eq 'datestyle' ? $odd{$_} : "'$odd{$_}'") . ';' } sort keys %odd) ],
     after => [ app => 'DELETE FROM t; DROP FUNCTION quoted()' ]);
 

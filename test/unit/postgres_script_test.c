@@ -83,6 +83,28 @@ test_head(void)
 		   "too long a word");
 }
 
+/* The head's own emptying of search_path goes, what a function of the customer's says stays. */
+static void
+test_path(void)
+{
+	static const char emptying[] = "\nSELECT pg_catalog.set_config('search_path', '', false);\n";
+	static const char object[] = "SET x = 0;\n\n--\n-- Name: f(); Type: FUNCTION\n--\n";
+	char			  head[400];
+	char			  copy[400];
+
+	snprintf(head, sizeof(head), "BEGIN;%s%s%s", emptying, object, emptying);
+	strcpy(copy, head);
+	postgres_script_keep_path(copy, strlen(copy));
+	ok(memcmp(copy, head, 7) == 0 && copy[7] == ' ' &&
+		   strstr(copy, emptying) == strstr(head, object) - head + copy + strlen(object),
+	   "the path is not emptied, and a function is as it was");
+	is_int((long long) strlen(copy), (long long) strlen(head), "no byte moves");
+	snprintf(head, sizeof(head), "%s%s", object, emptying);
+	strcpy(copy, head);
+	postgres_script_keep_path(copy, strlen(copy));
+	is_string(copy, head, "a head that does not empty it");
+}
+
 static void
 test_tail(void)
 {
@@ -113,6 +135,7 @@ int
 main(void)
 {
 	test_head();
+	test_path();
 	test_tail();
 	test_encoding();
 	return done_testing();

@@ -145,6 +145,8 @@ check_head(PostgresPump *pump, Failure *failure)
 	{
 		case POSTGRES_HEAD_GOOD:
 			pump->head_seen = true;
+			if (pump->keeps_path)
+				postgres_script_keep_path(pump->buffer + pump->begin, pump->end - pump->begin);
 			return true;
 		case POSTGRES_HEAD_SHORT:
 			if (pump->end < POSTGRES_PUMP_BUFFER)

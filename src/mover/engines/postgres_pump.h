@@ -31,6 +31,7 @@ typedef struct PostgresPump
 	Child psql;
 	Child pg_restore;
 	int	  server_version;
+	bool  keeps_path; /* pg_restore's script does not empty search_path */
 
 	/* Once a second while nothing moves; false ends the loop with the failure that it set. */
 	bool (*idle)(void *context, Failure *failure);

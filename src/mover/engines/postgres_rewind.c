@@ -108,6 +108,8 @@ static void
 write_drop_script(FILE *script, const PostgresRewind *rewind)
 {
 	postgres_script_drop(script, &rewind->plan, rewind->session.version, rewind->key);
+	if (rewind->uses_path)
+		postgres_script_use_path(script);
 }
 
 static void
@@ -220,17 +222,66 @@ start_pg_restore(PostgresRewind *rewind, Failure *failure)
 /* ---- the sink ---- */
 
 static bool
+begin_applying(PostgresRewind *rewind, Failure *failure)
+{
+	rewind->applying = drop_present(rewind, failure) && start_pg_restore(rewind, failure);
+	return rewind->applying;
+}
+
+static bool
+feed(PostgresRewind *rewind, const void *bytes, size_t length, Failure *failure)
+{
+	return postgres_pump_feed(&rewind->pump, bytes, length, failure) || psql_failed(rewind, failure);
+}
+
+/* What we have got of the archive, from its beginning. */
+static bool
+feed_again(PostgresRewind *rewind, Failure *failure)
+{
+	DumpStream *stream = dump_open(rewind->dump, failure);
+	char		bytes[64 * 1024];
+	bool		good = stream != NULL;
+
+	for (int64_t left = rewind->given; good && left > 0;)
+	{
+		size_t length;
+
+		report_alive(rewind->context.report, "applied once more, with the role's own search_path");
+		good = dump_read(stream, bytes, left < (int64_t) sizeof(bytes) ? (size_t) left : sizeof(bytes),
+						 &length, failure) &&
+			   feed(rewind, bytes, length, failure);
+		left -= (int64_t) length;
+	}
+	dump_close(stream);
+	return good;
+}
+
+/*
+ * Under the empty search_path of pg_dump's scripts a function that looks names up in it
+ * fails: in a domain's check, an index, a materialized view.  Then, from the start, with
+ * the path that it is used with.
+ */
+static bool
+try_with_path(PostgresRewind *rewind, Failure *failure)
+{
+	if (rewind->uses_path || !postgres_pump_psql_ended(&rewind->pump) ||
+		!postgres_psql_missed_name(&rewind->pump.psql))
+		return false;
+	memset(failure, 0, sizeof(*failure));
+	postgres_pump_stop(&rewind->pump);
+	rewind->uses_path = rewind->pump.keeps_path = true;
+	return postgres_look(rewind, failure) && begin_applying(rewind, failure) && feed_again(rewind, failure);
+}
+
+static bool
 rewind_write(Sink *sink, const void *bytes, size_t length, Failure *failure)
 {
 	PostgresRewind *rewind = (PostgresRewind *) sink;
 
-	if (!rewind->applying)
-	{
-		if (!drop_present(rewind, failure) || !start_pg_restore(rewind, failure))
-			return false;
-		rewind->applying = true;
-	}
-	return postgres_pump_feed(&rewind->pump, bytes, length, failure) || psql_failed(rewind, failure);
+	if (!rewind->applying && !begin_applying(rewind, failure))
+		return false;
+	rewind->given += (int64_t) length;
+	return feed(rewind, bytes, length, failure) || try_with_path(rewind, failure);
 }
 
 /* Only a superuser grants in another's name; what follows was granted all the same, or is noted for itself. */
@@ -258,13 +309,20 @@ note_refused_grants(PostgresRewind *rewind, Failure *failure)
 	return true;
 }
 
-/* The archive's end, owners and grants.  Nothing is visible yet. */
+/* The archive's end, owners and grants. */
 static bool
-finish_stream(PostgresRewind *rewind, Failure *failure)
+end_stream(PostgresRewind *rewind, Failure *failure)
 {
 	if (!postgres_pump_finish_restore(&rewind->pump, failure))
 		return psql_failed(rewind, failure);
-	if (!say_and_wait(rewind, write_grants_script, &rewind->ready, failure))
+	return say_and_wait(rewind, write_grants_script, &rewind->ready, failure);
+}
+
+/* psql may be behind: what it met in a small archive shows here.  Nothing is visible yet. */
+static bool
+finish_stream(PostgresRewind *rewind, Failure *failure)
+{
+	if (!end_stream(rewind, failure) && !(try_with_path(rewind, failure) && end_stream(rewind, failure)))
 		return false;
 	if (strcmp(rewind->transaction, rewind->last_transaction) != 0)
 	{
@@ -350,6 +408,7 @@ postgres_open_sink(const EngineContext *context, const Dump *dump, RestoreOutcom
 	}
 	rewind->sink = (Sink){rewind_write, rewind_commit, rewind_close};
 	rewind->context = *context;
+	rewind->dump = dump;
 	rewind->outcome = outcome;
 	rewind->list_fd = -1;
 	rewind->environment.password_fd = -1;

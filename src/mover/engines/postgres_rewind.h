@@ -20,6 +20,7 @@ typedef struct PostgresRewind
 {
 	Sink				sink;
 	EngineContext		context; /* a copy: what it points to is ours for the job's length */
+	const Dump		   *dump;	 /* ours for the job's length, too */
 	RestoreOutcome	   *outcome;
 	PostgresUrl			url;
 	PostgresSession		session;
@@ -44,8 +45,10 @@ typedef struct PostgresRewind
 	bool ready;
 	bool said_committed;
 
-	bool applying; /* the drops are done, the stream flows */
-	bool committed;
+	bool	applying;  /* the drops are done, the stream flows */
+	int64_t given;	   /* bytes of the archive that we have got */
+	bool	uses_path; /* the second try is under way, with the role's own search_path */
+	bool	committed;
 } PostgresRewind;
 
 /* Connects, locks, and looks for the first time: everything that can be known before anything is touched. */

@@ -53,6 +53,10 @@ write_settings(FILE *script, const PostgresPlan *plan, int server_version)
 			server_version >= 140000 ? "SET idle_session_timeout = 0;\n" : "",
 			server_version >= 170000 ? "SET transaction_timeout = 0;\n" : "",
 			postgres_script_encoding(plan->present->encoding));
+	/* Of some minor versions only: under it no materialized view over a view is computed. */
+	fputs("SELECT pg_catalog.set_config(name, '', false) FROM pg_catalog.pg_settings"
+		  " WHERE name = 'restrict_nonsystem_relation_kind';\n",
+		  script);
 }
 
 /* A base type takes its functions along: the one CASCADE that pg_dump writes. */
@@ -132,6 +136,14 @@ postgres_script_drop(FILE *script, const PostgresPlan *plan, int server_version,
 			key, key, remaining_sql);
 }
 
+void
+postgres_script_use_path(FILE *script)
+{
+	fputs("SELECT pg_catalog.set_config('search_path', pg_catalog.concat_ws(', ', 'pg_catalog',"
+		  " NULLIF(reset_val, '')), false) FROM pg_catalog.pg_settings WHERE name = 'search_path';\n",
+		  script);
+}
+
 static void
 blank(char *bytes, const char *text)
 {
@@ -189,6 +201,18 @@ postgres_script_head(char *bytes, size_t length, int server_version, char word[P
 			return POSTGRES_HEAD_BAD;
 	}
 	return POSTGRES_HEAD_SHORT;
+}
+
+void
+postgres_script_keep_path(char *bytes, size_t length)
+{
+	static const char emptied[] = "\nSELECT pg_catalog.set_config('search_path', '', false);\n";
+	static const char entry[] = "Name: "; /* above each; what follows may be anybody's */
+	char			 *first = memmem(bytes, length, entry, strlen(entry));
+	char *found = memmem(bytes, first != NULL ? (size_t) (first - bytes) : length, emptied, strlen(emptied));
+
+	if (found != NULL)
+		memset(found + 1, ' ', strlen(emptied) - 2);
 }
 
 bool

@@ -36,6 +36,14 @@ extern const char *postgres_script_encoding(const char *said);
 extern void postgres_script_drop(FILE *script, const PostgresPlan *plan, int server_version, const char *key);
 
 /*
+ * pg_dump's scripts empty search_path.  Instead, what the role has in the target by its
+ * settings, behind pg_catalog: said before the stream, from whose head, once it is good,
+ * the emptying is blanked.
+ */
+extern void postgres_script_use_path(FILE *script);
+extern void postgres_script_keep_path(char *bytes, size_t length);
+
+/*
  * Part 4: owners and grants, each statement under a savepoint of its own.  The
  * statements are numbered; those that psql does not report as applied could not be.
  */

@@ -55,18 +55,34 @@ find_error(const char *said, ServerError *error)
 	return false;
 }
 
+static bool
+is_one_of(const char *state, const char *const *states, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+	{
+		if (strcmp(state, states[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* What a DROP meets that we know to be there and to be free: something depends on it, or it is gone. */
 static bool
 tells_of_change(const char *state)
 {
 	static const char *const states[] = {"2BP01", "42P01", "42704", "42883", "3F000"};
 
-	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
-	{
-		if (strcmp(state, states[i]) == 0)
-			return true;
-	}
-	return false;
+	return is_one_of(state, states, sizeof(states) / sizeof(states[0]));
+}
+
+bool
+postgres_psql_missed_name(Child *psql)
+{
+	static const char *const states[] = {"42P01", "42704", "42883", "3F000"};
+	ServerError				 error = {0};
+
+	return find_error(child_stderr(psql), &error) &&
+		   is_one_of(error.sqlstate, states, sizeof(states) / sizeof(states[0]));
 }
 
 static bool

@@ -20,4 +20,7 @@
  */
 extern bool postgres_judge_psql(Child *psql, bool dropping, Failure *failure);
 
+/* Did it end because a name was not found? */
+extern bool postgres_psql_missed_name(Child *psql);
+
 #endif
