@@ -89,7 +89,7 @@ sub unchanged
     is($said->{reason} // $said->{event}, $reason, "$name: $reason");
     like($said->{detail} // '', $detail, "$name: says what happened");
     ok(!$said->{target_modified}, "$name: target_modified false");
-    wait_for(sub { admin($building, 'postgres') eq '' }, 10, "$name: its backend ends");
+    wait_for(sub { admin($building, 'postgres') eq '' }, 20, "$name: its backend ends");
     is(state_of(), $messed, "$name: the target is as it was");
     is_deeply([ tools_of($node) ], [],
         "$name: no tool is left");
@@ -124,7 +124,7 @@ unchanged('server stopped', 'unreachable', sub { $node->stop('immediate'); $node
     kill 'KILL', $run->{pid};
     my $result = run_mover($run);
     is($result->{signal}, 9, 'the mover was killed');
-    wait_for(sub { !tools_of($node) }, 5, 'its tools die with it');
+    wait_for(sub { !tools_of($node) }, 20, 'its tools die with it');
     # The backend learns of it when the index is done; until then it holds its locks.
     wait_for(sub { admin($building, 'postgres') eq '' }, 15, 'its backend ends');
     wait_for(sub { admin(q{SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND locktype = 'relation'}) eq '0' }, 10,

@@ -39,7 +39,7 @@ ok(wait_for(sub { worker_pid($node) }, 10, 'worker'), 'the worker runs as soon a
     is($after, $before, 'a request that was rolled back starts nothing');
 
     my $job = $node->safe_psql($db, "BEGIN; SAVEPOINT s; SELECT custbackup.request_backup('$id'); RELEASE s; COMMIT");
-    ok(await($node, $job, 'ok', 5), 'a request in a savepoint that was released runs at once');
+    ok(await($node, $job, 'ok'), 'a request in a savepoint that was released runs at once');
 }
 
 # ---- idle
@@ -55,7 +55,7 @@ ok(wait_for(sub { worker_pid($node) }, 10, 'worker'), 'the worker runs as soon a
 # ---- max_jobs
 {
     my @jobs = map { submit($node, 'work') } 1 .. 4;
-    wait_for(sub { movers_of($node) == 2 }, 5, 'two movers');
+    wait_for(sub { movers_of($node) == 2 }, 20, 'two movers');
     sleep 0.5;
     is(scalar(movers_of($node)), 2, 'no more than custbackup.max_jobs at once');
     reconfigure($node, 'custbackup.max_jobs = 3');

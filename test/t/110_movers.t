@@ -12,7 +12,7 @@ $ENV{HTTPS_PROXY} = 'http://proxy.example:3128';
 $ENV{SECRET_OF_THE_SERVER} = 'not-passed-on';
 my $node = start_fake_control(conf => "custbackup.max_jobs = 20\ncustbackup.stall_timeout = 3\n");
 my $db = $node->{database};
-wait_for(sub { worker_pid($node) }, 5, 'worker');
+wait_for(sub { worker_pid($node) }, 20, 'worker');
 await($node, submit($node, 'ok'), 'ok');
 my $pipes = open_pipes(worker_pid($node));
 
@@ -71,7 +71,7 @@ like(detail_of($job{latin1}), qr/UTF-8/, 'so is what is not UTF-8');
 
 $node->safe_psql($db, "SELECT custbackup.cancel(id) FROM custbackup.jobs WHERE status IN ('pending', 'running')");
 ok(wait_for(sub { !movers_of($node) }, 15, 'no mover'), 'no process is left of any of them, the orphan included');
-ok(wait_for(sub { open_pipes(worker_pid($node)) == $pipes }, 5, 'descriptors'), 'and no descriptor');
+ok(wait_for(sub { open_pipes(worker_pid($node)) == $pipes }, 20, 'descriptors'), 'and no descriptor');
 
 # ---- proof of life
 {
@@ -152,7 +152,7 @@ for my $case ([ nproc => 0, qr/Resource temporarily unavailable; lower custbacku
     my ($soft) = `prlimit --pid $worker --$limit --raw --noheadings -o SOFT` =~ /(\w+)/;
     system("prlimit --pid $worker --$limit=$value:") == 0 or die;
     my $job = submit($node, 'ok');
-    ok(await($node, $job, 'failed', 10), "no $limit left: the job fails");
+    ok(await($node, $job, 'failed', 20), "no $limit left: the job fails");
     like(detail_of($job), $detail, 'and says what lacks');
     system("prlimit --pid $worker --$limit=$soft:") == 0 or die;
     ok(await($node, submit($node, 'ok'), 'ok', 10), 'the next one succeeds');

@@ -9,7 +9,7 @@ use WorkerTest;
 
 my $node = start_fake_control(conf => "custbackup.max_jobs = 8\nrestart_after_crash = on\n");
 my $db = $node->{database};
-wait_for(sub { worker_pid($node) }, 5, 'worker');
+wait_for(sub { worker_pid($node) }, 20, 'worker');
 
 # Waits for the server to answer again.
 sub answers

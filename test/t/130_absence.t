@@ -17,7 +17,7 @@ sub worker_goes { my ($what, $seconds) = @_; ok(wait_for(sub { !worker_pid($node
 {
     # start_control creates the database after the start; the launcher has looked before that.
     $node->reload;
-    ok(wait_for(sub { log_count($node, qr/has no extension custbackup/) }, 5, 'said'), 'a missing extension is logged');
+    ok(wait_for(sub { log_count($node, qr/has no extension custbackup/) }, 20, 'said'), 'a missing extension is logged');
     $node->reload, sleep 0.5 for 1 .. 3;
     is(log_count($node, qr/has no extension custbackup/), 1, 'once');
     is(worker_pid($node), '', 'there is no worker');
@@ -54,7 +54,7 @@ sub worker_goes { my ($what, $seconds) = @_; ok(wait_for(sub { !worker_pid($node
     my $said = log_count($node, $missing);
     $node->safe_psql('postgres', "DROP DATABASE $db WITH (FORCE)");
     cmp_ok(time - $begun, '<', 5, 'DROP DATABASE WITH (FORCE) works while a job runs');
-    ok(wait_for(sub { !alive(@movers) }, 5, 'ended'), 'and ends it');
+    ok(wait_for(sub { !alive(@movers) }, 20, 'ended'), 'and ends it');
     ok(wait_for(sub { log_count($node, $missing) > $said }, 15, 'said'), 'the missing database is logged');
     my $fatal = log_count($node, qr/FATAL:  database "$db" does not exist/);
     $node->reload, sleep 0.5 for 1 .. 3;

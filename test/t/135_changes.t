@@ -42,7 +42,7 @@ SELECT custbackup.schedule(now() - interval '1 hour');
 UPDATE custbackup.jobs SET status = 'cancelled', reason = 'cancelled', finished_at = now();
 COMMIT;
 SQL
-    wait_for(sub { worker_pid($clock) }, 10, 'worker');
+    wait_for(sub { worker_pid($clock) }, 20, 'worker');
     $started_at = time;
     wait_for(sub { backups_of_paid() eq '3 ok' }, 20, 'the period\'s backups');
     $unharmed = submit($clock, 'work');

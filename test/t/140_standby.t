@@ -9,7 +9,7 @@ use CustbackupTest;
 use WorkerTest;
 
 my $primary = start_fake_control(allows_streaming => 1);
-wait_for(sub { worker_pid($primary) }, 5, 'worker');
+wait_for(sub { worker_pid($primary) }, 20, 'worker');
 my $job = submit($primary, 'work');
 running_since($primary, $job, 1);
 
@@ -30,9 +30,9 @@ is(scalar(movers_of($standby)), 0, 'and no mover');
 
 my @movers = movers_of($primary);
 $primary->stop('immediate');
-ok(wait_for(sub { !alive(@movers) }, 5, 'ended'), 'the lost primary\'s movers are gone');
+ok(wait_for(sub { !alive(@movers) }, 20, 'ended'), 'the lost primary\'s movers are gone');
 $standby->promote;
-ok(wait_for(sub { worker_pid($standby) }, 10, 'worker'), 'the worker runs once the standby is promoted');
+ok(wait_for(sub { worker_pid($standby) }, 20, 'worker'), 'the worker runs once the standby is promoted');
 ok(running_since($standby, $job, 2, 30), 'and the lost primary\'s job runs again');
 ok(await($standby, submit($standby, 'ok'), 'ok'), 'new ones run');
 done_testing();

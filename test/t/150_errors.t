@@ -10,7 +10,7 @@ use WorkerTest;
 
 my $node = start_fake_control(conf => "custbackup.max_jobs = 4\n");
 my $db = $node->{database};
-wait_for(sub { worker_pid($node) }, 5, 'worker');
+wait_for(sub { worker_pid($node) }, 20, 'worker');
 my $worker = worker_pid($node);
 
 # ---- a platform's view that fails at the claim

@@ -9,16 +9,16 @@ use WorkerTest;
 
 my $node = start_fake_control(conf => "custbackup.max_jobs = 0\ncustbackup.lease_timeout = 6\n");
 my $db = $node->{database};
-wait_for(sub { worker_pid($node) }, 5, 'worker');
+wait_for(sub { worker_pid($node) }, 20, 'worker');
 
 my ($silent, $living) = (submit($node, 'ok'), submit($node, 'ok'));
 is($node->safe_psql($db, "SELECT count(*) FROM custbackup.claim('elsewhere', 2)"), 2, 'another runner claims two jobs');
 my $attempt = $node->safe_psql($db, "SELECT attempt_id FROM custbackup.jobs WHERE id = '$living'");
 # The worker looks for others once a minute; a new one is found at its start.
-$node->safe_psql('postgres', 'SELECT pg_terminate_backend(' . worker_pid($node) . ')');
-wait_for(sub { worker_pid($node) }, 10, 'worker');
-
 my $begun = time;
+$node->safe_psql('postgres', 'SELECT pg_terminate_backend(' . worker_pid($node) . ')');
+wait_for(sub { worker_pid($node) }, 20, 'worker');
+
 my $taken;
 while (time - $begun < 14)
 {

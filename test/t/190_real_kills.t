@@ -106,7 +106,7 @@ sub ends_well
     my $begun = time;
     $control->safe_psql($db, "SELECT custbackup.cancel('$job')");
     ok(await($control, $job, 'cancelled', 10), sprintf 'cancelled: after %.1f s', time - $begun);
-    ok(wait_for(sub { !alive(@processes) }, 5, 'gone'), 'cancelled: nothing is left');
+    ok(wait_for(sub { !alive(@processes) }, 10, 'gone'), 'cancelled: nothing is left');
     let_go();
 }
 {
@@ -124,7 +124,7 @@ for my $mode ('fast', 'immediate')
     my $begun = time;
     $control->stop($mode);
     cmp_ok(time - $begun, '<', 10, "$mode stop: in under 10 s");
-    ok(wait_for(sub { !alive(@processes) }, 2, 'gone'), "$mode stop: no process is left");
+    ok(wait_for(sub { !alive(@processes) }, 10, 'gone'), "$mode stop: no process is left");
     $control->start;
     ends_well("$mode stop", $job, @processes);
 }
@@ -132,7 +132,7 @@ for my $mode ('fast', 'immediate')
     my $job = waiting_backup();
     my @processes = (movers(), dumps());
     kill_postmaster($control);
-    ok(wait_for(sub { !alive(@processes) }, 5, 'gone'), 'postmaster killed: no process is left');
+    ok(wait_for(sub { !alive(@processes) }, 10, 'gone'), 'postmaster killed: no process is left');
     $control->start;
     ends_well('postmaster killed', $job, @processes);
 }

@@ -106,7 +106,7 @@ for my $server (start_s3_servers())
     kill 'TERM', $run->{pid};
     my $result = run_mover($run);
     is(last_event($result)->{reason}, 'cancelled', "$name: SIGTERM cancels a backup") or diag explain $result->{events};
-    cmp_ok($result->{seconds}, '<', 8, '  soon');
+    cmp_ok($result->{seconds}, '<', 20, '  soon');
     is_deeply(store({}, 'uploads', $store)->{uploads}, [], '  and leaves no upload');
     ok(store({}, 'head', $store, $cancelled->{object}{key})->{missing}, '  and no object');
 
