@@ -14,6 +14,7 @@ use IPC::Run ();
 use JSON::PP ();
 use Digest::SHA ();
 use POSIX ();
+use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
@@ -40,15 +41,10 @@ sub tool
     return $file;
 }
 
-# Below what the kernel gives to connections, one of which could take it before the server does.
+# Below what the kernel gives to connections, and reserved: a Postgres beside us that starts again finds its own still free.
 sub free_port
 {
-    for (1 .. 1000)
-    {
-        my $port = 20000 + int rand 12768;
-        return $port if IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1', LocalPort => $port);
-    }
-    die "no free port: $@";
+    return PostgreSQL::Test::Cluster::get_free_port();
 }
 
 # Starts a server in the background and waits until its port takes connections.
