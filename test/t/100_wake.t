@@ -9,7 +9,7 @@ use WorkerTest;
 
 my $node = start_fake_control(conf => "custbackup.max_jobs = 2\n");
 my $db = $node->{database};
-ok(wait_for(sub { worker_pid($node) }, 10, 'worker'), 'the worker runs as soon as the extension is created');
+ok(wait_for(sub { worker_pid($node) }, 20, 'worker'), 'the worker runs as soon as the extension is created');
 
 # ---- latency
 {
@@ -59,7 +59,7 @@ ok(wait_for(sub { worker_pid($node) }, 10, 'worker'), 'the worker runs as soon a
     sleep 0.5;
     is(scalar(movers_of($node)), 2, 'no more than custbackup.max_jobs at once');
     reconfigure($node, 'custbackup.max_jobs = 3');
-    ok(wait_for(sub { movers_of($node) == 3 }, 5, 'three movers'), 'a raised limit takes effect at the reload');
+    ok(wait_for(sub { movers_of($node) == 3 }, 20, 'three movers'), 'a raised limit takes effect at the reload');
     reconfigure($node, 'custbackup.max_jobs = 0');
     $node->safe_psql($db, "SELECT custbackup.cancel('$_')") for @jobs;
     await($node, $_, 'cancelled') for @jobs;

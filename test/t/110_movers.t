@@ -101,12 +101,12 @@ ok(wait_for(sub { open_pipes(worker_pid($node)) == $pipes }, 20, 'descriptors'),
 {
     reconfigure($node, 'custbackup.backup_timeout = 2');
     my $job = submit($node, 'work');
-    ok(wait_for(sub { attempts_of($job) }, 10, 'timeout'), 'a job that takes too long is ended');
+    ok(wait_for(sub { attempts_of($job) }, 20, 'timeout'), 'a job that takes too long is ended');
     like(attempts_of($job), qr/^timeout/, 'as a timeout');
     like(detail_of($job), qr/not done after 2 s.*custbackup\.backup_timeout/, 'and says which limit');
     $node->safe_psql($db, "SELECT custbackup.cancel('$job')");
     reconfigure($node, 'custbackup.backup_timeout = 1800');
-    wait_for(sub { !movers_of($node) }, 10, 'gone');
+    wait_for(sub { !movers_of($node) }, 20, 'gone');
 }
 
 # ---- a restore that is ended: its own last words tell what became of the target
@@ -161,7 +161,7 @@ for my $case ([ nproc => 0, qr/Resource temporarily unavailable; lower custbacku
 {
     reconfigure($node, "custbackup.mover = '/nonexistent/custbackup'");
     my $job = submit($node, 'ok');
-    wait_for(sub { attempts_of($job) }, 10, 'judged');
+    wait_for(sub { attempts_of($job) }, 20, 'judged');
     like(attempts_of($job), qr/^config/, 'a missing executable is a matter of configuration');
     like(detail_of($job), qr{cannot start /nonexistent/custbackup: No such file.*custbackup\.mover}, 'and is named');
 }

@@ -81,7 +81,7 @@ sub all_gone
     my $worker = worker_pid($node);
     my $launcher = launcher_pid($node);
     $node->safe_psql('postgres', "SELECT pg_terminate_backend($launcher)");
-    ok(wait_for(sub { my $pid = launcher_pid($node); $pid && $pid ne $launcher }, 10, 'launcher'), 'launcher terminated: it is back');
+    ok(wait_for(sub { my $pid = launcher_pid($node); $pid && $pid ne $launcher }, 20, 'launcher'), 'launcher terminated: it is back');
     sleep 2;
     is(worker_pid($node), $worker, 'launcher terminated: the worker is the same, and the only one');
     is(attempt_of($node, $_), 1, 'launcher terminated: the job goes on') for @jobs;

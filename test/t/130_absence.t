@@ -84,11 +84,11 @@ sub worker_goes { my ($what, $seconds) = @_; ok(wait_for(sub { !worker_pid($node
 
     reconfigure($node, "custbackup.role = 'nobody_of_this_name'");
     worker_goes('a role that does not exist: no worker');
-    ok(wait_for(sub { log_count($node, qr/role that custbackup\.role names does not exist/) }, 10, 'said'), 'which is logged');
+    ok(wait_for(sub { log_count($node, qr/role that custbackup\.role names does not exist/) }, 20, 'said'), 'which is logged');
 
     $node->safe_psql($db, "CREATE ROLE stranger LOGIN; REVOKE CONNECT ON DATABASE $db FROM PUBLIC");
     reconfigure($node, "custbackup.role = 'stranger'");
-    ok(wait_for(sub { log_count($node, qr/may not connect/) }, 10, 'said'), 'a role without CONNECT is logged');
+    ok(wait_for(sub { log_count($node, qr/may not connect/) }, 20, 'said'), 'a role without CONNECT is logged');
     $node->safe_psql($db, "ALTER ROLE runner NOLOGIN; GRANT CONNECT ON DATABASE $db TO PUBLIC");
     reconfigure($node, "custbackup.role = 'runner'");
     if ($node->pg_version >= 17)
@@ -97,7 +97,7 @@ sub worker_goes { my ($what, $seconds) = @_; ok(wait_for(sub { !worker_pid($node
     }
     else
     {
-        ok(wait_for(sub { log_count($node, qr/needs LOGIN before Postgres 17/) }, 10, 'said'), 'a role without LOGIN is logged');
+        ok(wait_for(sub { log_count($node, qr/needs LOGIN before Postgres 17/) }, 20, 'said'), 'a role without LOGIN is logged');
     }
     reconfigure($node, "custbackup.role = ''");
     worker_comes('the extension\'s owner is the default', 15);

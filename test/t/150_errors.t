@@ -34,7 +34,7 @@ SQL
         SELECT 'backup', id, resource_type FROM custbackup.resources WHERE token LIKE 'ok.%' RETURNING id");
     my ($job) = $out =~ /([0-9a-f-]{36})/;
     $node->safe_psql($db, 'SELECT custbackup.wake()');
-    ok(wait_for(sub { log_count($node, qr/the platform's view is broken/) }, 10, 'logged'), 'an error in the platform\'s view is logged');
+    ok(wait_for(sub { log_count($node, qr/the platform's view is broken/) }, 20, 'logged'), 'an error in the platform\'s view is logged');
     sleep 3;
     cmp_ok(log_count($node, qr/the platform's view is broken/), '<', 6, 'not again and again');
     is(worker_pid($node), $worker, 'the worker survives it');
@@ -101,7 +101,7 @@ SQL
     running_since($node, $running, 1);
     my $locker = $node->background_psql($db);
     $locker->query_safe('BEGIN; LOCK custbackup.jobs, custbackup.attempts IN ACCESS EXCLUSIVE MODE');
-    ok(wait_for(sub { log_count($node, qr/canceling statement due to lock timeout/) }, 10, 'lock'), 'a lock on the queue is not waited for without end');
+    ok(wait_for(sub { log_count($node, qr/canceling statement due to lock timeout/) }, 20, 'lock'), 'a lock on the queue is not waited for without end');
     sleep 3;
     is(worker_pid($node), $worker, 'it is survived');
     is(scalar(movers_of($node)), 1, 'and the mover goes on');
@@ -119,7 +119,7 @@ SQL
 {
     $node->safe_psql($db, 'ALTER FUNCTION custbackup.claim(text, integer, uuid[], timestamptz) RENAME TO claim_hidden');
     my $job = submit($node, 'ok');
-    ok(wait_for(sub { log_count($node, qr/function custbackup\.claim.* does not exist/) }, 10, 'logged'), 'a missing function is logged');
+    ok(wait_for(sub { log_count($node, qr/function custbackup\.claim.* does not exist/) }, 20, 'logged'), 'a missing function is logged');
     $node->safe_psql($db, 'ALTER FUNCTION custbackup.claim_hidden(text, integer, uuid[], timestamptz) RENAME TO claim');
     ok(await($node, $job, 'ok', 30), 'and when it is back the work goes on');
     $node->safe_psql($db, "SELECT pg_cancel_backend($worker)");

@@ -21,7 +21,7 @@ chmod 0755, $mover;
 my $node = start_fake_control(conf => "custbackup.max_jobs = 20\n");
 my $db = $node->{database};
 reconfigure($node, "custbackup.mover = '$mover'");
-wait_for(sub { worker_pid($node) }, 5, 'worker');
+wait_for(sub { worker_pid($node) }, 20, 'worker');
 my $worker = worker_pid($node);
 
 sub run_jobs
@@ -47,7 +47,7 @@ is($node->safe_psql($db, "SELECT count(*) FROM custbackup.jobs WHERE status = 'f
 is(worker_pid($node), $worker, 'in one worker');
 note("private memory $memory kB before, " . resident_kb($worker) . ' kB after');
 cmp_ok(resident_kb($worker) - $memory, '<', 1024, 'whose memory is flat: less than a kB a job');
-ok(wait_for(sub { open_pipes($worker) <= $descriptors }, 10, 'closed descriptors'), 'and so are its descriptors');
+ok(wait_for(sub { open_pipes($worker) <= $descriptors }, 20, 'closed descriptors'), 'and so are its descriptors');
 
 # ---- more jobs than descriptors: some fail and say so, and the worker goes on
 {

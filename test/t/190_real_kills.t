@@ -55,7 +55,7 @@ sub waiting_backup
 sub ends_well
 {
     my ($what, $job, @processes) = @_;
-    ok(wait_for(sub { !alive(@processes) }, 10, 'gone'), "$what: mover and pg_dump are gone");
+    ok(wait_for(sub { !alive(@processes) }, 20, 'gone'), "$what: mover and pg_dump are gone");
     let_go();
     ok(await($control, $job, 'ok', 60), "$what: the same job succeeds once the fault is gone");
     is(scalar(grep { !/\.json$/ } glob "$store/*/$job*"), 1, "$what: there is one object of it");
@@ -84,7 +84,7 @@ sub ends_well
     kill 'KILL', dumps();
     wait_for(sub { outcome_of($control, $job) =~ m{/dump} }, 20, 'judged');
     is(outcome_of($control, $job), 'failed/dump', 'pg_dump killed: its job has failed as dump');
-    ok(wait_for(sub { !alive(@processes) }, 10, 'gone'), 'pg_dump killed: nothing is left');
+    ok(wait_for(sub { !alive(@processes) }, 20, 'gone'), 'pg_dump killed: nothing is left');
     let_go();
 }
 {
@@ -95,7 +95,7 @@ sub ends_well
     $control->reload;
     ok(await($control, $job, 'failed', 30), 'mover stopped: its job ends');
     is(outcome_of($control, $job), 'failed/stalled', 'mover stopped: as stalled');
-    ok(wait_for(sub { !alive(@processes) }, 10, 'gone'), 'mover stopped: nothing is left');
+    ok(wait_for(sub { !alive(@processes) }, 20, 'gone'), 'mover stopped: nothing is left');
     $control->append_conf('postgresql.conf', 'custbackup.stall_timeout = 120');
     $control->reload;
     let_go();
@@ -106,7 +106,7 @@ sub ends_well
     my $begun = time;
     $control->safe_psql($db, "SELECT custbackup.cancel('$job')");
     ok(await($control, $job, 'cancelled', 10), sprintf 'cancelled: after %.1f s', time - $begun);
-    ok(wait_for(sub { !alive(@processes) }, 10, 'gone'), 'cancelled: nothing is left');
+    ok(wait_for(sub { !alive(@processes) }, 20, 'gone'), 'cancelled: nothing is left');
     let_go();
 }
 {
@@ -124,7 +124,7 @@ for my $mode ('fast', 'immediate')
     my $begun = time;
     $control->stop($mode);
     cmp_ok(time - $begun, '<', 10, "$mode stop: in under 10 s");
-    ok(wait_for(sub { !alive(@processes) }, 10, 'gone'), "$mode stop: no process is left");
+    ok(wait_for(sub { !alive(@processes) }, 20, 'gone'), "$mode stop: no process is left");
     $control->start;
     ends_well("$mode stop", $job, @processes);
 }
@@ -132,7 +132,7 @@ for my $mode ('fast', 'immediate')
     my $job = waiting_backup();
     my @processes = (movers(), dumps());
     kill_postmaster($control);
-    ok(wait_for(sub { !alive(@processes) }, 10, 'gone'), 'postmaster killed: no process is left');
+    ok(wait_for(sub { !alive(@processes) }, 20, 'gone'), 'postmaster killed: no process is left');
     $control->start;
     ends_well('postmaster killed', $job, @processes);
 }
