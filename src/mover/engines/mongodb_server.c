@@ -20,6 +20,16 @@ pass_over_rights(bool good, Failure *asked, Failure *failure)
 	return good || asked->reason == REASON_AUTH || failure_set(failure, asked->reason, "%s", asked->detail);
 }
 
+/*
+ * A size is for the progress alone: nor does it fail for one that the server does not
+ * add up, as where a collection is dropped while it does.
+ */
+static bool
+pass_over_refusal(bool good, Failure *asked, Failure *failure)
+{
+	return asked->reason == REASON_DUMP || pass_over_rights(good, asked, failure);
+}
+
 bool
 mongodb_each_database(MongodbSession *session, MongodbSee see, void *context, FailureReason otherwise,
 					  Failure *failure)
@@ -134,7 +144,7 @@ ask_size(MongodbSession *session, const char *name, int64_t *bytes, Failure *fai
 		*bytes = 0;
 	bson_destroy(&answer);
 	bson_destroy(&command);
-	return pass_over_rights(good, &asked, failure);
+	return pass_over_refusal(good, &asked, failure);
 }
 
 bool
@@ -164,5 +174,5 @@ mongodb_ask_total(MongodbSession *session, int64_t *bytes, Failure *failure)
 	*bytes = good ? number_of(&answer, "totalSize", -1) : -1;
 	bson_destroy(&answer);
 	bson_destroy(&command);
-	return pass_over_rights(good, &asked, failure);
+	return pass_over_refusal(good, &asked, failure);
 }

@@ -14,7 +14,7 @@ typedef struct MongodbDatabase
 {
 	bool	exists;
 	int64_t collections; /* views too, without MongoDB's own (system.*) */
-	int64_t data_bytes;	 /* of its documents, uncompressed; -1: the user may not ask */
+	int64_t data_bytes;	 /* of its documents, uncompressed; -1: not told */
 } MongodbDatabase;
 
 extern bool mongodb_ask_database(MongodbSession *session, const char *name, MongodbDatabase *database,
