@@ -98,7 +98,7 @@ COMMENT ON COLUMN custbackup.stores.url IS 'file:///absolute/directory or s3://b
 COMMENT ON INDEX custbackup.stores_one_default IS 'At most one default';
 
 -- A foreign key waits for whoever renames or removes the store and has not committed. So the queue takes the lock of the key first,
--- where it is free, and leaves alone for now what would have to wait.
+-- where it is free, and leaves to its next pass what would have to wait.
 CREATE FUNCTION custbackup.hold_store(name text) RETURNS boolean
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$

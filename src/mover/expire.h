@@ -4,7 +4,8 @@
  *
  * Of a backup the object goes first, then its manifest: a manifest without an object
  * is seen by every listing, and a second attempt, which finds less, ends as well as
- * the first.  A version that the bucket does not know is looked for under its key, as after a copy.  What object lock keeps is not touched at all (REASON_LOCKED).
+ * the first.  A version that the bucket does not know is looked for under its key, as
+ * after a copy.  What object lock keeps is not touched at all (REASON_LOCKED).
  */
 #ifndef EXPIRE_H
 #define EXPIRE_H

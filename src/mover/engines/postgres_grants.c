@@ -351,6 +351,18 @@ collect_public(PostgresGrants *grants, PostgresPlan *plan, Failure *failure)
 		   add_comment(grants, plan, NULL, "COMMENT ON SCHEMA public IS 'standard public schema'", failure);
 }
 
+/* Whatever it was called since, what stays has the backup's comment again, or none. */
+static bool
+reset_comment(PostgresGrants *grants, PostgresPlan *plan, const TocEntry *entry, Failure *failure)
+{
+	char *no_comment = object_statement(entry, "COMMENT ON ", " IS NULL");
+	bool  good = no_comment != NULL ? add_comment(grants, plan, entry, no_comment, failure)
+									: failure_no_memory(failure);
+
+	free(no_comment);
+	return good;
+}
+
 /* Schemas of ours that stay, because something of another role's is in them. */
 static bool
 collect_kept_schemas(PostgresGrants *grants, PostgresPlan *plan, Failure *failure)
@@ -358,23 +370,15 @@ collect_kept_schemas(PostgresGrants *grants, PostgresPlan *plan, Failure *failur
 	for (size_t i = 0; i < plan->backup->entry_count; i++)
 	{
 		const TocEntry *schema = &plan->backup->entries[i];
-		char		   *no_comment;
-		bool			good;
 
-		if (!plan->reset[i])
-			continue;
-		no_comment = object_statement(schema, "COMMENT ON ", " IS NULL");
-		good = no_comment != NULL ? add_resets(grants, plan->target, schema->tag, failure) &&
-										add_comment(grants, plan, schema, no_comment, failure)
-								  : failure_no_memory(failure);
-		free(no_comment);
-		if (!good)
+		if (plan->reset[i] && (!add_resets(grants, plan->target, schema->tag, failure) ||
+							   !reset_comment(grants, plan, schema, failure)))
 			return false;
 	}
 	return true;
 }
 
-/* Of an extension of ours that stays, whatever it was called since. */
+/* Extensions of ours that stay. */
 static bool
 collect_kept_extensions(PostgresGrants *grants, PostgresPlan *plan, Failure *failure)
 {
@@ -384,16 +388,9 @@ collect_kept_extensions(PostgresGrants *grants, PostgresPlan *plan, Failure *fai
 		int				row = entry->class == TOC_EXTENSION && !plan->chosen[i]
 								  ? postgres_target_extension(plan->target, entry->tag)
 								  : -1;
-		char		   *no_comment;
-		bool			good;
 
-		if (row < 0 || postgres_value(plan->target->extensions, row, 2)[0] != 't')
-			continue;
-		no_comment = object_statement(entry, "COMMENT ON ", " IS NULL");
-		good = no_comment != NULL ? add_comment(grants, plan, entry, no_comment, failure)
-								  : failure_no_memory(failure);
-		free(no_comment);
-		if (!good)
+		if (row >= 0 && postgres_value(plan->target->extensions, row, 2)[0] == 't' &&
+			!reset_comment(grants, plan, entry, failure))
 			return false;
 	}
 	return true;
