@@ -16,11 +16,12 @@ head -c "$((size_mb * 1000000))" /dev/urandom >"$input"
 prepare_floor "$input"
 key=bench/018f0000-0000-4000-8000-000000000001.dump.gz
 
-# What the last command has stored: each begins with an empty bucket, and the same memory to fill.
+# What the last command has stored: each begins with an empty bucket, and the same memory to fill. MinIO would keep what it removes in a trash for minutes.
 remove_objects() {
     local object
     for object in curl floor rclone aws; do $s3_curl -X DELETE "$s3_endpoint/bucket/$object" >/dev/null; done
     "$s3_tool" remove "$s3_url" $key >/dev/null
+    rm -rf "$s3_place"/data/.minio.sys/tmp/.trash/*
 }
 
 # How many times as fast as each peer custbackup is, and the floor would be; of the pairs that compare had.
