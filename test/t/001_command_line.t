@@ -161,7 +161,9 @@ for my $case ([ 'a URL', sub { print { $_[0] } "$url\n" }, 0 ], [ 'an interrupt'
     my ($what, $act, $status) = @$case;
     my $terminal = IO::Pty->new;
     my $slave = $terminal->slave;
-    my $echo = sub { my $t = POSIX::Termios->new; $t->getattr($slave->fileno); return $t->getlflag & POSIX::ECHO ? 1 : 0 };
+    # IPC::Run may close the handle that it is given.
+    open my $view, '+<&', $slave or die "cannot duplicate a terminal: $!";
+    my $echo = sub { my $t = POSIX::Termios->new; $t->getattr(fileno $view) or return 'closed'; return $t->getlflag & POSIX::ECHO ? 1 : 0 };
     is($echo->(), 1, "$what: a terminal that shows what is typed");
     my ($said, $errors) = ('', '');
     my $run = IPC::Run::start([ $mover, @encrypt ], '<', $slave, '>', \$said, '2>', \$errors, IPC::Run::timeout(60));

@@ -32,7 +32,7 @@ nothing_was_sent(CURL *easy)
 	return curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &bytes) == CURLE_OK && bytes == 0;
 }
 
-/* What a proxy answers to CONNECT; libcurl has the same code for it as for a connection that broke. */
+/* What a proxy answers to CONNECT; libcurl has the same code for it as for a connection that broke, or was never made. */
 static bool
 is_refused_by_proxy(CURL *easy)
 {
@@ -51,8 +51,9 @@ http_outcome(CURL *easy, CURLcode code, const char *error)
 			return HTTP_ANSWERED;
 		case CURLE_COULDNT_RESOLVE_PROXY:
 		case CURLE_COULDNT_RESOLVE_HOST:
-		case CURLE_COULDNT_CONNECT:
 			return HTTP_NOT_REACHED;
+		case CURLE_COULDNT_CONNECT:
+			return is_refused_by_proxy(easy) ? HTTP_PROXY_REFUSED : HTTP_NOT_REACHED;
 		case CURLE_SSL_CACERT_BADFILE:
 			return HTTP_NO_CA;
 		case CURLE_PEER_FAILED_VERIFICATION:
