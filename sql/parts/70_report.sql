@@ -1,6 +1,6 @@
 -- What a mover says: the only code that moves a running row's state. The grammar is data (event_fields), the order is
--- code (event_misplaced); docs/protocol.md describes both. What every event needs is plpgsql, which keeps its plans. A line is a stranger's: nothing in it may raise an error here,
--- and no word of it is repeated but names that we know.
+-- code (event_misplaced); docs/protocol.md describes both. What every event needs is plpgsql, which keeps its plans.
+-- A line is a stranger's: nothing in it may raise an error here, and no word of it is repeated but names that we know.
 
 CREATE FUNCTION custbackup.event_fields()
 	RETURNS TABLE (event text, kinds text[], field text, type text, required boolean)

@@ -1,7 +1,6 @@
 /*
  * child.h
- *	  One mover as a process: start it, signal its group, reap it.  Nothing here
- *	  waits, but for child_end_all().
+ *	  One mover as a process: start it, signal its group, reap it.  Nothing here waits.
  *
  * The child is a leader of its own process group and shares nothing with us but
  * four descriptors: the job (0), its events (1), its stderr (2) and its settings

@@ -24,7 +24,7 @@ typedef struct EventReader
 	uint64		   last_hash;	/* of the line before, to see progress */
 } EventReader;
 
-/* The reader's memory is taken from and freed in the current context. */
+/* The reader's memory is of the context that is current at events_init(), and grows there. */
 extern void events_init(EventReader *reader);
 extern void events_free(EventReader *reader);
 

@@ -1,3 +1,7 @@
+/*
+ * fd.c
+ *	  Closing once, and writing to the last byte.
+ */
 #include "fd.h"
 
 #include <errno.h>

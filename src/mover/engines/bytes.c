@@ -1,3 +1,7 @@
+/*
+ * bytes.c
+ *	  Growing by doubling, so that appending costs the same however long it gets.
+ */
 #include "engines/bytes.h"
 
 #include <ctype.h>

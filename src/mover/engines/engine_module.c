@@ -1,3 +1,7 @@
+/*
+ * engine_module.c
+ *	  Finding the file of an engine as the linker would, and loading it.
+ */
 #include "engines/engine_module.h"
 
 #include <dlfcn.h>

@@ -1,3 +1,7 @@
+/*
+ * lzf.c
+ *	  Decompression of LZF, with every length checked against both ends.
+ */
 #include "engines/lzf.h"
 
 #include <string.h>

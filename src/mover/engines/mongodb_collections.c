@@ -1,3 +1,7 @@
+/*
+ * mongodb_collections.c
+ *	  Listing, renaming and dropping a target's collections.
+ */
 #include "engines/mongodb_collections.h"
 
 #include <stdio.h>

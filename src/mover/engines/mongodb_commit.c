@@ -1,3 +1,7 @@
+/*
+ * mongodb_commit.c
+ *	  Renames, drops, and the second pass over the archive.
+ */
 #include "engines/mongodb_commit.h"
 
 #include <stdlib.h>

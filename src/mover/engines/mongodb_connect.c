@@ -1,3 +1,7 @@
+/*
+ * mongodb_connect.c
+ *	  From a URL to a session with one judged server, and commands on it.
+ */
 #include "engines/mongodb_connect.h"
 
 #include <stdlib.h>

@@ -1,3 +1,7 @@
+/*
+ * mongodb_marker.c
+ *	  Taking, renewing and giving up the mark of a restore.
+ */
 #include "engines/mongodb_marker.h"
 
 #include <stdio.h>

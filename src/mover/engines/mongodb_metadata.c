@@ -1,3 +1,7 @@
+/*
+ * mongodb_metadata.c
+ *	  Reading the documents that mongodump writes beside the customer's.
+ */
 #include "engines/mongodb_metadata.h"
 
 #include <stdlib.h>

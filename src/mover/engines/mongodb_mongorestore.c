@@ -1,3 +1,7 @@
+/*
+ * mongodb_mongorestore.c
+ *	  mongorestore's arguments, its stdin, and what it says at its end.
+ */
 #include "engines/mongodb_mongorestore.h"
 
 #include <stdio.h>

@@ -1,3 +1,7 @@
+/*
+ * mongodb_option.c
+ *	  The one table of a URL's options.
+ */
 #include "engines/mongodb_option.h"
 
 #include <stdlib.h>

@@ -1,3 +1,7 @@
+/*
+ * mongodb_plan.c
+ *	  Making the plan of a restore: what goes where, and which way.
+ */
 #include "engines/mongodb_plan.h"
 
 #include <stdio.h>

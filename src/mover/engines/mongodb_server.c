@@ -1,3 +1,7 @@
+/*
+ * mongodb_server.c
+ *	  Asking a server for its databases and their sizes.
+ */
 #include "engines/mongodb_server.h"
 
 #include <string.h>

@@ -1,3 +1,7 @@
+/*
+ * mongodb_srv.c
+ *	  Asking the DNS for SRV and TXT records, and reading its answers.
+ */
 #include "engines/mongodb_srv.h"
 
 #include <stdlib.h>

@@ -1,3 +1,7 @@
+/*
+ * mongodb_tools.c
+ *	  Finding a tool, and writing the configuration file that it reads.
+ */
 #include "engines/mongodb_tools.h"
 
 #include <ctype.h>

@@ -7,8 +7,8 @@
  * it meets.  It knows nothing of sockets, jobs or servers.
  *
  * Memory: where the handler wants values cut out, one key and one value; else a
- * key's first megabyte.  The values themselves are not looked into: they are the same bytes that RESTORE
- * takes, so whatever a server wrote goes back as it was.
+ * key's first megabyte.  The values themselves are not looked into: they are the same
+ * bytes that RESTORE takes, so whatever a server wrote goes back as it was.
  *
  * The format: https://github.com/redis/redis/blob/unstable/src/rdb.h; where each
  * value ends is told in rdb_layout.c.

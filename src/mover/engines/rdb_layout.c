@@ -1,3 +1,7 @@
+/*
+ * rdb_layout.c
+ *	  The layouts of all types, and the machine that walks them.
+ */
 #include "engines/rdb_layout.h"
 
 #include <endian.h>

@@ -1,3 +1,7 @@
+/*
+ * rdb_payload.c
+ *	  The footer behind a DUMP's payload, and what stands in front of its value.
+ */
 #include "engines/rdb_payload.h"
 
 #include <endian.h>

@@ -1,3 +1,7 @@
+/*
+ * rdb_restore.c
+ *	  RESTORE commands on their way, and the replies to them.
+ */
 #include "engines/rdb_restore.h"
 
 #include <inttypes.h>

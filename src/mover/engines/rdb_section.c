@@ -1,3 +1,7 @@
+/*
+ * rdb_section.c
+ *	  Beginning, keeping and finishing the sections of an RDB file.
+ */
 #include "engines/rdb_section.h"
 
 #include <endian.h>

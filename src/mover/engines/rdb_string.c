@@ -1,3 +1,7 @@
+/*
+ * rdb_string.c
+ *	  Decoding one string of an RDB file.
+ */
 #include "engines/rdb_string.h"
 
 #include <inttypes.h>

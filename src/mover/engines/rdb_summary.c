@@ -1,3 +1,7 @@
+/*
+ * rdb_summary.c
+ *	  Counting what a reader meets in an RDB file.
+ */
 #include "engines/rdb_summary.h"
 
 #include <inttypes.h>

@@ -1,3 +1,7 @@
+/*
+ * rdb_writer.c
+ *	  Header, keys and end of an RDB file, into a buffer.
+ */
 #include "engines/rdb_writer.h"
 
 #include <endian.h>

@@ -1,3 +1,7 @@
+/*
+ * redis_commit.c
+ *	  The last transaction, and what became of it when its answer is lost.
+ */
 #include "engines/redis_commit.h"
 
 #include <stdio.h>

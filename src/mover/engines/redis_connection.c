@@ -1,3 +1,7 @@
+/*
+ * redis_connection.c
+ *	  Sockets and TLS, and waits that can be cancelled.
+ */
 #include "engines/redis_connection.h"
 
 #include <arpa/inet.h>

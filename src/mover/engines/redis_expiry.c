@@ -1,3 +1,7 @@
+/*
+ * redis_expiry.c
+ *	  Keeping account of keys that expire.
+ */
 #include "engines/redis_expiry.h"
 
 #include <stdlib.h>

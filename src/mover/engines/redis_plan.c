@@ -1,3 +1,7 @@
+/*
+ * redis_plan.c
+ *	  Choosing between spare databases and in place.
+ */
 #include "engines/redis_plan.h"
 
 #include <inttypes.h>

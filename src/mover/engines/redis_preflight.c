@@ -1,3 +1,7 @@
+/*
+ * redis_preflight.c
+ *	  The checks before a restore, one function each.
+ */
 #include "engines/redis_preflight.h"
 
 #include <inttypes.h>

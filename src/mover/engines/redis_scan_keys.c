@@ -1,3 +1,7 @@
+/*
+ * redis_scan_keys.c
+ *	  SCAN, and the batches of keys that come of it.
+ */
 #include "engines/redis_scan_keys.h"
 
 #include <inttypes.h>

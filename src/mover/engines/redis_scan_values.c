@@ -1,3 +1,7 @@
+/*
+ * redis_scan_values.c
+ *	  Batches of DUMPs, written into an RDB file.
+ */
 #include "engines/redis_scan_values.h"
 
 #include <stdlib.h>

@@ -1,3 +1,7 @@
+/*
+ * redis_server.c
+ *	  Reading INFO and CONFIG GET.
+ */
 #include "engines/redis_server.h"
 
 #include <stdio.h>

@@ -1,3 +1,7 @@
+/*
+ * redis_url.c
+ *	  Reading a Redis URL, and refusing what is none.
+ */
 #include "engines/redis_url.h"
 
 #include <ctype.h>

@@ -1,3 +1,7 @@
+/*
+ * redis_watch.c
+ *	  Looking at the server while it is filled, and waiting where it needs that.
+ */
 #include "engines/redis_watch.h"
 
 #include <inttypes.h>

@@ -1,3 +1,7 @@
+/*
+ * resp.c
+ *	  Commands into a buffer, replies out of another.
+ */
 #include "engines/resp.h"
 
 #include <inttypes.h>

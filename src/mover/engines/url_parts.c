@@ -1,3 +1,7 @@
+/*
+ * url_parts.c
+ *	  Reading scheme, password, host and port of a URL.
+ */
 #include "engines/url_parts.h"
 
 #include <ctype.h>

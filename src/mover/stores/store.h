@@ -8,8 +8,9 @@
  *
  * An upload owns its buffers and lends the room in them: whoever makes the bytes puts
  * them where they will be sent from.  It hashes them; finish returns only when the
- * object is known to be there (fsync of file and directory; HEAD), abort leaves nothing.  An implementation may run threads of its own between
- * begin and finish/abort; they are joined when those return.
+ * object is known to be there (fsync of file and directory; HEAD), abort leaves nothing.
+ * An implementation may run threads of its own between begin and finish/abort; they
+ * are joined when those return.
  *
  * Failures: REASON_STORE for what the operator must mend (rights, missing
  * bucket or directory, no space), REASON_UPLOAD and REASON_DOWNLOAD for what did
