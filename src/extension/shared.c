@@ -71,6 +71,22 @@ shared_is_there(void)
 	return shared != NULL;
 }
 
+/*
+ * Of the first, or where it is not there of the second.  A PGPROC outlives its
+ * process, so that setting the latch of one that has just exited does no harm.
+ */
+static void
+set_latch_of(SharedProcess first, SharedProcess second)
+{
+	PGPROC *process;
+
+	SpinLockAcquire(&shared->mutex);
+	process = shared->process[first] ? shared->process[first] : shared->process[second];
+	SpinLockRelease(&shared->mutex);
+	if (process)
+		SetLatch(&process->procLatch);
+}
+
 static void
 retract(int code, Datum process)
 {
@@ -83,7 +99,7 @@ retract(int code, Datum process)
 	SpinLockRelease(&shared->mutex);
 
 	if (self == SHARED_WORKER)
-		shared_wake_launcher();
+		set_latch_of(SHARED_LAUNCHER, SHARED_LAUNCHER);
 }
 
 void
@@ -107,33 +123,11 @@ shared_pid(SharedProcess process)
 	return pid;
 }
 
-/*
- * A PGPROC outlives its process, so that setting the latch of one that has just
- * exited does no harm.
- */
-static void
-set_latch_of(SharedProcess first, SharedProcess second)
-{
-	PGPROC *process;
-
-	SpinLockAcquire(&shared->mutex);
-	process = shared->process[first] ? shared->process[first] : shared->process[second];
-	SpinLockRelease(&shared->mutex);
-	if (process)
-		SetLatch(&process->procLatch);
-}
-
 void
 shared_wake(void)
 {
 	pg_atomic_fetch_add_u32(&shared->requests, 1);
 	set_latch_of(SHARED_WORKER, SHARED_LAUNCHER);
-}
-
-void
-shared_wake_launcher(void)
-{
-	set_latch_of(SHARED_LAUNCHER, SHARED_LAUNCHER);
 }
 
 uint32

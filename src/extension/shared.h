@@ -43,9 +43,6 @@ extern int shared_pid(SharedProcess process);
 /* Sets the worker's latch, or the launcher's while there is no worker.  Raises no error: called at commit. */
 extern void shared_wake(void);
 
-/* Sets the launcher's latch alone. */
-extern void shared_wake_launcher(void);
-
 /* How many times shared_wake() was called: tells a request from any other reason to wake. */
 extern uint32 shared_requests(void);
 

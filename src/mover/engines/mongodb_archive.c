@@ -1,3 +1,7 @@
+/*
+ * mongodb_archive.c
+ *	  Reading an archive of mongodump as it flows: the prelude, then blocks of documents.
+ */
 #include "engines/mongodb_archive.h"
 
 #include <search.h>
@@ -16,7 +20,6 @@
 #define DOCUMENT_MIN  5 /* a length and a final zero */
 #define BUFFER_KEEP	  (64 * 1024)
 #define MAX_LOCATION  400
-#define VERSION_SIZE  64
 #define NAME_IN_WORDS 120
 
 /* What the next four bytes are, or what the bytes belong to that are passing. */
@@ -43,8 +46,6 @@ struct MongodbArchive
 	size_t			   left; /* bytes of the document that are still to come */
 	int64_t			   offset;
 	bool			   prelude_is_read;
-	char			   server_version[VERSION_SIZE];
-	char			   tool_version[VERSION_SIZE];
 	MongodbNamespace **namespaces;
 	size_t			   count;
 	size_t			   capacity;
@@ -170,10 +171,6 @@ read_header(MongodbArchive *archive, const bson_t *document, Failure *failure)
 	if (strcmp(version, "0.1") != 0)
 		return broken(archive, failure, "it is of version %.20s of the format, only 0.1 is known here",
 					  version);
-	if (bson_iter_init_find(&field, document, "server_version") && BSON_ITER_HOLDS_UTF8(&field))
-		snprintf(archive->server_version, VERSION_SIZE, "%s", bson_iter_utf8(&field, NULL));
-	if (bson_iter_init_find(&field, document, "tool_version") && BSON_ITER_HOLDS_UTF8(&field))
-		snprintf(archive->tool_version, VERSION_SIZE, "%s", bson_iter_utf8(&field, NULL));
 	archive->state = AT_METADATA;
 	return true;
 }
@@ -469,16 +466,4 @@ const MongodbNamespace *
 mongodb_archive_namespace(const MongodbArchive *archive, size_t index)
 {
 	return archive->namespaces[index];
-}
-
-const char *
-mongodb_archive_server_version(const MongodbArchive *archive)
-{
-	return archive->server_version;
-}
-
-const char *
-mongodb_archive_tool_version(const MongodbArchive *archive)
-{
-	return archive->tool_version;
 }

@@ -73,8 +73,4 @@ extern bool mongodb_archive_has_prelude(const MongodbArchive *archive);
 extern size_t				   mongodb_archive_count(const MongodbArchive *archive);
 extern const MongodbNamespace *mongodb_archive_namespace(const MongodbArchive *archive, size_t index);
 
-/* The releases that the prelude names; "" where it names none. */
-extern const char *mongodb_archive_server_version(const MongodbArchive *archive);
-extern const char *mongodb_archive_tool_version(const MongodbArchive *archive);
-
 #endif

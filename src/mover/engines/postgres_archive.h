@@ -105,9 +105,6 @@ extern void postgres_archive_free(PostgresArchive *archive);
 /* NULL: no such entry. */
 extern const TocEntry *postgres_archive_find(const PostgresArchive *archive, int32_t dump_id);
 
-/* How many entries of a class. */
-extern size_t postgres_archive_count(const PostgresArchive *archive, TocClass toc_class);
-
 /* The EXTENSION entry of that name, or NULL. */
 extern const TocEntry *postgres_archive_find_extension(const PostgresArchive *archive, const char *name);
 

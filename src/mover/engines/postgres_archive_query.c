@@ -9,16 +9,6 @@
 /* Locks that a transaction holds once: the schema, roles, catalogues whose locks are not quick ones. */
 #define LOCKS_ONCE 8
 
-size_t
-postgres_archive_count(const PostgresArchive *archive, TocClass toc_class)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < archive->entry_count; i++)
-		count += archive->entries[i].class == toc_class;
-	return count;
-}
-
 const TocEntry *
 postgres_archive_find_extension(const PostgresArchive *archive, const char *name)
 {

@@ -32,8 +32,7 @@ static const char *const facts_sql =
 	"  JOIN pg_catalog.pg_database d ON d.oid = s.subdbid WHERE d.datname = pg_catalog.current_database())";
 
 static const char *const roles_sql =
-	"SELECT rolname, pg_catalog.pg_has_role(oid, 'USAGE'), pg_catalog.pg_has_role(oid, 'MEMBER')"
-	" FROM pg_catalog.pg_roles ORDER BY rolname";
+	"SELECT rolname, pg_catalog.pg_has_role(oid, 'USAGE') FROM pg_catalog.pg_roles ORDER BY rolname";
 
 static const char *const extensions_sql =
 	"SELECT e.extname, n.nspname, pg_catalog.pg_has_role(e.extowner, 'USAGE'), e.extconfig IS NOT NULL"
@@ -219,20 +218,6 @@ postgres_target_is_ours(const PostgresTarget *target, const char *role)
 	int row = find_sorted(target->roles, role);
 
 	return row >= 0 && postgres_value(target->roles, row, 1)[0] == 't';
-}
-
-bool
-postgres_target_has_role(const PostgresTarget *target, const char *role)
-{
-	return find_sorted(target->roles, role) >= 0;
-}
-
-bool
-postgres_target_may_give(const PostgresTarget *target, const char *role)
-{
-	int row = find_sorted(target->roles, role);
-
-	return row >= 0 && postgres_value(target->roles, row, 2)[0] == 't';
 }
 
 int

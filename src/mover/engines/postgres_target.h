@@ -28,7 +28,7 @@ typedef struct PostgresTarget
 	int64_t	  large_objects;	  /* that are ours */
 	int64_t	  lock_capacity;	  /* entries of the server's shared lock table */
 	char	  lock_settings[128]; /* "max_locks_per_transaction = 64, ..." */
-	PGresult *roles;			  /* name (sorted), ours, member */
+	PGresult *roles;			  /* name (sorted), ours */
 	PGresult *extensions;		  /* name (sorted), schema, ours, has configuration tables */
 	PGresult *configuration;	  /* schema, table, extension */
 	PGresult *closed_schemas;	  /* names (sorted) of schemas in which we may not create */
@@ -46,10 +46,6 @@ extern void postgres_target_free(PostgresTarget *target);
 
 /* Are a role's objects ours to drop? ("" and NULL: no) */
 extern bool postgres_target_is_ours(const PostgresTarget *target, const char *role);
-extern bool postgres_target_has_role(const PostgresTarget *target, const char *role);
-
-/* May we make that role an owner? */
-extern bool postgres_target_may_give(const PostgresTarget *target, const char *role);
 
 /* A row of target->extensions; -1: not installed. */
 extern int postgres_target_extension(const PostgresTarget *target, const char *name);

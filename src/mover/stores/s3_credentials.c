@@ -46,22 +46,6 @@ s3_credentials_open(const char *name, const char *region, const Settings *settin
 	return NULL;
 }
 
-void
-s3_credentials_close(S3CredentialChain *chain)
-{
-	if (!chain)
-		return;
-	http_client_close(chain->http);
-	s3_credentials_free(&chain->current);
-	free(chain);
-}
-
-const char *
-s3_credentials_origin(const S3CredentialChain *chain)
-{
-	return chain->origin;
-}
-
 static void
 wipe(char **text)
 {
@@ -70,13 +54,29 @@ wipe(char **text)
 	*text = NULL;
 }
 
-void
-s3_credentials_free(S3Credentials *credentials)
+static void
+credentials_free(S3Credentials *credentials)
 {
 	free(credentials->access_key);
 	wipe(&credentials->secret_key);
 	wipe(&credentials->session_token);
 	*credentials = (S3Credentials){0};
+}
+
+void
+s3_credentials_close(S3CredentialChain *chain)
+{
+	if (!chain)
+		return;
+	http_client_close(chain->http);
+	credentials_free(&chain->current);
+	free(chain);
+}
+
+const char *
+s3_credentials_origin(const S3CredentialChain *chain)
+{
+	return chain->origin;
 }
 
 /* What OPENSSL_clear_free() may free. */
@@ -119,7 +119,7 @@ s3_credentials_set(S3Credentials *credentials, const char *whose, const char *ac
 	credentials->session_token = has_token ? copy_secret(session_token) : NULL;
 	if (credentials->access_key && credentials->secret_key && (!has_token || credentials->session_token))
 		return true;
-	s3_credentials_free(credentials);
+	credentials_free(credentials);
 	return failure_no_memory(failure);
 }
 
@@ -197,7 +197,7 @@ s3_credentials_get(S3CredentialChain *chain, bool anew, Failure *failure)
 		return current;
 	if (ask_all(chain, &fetched, &renewal))
 	{
-		s3_credentials_free(current);
+		credentials_free(current);
 		*current = fetched;
 		return current;
 	}

@@ -50,7 +50,6 @@ extern void		   s3_credentials_close(S3CredentialChain *chain);
 extern bool s3_credentials_set(S3Credentials *credentials, const char *whose, const char *access_key,
 							   const char *secret_key, const char *session_token, const char *expiration,
 							   Failure *failure);
-extern void s3_credentials_free(S3Credentials *credentials);
 
 typedef enum S3Source
 {
