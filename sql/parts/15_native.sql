@@ -1,4 +1,4 @@
--- What only C can do: src/extension/functions.c, wake.c and lock.c.
+-- What only C can do: src/extension/resource_source.c, wake.c and lock.c.
 
 CREATE FUNCTION custbackup.source_resources(
 	resource_id uuid DEFAULT NULL,

@@ -131,8 +131,8 @@ COMMENT ON TABLE custbackup.tiers IS
 COMMENT ON COLUMN custbackup.tiers.cadence IS 'Length of a period: one backup in each; NULL: never';
 COMMENT ON COLUMN custbackup.tiers.at_daily_hour IS
 	'Periods begin in the hour of daily_hour(team_id, resource_id), UTC';
-COMMENT ON COLUMN custbackup.tiers.retention_days IS 'How long a backup is to be kept';
-COMMENT ON COLUMN custbackup.tiers.keep_last IS 'How many of the newest good backups are to be kept however old they are';
+COMMENT ON COLUMN custbackup.tiers.retention_days IS 'How long a backup is to be kept: object lock goes by it; nothing is removed for its age alone';
+COMMENT ON COLUMN custbackup.tiers.keep_last IS 'How many of the newest good backups are to be kept however old they are: for whoever calls expire()';
 COMMENT ON COLUMN custbackup.tiers.shipped IS 'Came with the extension: may be edited, not deleted';
 COMMENT ON COLUMN custbackup.tiers.edited IS 'Not as shipped: pg_dump takes it along';
 

@@ -35,7 +35,7 @@ COMMENT ON TABLE custbackup.objects IS
 	'The catalogue: one row a backup that was stored whole. It outlives its job and can be rebuilt from the manifests';
 COMMENT ON COLUMN custbackup.objects.backup_id IS 'The id of the job that made it';
 COMMENT ON COLUMN custbackup.objects.team_id IS 'The team that the resource belonged to when it was backed up';
-COMMENT ON COLUMN custbackup.objects.tier_at_backup IS 'What retention goes by';
+COMMENT ON COLUMN custbackup.objects.tier_at_backup IS 'The resource''s tier when it was backed up: how long it is to be kept';
 COMMENT ON COLUMN custbackup.objects.key IS 'Of the object, relative to the store''s URL';
 COMMENT ON COLUMN custbackup.objects.version IS 'The store''s version id; NULL where it has none';
 COMMENT ON COLUMN custbackup.objects.sha256 IS 'Of the stored bytes';

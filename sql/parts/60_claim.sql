@@ -78,7 +78,7 @@ $$;
 COMMENT ON FUNCTION custbackup.lose_attempt(custbackup.jobs, text, timestamptz, boolean) IS
 	'The running attempt is lost: tried again where that is safe';
 
--- By the clock of the queue, in whole seconds: retention will be judged by it too.
+-- By the clock of the queue, in whole seconds, as the protocol has it.
 CREATE FUNCTION custbackup.retain_until(job custbackup.jobs) RETURNS text
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$

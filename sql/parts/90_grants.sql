@@ -44,7 +44,7 @@ BEGIN
 	EXECUTE format('GRANT EXECUTE ON FUNCTION custbackup.schedule_at(timestamptz), custbackup.status_at(timestamptz) TO %s', role);
 END;
 $$;
-COMMENT ON FUNCTION custbackup.grant_monitor(regrole) IS 'For an exporter: reads counters, progress, schedule and status';
+COMMENT ON FUNCTION custbackup.grant_monitor(regrole) IS 'For an exporter: reads counters, leftovers, progress, schedule and status';
 
 CREATE FUNCTION custbackup.grant_runner(role regrole) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

@@ -1,5 +1,5 @@
 /*
- * functions.c
+ * resource_source.c
  *	  custbackup.source_resources(): the platform's resources, read as the owner
  *	  of the table or view that holds them.
  *
