@@ -81,6 +81,10 @@ BEGIN
 		RAISE EXCEPTION 'custbackup: the URL of store "%" is not one that a store can have', NEW.name
 			USING ERRCODE = 'check_violation',
 				HINT = 'file:///absolute/directory or s3://bucket/prefix?endpoint=..&region=..; credentials come from the mover''s settings.';
+	ELSIF NOT custbackup.token_is_safe(NEW.name) THEN
+		RAISE EXCEPTION 'custbackup: "%" is no name that a store can have', NEW.name
+			USING ERRCODE = 'check_violation',
+				HINT = 'It has 1 to 200 letters, digits or characters of "._-", and does not begin with a dot: it is a profile in the credentials file.';
 	END IF;
 	RETURN NEW;
 END;

@@ -172,7 +172,7 @@ BEGIN
 		END;
 	END IF;
 	IF detail IS NULL AND job.store IS NULL AND NOT EXISTS (SELECT FROM custbackup.stores s WHERE s.is_default) THEN
-		detail := 'custbackup.stores has no row with is_default';
+		detail := 'custbackup.stores has no row with is_default: set it for the store that backups are to go to';
 	END IF;
 	IF detail IS NOT NULL THEN
 		new_status := 'failed';

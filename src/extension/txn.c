@@ -62,15 +62,21 @@ txn_pin_settings(void)
 
 /*
  * Added to every error of a transaction.  What is denied to our own role is a
- * matter of its grants; inside of functions and views others' rights count.
+ * matter of its grants, and the one schema that we name is our own; inside of
+ * functions and views others' rights and names count.
  */
 static void
-hint_at_grants(void *argument)
+hint_at_cause(void *argument)
 {
 	(void) argument;
-	if (geterrcode() == ERRCODE_INSUFFICIENT_PRIVILEGE && GetUserId() == GetSessionUserId())
+	if (GetUserId() != GetSessionUserId())
+		return;
+	if (geterrcode() == ERRCODE_INSUFFICIENT_PRIVILEGE)
 		errhint("The worker needs what it is granted by: SELECT custbackup.grant_worker(%s).",
 				quote_literal_cstr(quote_identifier(setting_role)));
+	else if (geterrcode() == ERRCODE_UNDEFINED_SCHEMA)
+		errhint(
+			"The extension works in a schema of its own name alone: ALTER SCHEMA ... RENAME TO custbackup.");
 }
 
 /* The role may have been dropped under us: then everything is denied, to a new one of that name too. */
@@ -84,7 +90,7 @@ static void
 run_transaction(void *argument)
 {
 	Transaction			*transaction = argument;
-	ErrorContextCallback context = {.previous = error_context_stack, .callback = hint_at_grants};
+	ErrorContextCallback context = {.previous = error_context_stack, .callback = hint_at_cause};
 
 	error_context_stack = &context;
 	SetCurrentStatementStartTimestamp();

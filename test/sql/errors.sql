@@ -14,6 +14,7 @@ SELECT custbackup.expire(:acme);
 
 -- rows that cannot be
 INSERT INTO custbackup.stores (name, url, created_at) VALUES ('default', 's3://key:secret@bucket', '2026-01-01');
+INSERT INTO custbackup.stores (name, url) VALUES ('EU backups', 's3://bucket');
 UPDATE custbackup.tiers SET cadence = '1 month' WHERE tier = 'pro';
 DELETE FROM custbackup.tiers WHERE tier = 'free';
 DELETE FROM custbackup.engines WHERE resource_type = 'redis';

@@ -123,6 +123,17 @@ ok(running_since($node, $running, 2), 'and runs the job again');
     ok(running_since($node, $running, 3), 'with all that was in its queue');
 }
 
+# ---- the schema's name
+{
+    my $missing = qr/ERROR:  schema "custbackup" does not exist.*\n.*HINT:  .*ALTER SCHEMA \.\.\. RENAME TO custbackup/;
+    $node->safe_psql($db, 'ALTER SCHEMA custbackup RENAME TO backups');
+    $node->reload;
+    ok(wait_for(sub { log_count($node, $missing) }, 20, 'said'), 'a schema that was renamed is missed, with what to do');
+    $node->safe_psql($db, 'ALTER SCHEMA backups RENAME TO custbackup');
+    $node->reload;
+    ok(await($node, submit($node, 'ok'), 'ok'), 'with its own name again all goes on');
+}
+
 # ---- the extension
 {
     $worker = worker_pid($node);
