@@ -104,6 +104,13 @@ refuses('not_restorable', qr/table public\.theirs of role "other" depends on tab
     before => [ app => 'CREATE TABLE ours (i int)', postgres => 'CREATE TABLE theirs (i int) PARTITION BY LIST (i);
         ALTER TABLE theirs ATTACH PARTITION ours FOR VALUES IN (1); ALTER TABLE theirs OWNER TO other; GRANT SELECT ON theirs TO app' ],
     after => [ app => 'INSERT INTO ours VALUES (1)' ]);
+rewinds(
+    name => "partitions whose indexes use what is another's",
+    before => [ postgres => 'CREATE EXTENSION pg_trgm; CREATE FUNCTION half(int) RETURNS int IMMUTABLE LANGUAGE sql RETURN $1 / 2',
+        app => q{CREATE TABLE parted (i int, t text) PARTITION BY LIST (i); CREATE TABLE parted_1 PARTITION OF parted FOR VALUES IN (1, 2);
+            CREATE INDEX ON parted USING gin (t gin_trgm_ops); CREATE INDEX ON parted (half(i)); INSERT INTO parted VALUES (1, 'one')} ],
+    after => [ app => "INSERT INTO parted VALUES (2, 'two')" ],
+    left_alone => [ 'function public.half(integer) stays: it is another role\'s' ]);
 refuses('not_restorable', qr/table desk\.t of the backup lies in a schema in which role "app" may not create: GRANT CREATE ON SCHEMA "desk" TO "app"/,
     name => 'our table in a schema that is closed to us',
     before => [ postgres => 'CREATE SCHEMA desk CREATE TABLE t (i int); GRANT USAGE ON SCHEMA desk TO app; ALTER TABLE desk.t OWNER TO app' ],

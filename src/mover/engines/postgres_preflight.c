@@ -28,8 +28,9 @@ staying_holder(const PostgresPlan *plan, const TocEntry *place)
 	{
 		const TocEntry *holder = postgres_archive_find(plan->present, place->dependencies[k]);
 
-		/* All that is ours in a schema has a statement of its own, or hangs on what has. */
-		if (holder == NULL || holder->class == TOC_SCHEMA || plan->drops[holder - plan->present->entries])
+		/* Anything else is used, not lived in: as by a partition's index an extension's operator class. */
+		if (holder == NULL || (holder->class != TOC_PUBLICATION && holder->class != TOC_TABLE) ||
+			plan->drops[holder - plan->present->entries])
 			continue;
 		for (size_t i = 0; i < plan->staying_count; i++)
 		{
