@@ -9,7 +9,6 @@
 #include <time.h>
 
 #include "backup_previous.h"
-#include "cancel.h"
 #include "engines/engine.h"
 #include "gzip.h"
 #include "leftovers.h"
@@ -153,24 +152,13 @@ begin_upload(Backup *backup, Failure *failure)
 }
 
 static bool
-may_go_on(const Backup *backup, Failure *failure)
-{
-	if (cancel_requested())
-		return cancel_failure(failure);
-	if (!report_is_heard(backup->report))
-		return failure_set(failure, REASON_CANCELLED,
-						   "the runner that started this job does not listen any more");
-	return true;
-}
-
-static bool
 pump_dump(Backup *backup, Failure *failure)
 {
 	size_t length;
 
 	do
 	{
-		if (!may_go_on(backup, failure) ||
+		if (!report_may_go_on(backup->report, failure) ||
 			!backup->source->read(backup->source, backup->buffer, READ_SIZE, &length, failure))
 			return false;
 		if (length > 0 && (!backup->inspector->feed(backup->inspector, backup->buffer, length, failure) ||
@@ -200,14 +188,15 @@ finish_object(Backup *backup, Failure *failure)
 	if (!gzip_writer_finish(backup->gzip, failure))
 		return false;
 	report_progress(backup->report, PHASE_STORING, backup->raw_bytes, backup->upload->stored(backup->upload));
-	if (!may_go_on(backup, failure) || !backup->upload->finish(backup->upload, &backup->object, failure))
+	if (!report_may_go_on(backup->report, failure) ||
+		!backup->upload->finish(backup->upload, &backup->object, failure))
 		return false;
 	backup->upload = NULL;
 	backup->object_is_stored = true;
 	if (backup->object.bytes != backup->stored_bytes)
 		return failure_set(failure, REASON_UPLOAD, "the store holds %lld bytes where %lld were sent",
 						   (long long) backup->object.bytes, (long long) backup->stored_bytes);
-	return may_go_on(backup, failure);
+	return report_may_go_on(backup->report, failure);
 }
 
 static BackupResult

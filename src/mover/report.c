@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cancel.h"
 #include "clock.h"
 #include "fd.h"
 #include "report_terminal.h"
@@ -104,6 +105,16 @@ bool
 report_is_heard(const Report *report)
 {
 	return report->heard;
+}
+
+bool
+report_may_go_on(const Report *report, Failure *failure)
+{
+	if (cancel_requested())
+		return cancel_failure(failure);
+	return report_is_heard(report) ||
+		   failure_set(failure, REASON_CANCELLED,
+					   "the runner that started this job does not listen any more");
 }
 
 /* Texts come from servers and tools: scrubbed, one line, UTF-8, at most `bytes` bytes.  NULL stays null. */

@@ -99,6 +99,9 @@ extern bool report_said_done(const Report *report);
 
 /* False once the runner no longer reads: the job must end. */
 extern bool report_is_heard(const Report *report);
+
+/* REASON_CANCELLED: that, or somebody has cancelled the job. */
+extern bool report_may_go_on(const Report *report, Failure *failure);
 extern void report_free(Report *report);
 
 #endif

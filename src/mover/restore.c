@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "cancel.h"
 #include "dump.h"
 #include "engines/engine.h"
 #include "fetch.h"
@@ -48,24 +47,13 @@ open_store(Restore *restore, Failure *failure)
 }
 
 static bool
-may_go_on(const Restore *restore, Failure *failure)
-{
-	if (cancel_requested())
-		return cancel_failure(failure);
-	if (!report_is_heard(restore->report))
-		return failure_set(failure, REASON_CANCELLED,
-						   "the runner that started this job does not listen any more");
-	return true;
-}
-
-static bool
 tell_fetched(void *context, int64_t fetched, Failure *failure)
 {
 	Restore *restore = context;
 
 	restore->fetched = fetched;
 	report_progress(restore->report, PHASE_DOWNLOADING, 0, fetched);
-	return may_go_on(restore, failure);
+	return report_may_go_on(restore->report, failure);
 }
 
 /* Nothing else looks at the bytes before they are proven to be those that were stored. */
@@ -84,7 +72,7 @@ fetch_and_verify(Restore *restore, Failure *failure)
 	if (!fetch_verified(restore->store, &object, tell_fetched, restore, &restore->dump, failure))
 		return false;
 	report_progress(restore->report, PHASE_VERIFIED, 0, restore->fetched);
-	return may_go_on(restore, failure);
+	return report_may_go_on(restore->report, failure);
 }
 
 /* The engine looks inside and asks the target; nothing is changed there yet. */
@@ -102,7 +90,7 @@ open_sink(Restore *restore, Failure *failure)
 	if (!restore->stream)
 		return false;
 	restore->buffer = malloc(READ_SIZE);
-	return restore->buffer ? may_go_on(restore, failure) : failure_no_memory(failure);
+	return restore->buffer ? report_may_go_on(restore->report, failure) : failure_no_memory(failure);
 }
 
 static bool
@@ -113,7 +101,7 @@ pump_dump(Restore *restore, Failure *failure)
 	report_progress(restore->report, PHASE_APPLYING, 0, restore->fetched);
 	do
 	{
-		if (!may_go_on(restore, failure) ||
+		if (!report_may_go_on(restore->report, failure) ||
 			!dump_read(restore->stream, restore->buffer, READ_SIZE, &length, failure))
 			return false;
 		if (length > 0 && (!restore->inspector->feed(restore->inspector, restore->buffer, length, failure) ||
@@ -133,7 +121,7 @@ commit(Restore *restore, Failure *failure)
 	if (!restore->outcome->counts)
 		return failure_no_memory(failure);
 	if (!restore->inspector->finish(restore->inspector, restore->outcome->counts, failure) ||
-		!may_go_on(restore, failure) || !restore->sink->commit(restore->sink, failure))
+		!report_may_go_on(restore->report, failure) || !restore->sink->commit(restore->sink, failure))
 		return false;
 	report_progress(restore->report, PHASE_COMMITTED, restore->written, restore->fetched);
 	return true;

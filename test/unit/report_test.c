@@ -307,12 +307,15 @@ static void
 test_lost_runner(void)
 {
 	Report *report = open_report(report_to_runner);
+	Failure failure = {0};
 
 	report_started(report, ATTEMPT, NULL, NULL);
-	ok(report_is_heard(report), "somebody listens");
+	ok(report_is_heard(report) && report_may_go_on(report, &failure), "somebody listens");
 	close(reader);
 	report_upload(report, KEY, NULL);
 	ok(!report_is_heard(report), "a closed pipe is noticed");
+	ok(!report_may_go_on(report, &failure) && failure.reason == REASON_CANCELLED, "... and ends the job: %s",
+	   failure.detail);
 	report_backup_done(report, &result);
 	ok(!report_said_done(report), "a done that nobody could read was not said");
 	report_free(report);
