@@ -63,8 +63,9 @@ typedef struct Child
 	bool   stderr_cut; /* it wrote more than the tail holds */
 	bool (*idle)(void *context, Failure *failure);
 	void   *idle_context;
-	int64_t idle_at;	/* milliseconds of the monotonic clock: when idle is due */
-	int64_t bytes_read; /* from stdout */
+	int64_t idle_at;	  /* milliseconds of the monotonic clock: when idle is due */
+	int64_t bytes_read;	  /* from stdout */
+	int64_t silent_since; /* the same clock: it has ended, and its stdout says no more; 0: not so */
 	bool	reaped;
 	int		status; /* of waitpid, once reaped */
 } Child;
@@ -74,7 +75,8 @@ extern bool child_start(const ChildSpec *spec, Child *child, Failure *failure);
 /*
  * Waits until stdout is readable, reads it, and drains stderr meanwhile.  Into a large buffer,
  * past the first megabyte, it rather reads much at once than soon: up to a millisecond later.
- * *length 0 is the end of stdout.  Watches cancel_fd().
+ * *length 0 is the end of stdout, or a silent second after the end of the child itself, should
+ * somebody that it left behind hold the pipe open.  Watches cancel_fd().
  */
 extern bool child_read(Child *child, void *buffer, size_t capacity, size_t *length, Failure *failure);
 

@@ -32,6 +32,7 @@
 #define FLOW_BYTES			   (1024 * 1024) /* after which a child is taken to be in full flow */
 #define FLOW_ENOUGH			   (128 * 1024)	 /* in the pipe: read now */
 #define FLOW_NAP			   1			 /* milliseconds in which the pipe may fill */
+#define SILENCE_AFTER_END	   1000			 /* milliseconds, of a stdout that outlives its tool */
 #define STATUS_LOST			   255
 
 /* What one round of waiting found. */
@@ -106,7 +107,15 @@ call_idle(Child *child, Failure *failure)
 	return child->idle(child->idle_context, failure);
 }
 
-/* Waits until fd has one of the events, at most `timeout` milliseconds (-1: no limit of its own). */
+static bool
+has_ended(const Child *child)
+{
+	siginfo_t info = {0};
+
+	return waitid(P_PID, (id_t) child->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid != 0;
+}
+
+/* Waits until fd has one of the events, at most `timeout` milliseconds, of which there are at most IDLE_INTERVAL. */
 static Waited
 wait_for(Child *child, int fd, short events, int timeout, Failure *failure)
 {
@@ -119,8 +128,6 @@ wait_for(Child *child, int fd, short events, int timeout, Failure *failure)
 		cancel_failure(failure);
 		return WAITED_FAILED;
 	}
-	if (child->idle != NULL && (timeout < 0 || timeout > IDLE_INTERVAL))
-		timeout = IDLE_INTERVAL;
 	if (poll(fds, 3, timeout) < 0 && errno != EINTR)
 	{
 		failure_set_errno(failure, REASON_INTERNAL, "could not wait for \"%s\"", child->name);
@@ -148,6 +155,23 @@ let_pipe_fill(Child *child, size_t capacity, Failure *failure)
 	return wait_for(child, -1, 0, FLOW_NAP, failure) != WAITED_FAILED;
 }
 
+/*
+ * A tool that went into the background, or left a process of its own, may leave its stdout
+ * open for ever.  Once it has ended itself, silence is the end: whoever reads the bytes
+ * says whether they are whole.
+ */
+static bool
+is_left_open(Child *child)
+{
+	int64_t now = clock_milliseconds();
+
+	if (!has_ended(child))
+		return false;
+	if (child->silent_since == 0)
+		child->silent_since = now;
+	return now - child->silent_since >= SILENCE_AFTER_END;
+}
+
 bool
 child_read(Child *child, void *buffer, size_t capacity, size_t *length, Failure *failure)
 {
@@ -165,14 +189,19 @@ child_read(Child *child, void *buffer, size_t capacity, size_t *length, Failure 
 		{
 			*length = (size_t) got;
 			child->bytes_read += got;
+			child->silent_since = 0;
 			return true;
 		}
 		if (got == 0)
 			fd_close(&child->stdout_fd);
 		else if (errno == EAGAIN)
 		{
-			if (wait_for(child, child->stdout_fd, POLLIN, -1, failure) == WAITED_FAILED)
+			Waited waited = wait_for(child, child->stdout_fd, POLLIN, IDLE_INTERVAL, failure);
+
+			if (waited == WAITED_FAILED)
 				return false;
+			if (waited == WAITED_ROUND && is_left_open(child))
+				fd_close(&child->stdout_fd);
 		}
 		else if (errno != EINTR)
 			return failure_set_errno(failure, REASON_INTERNAL, "could not read from \"%s\"", child->name);
@@ -199,7 +228,7 @@ child_write(Child *child, const void *bytes, size_t length, bool *broken, Failur
 		}
 		else if (errno == EAGAIN)
 		{
-			if (wait_for(child, child->stdin_fd, POLLOUT, -1, failure) == WAITED_FAILED)
+			if (wait_for(child, child->stdin_fd, POLLOUT, IDLE_INTERVAL, failure) == WAITED_FAILED)
 				return false;
 		}
 		else if (errno == EPIPE)
@@ -232,14 +261,6 @@ reap(Child *child)
 	if (reaped < 0)
 		child->status = W_EXITCODE(STATUS_LOST, 0);
 	child->reaped = true;
-}
-
-static bool
-has_ended(const Child *child)
-{
-	siginfo_t info = {0};
-
-	return waitid(P_PID, (id_t) child->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid != 0;
 }
 
 static void
@@ -346,21 +367,23 @@ child_status_text(const Child *child)
 	return text;
 }
 
-/* A tail may begin within a secret, which would not be found: leave the first line out, or enough bytes. */
+/*
+ * A tail may begin within a secret, which would not be found: as much as the longest is left
+ * out, and then the rest of that line, unless it is all that there is.
+ */
 static const char *
 whole_tail(const Child *child)
 {
-	const char *tail = child->stderr_tail;
+	const char *end = child->stderr_tail + child->stderr_length;
+	const char *from = child->stderr_tail;
 	const char *newline;
-	size_t		secret;
+	size_t		secret = secret_longest();
 
 	if (!child->stderr_cut)
-		return tail;
-	newline = memchr(tail, '\n', child->stderr_length);
-	if (newline != NULL)
-		return newline + 1;
-	secret = secret_longest();
-	return tail + (secret < child->stderr_length ? secret : child->stderr_length);
+		return from;
+	from += secret < child->stderr_length ? secret : child->stderr_length;
+	newline = memchr(from, '\n', (size_t) (end - from));
+	return newline != NULL && newline + 1 < end ? newline + 1 : from;
 }
 
 const char *

@@ -422,6 +422,13 @@ test_reading(void)
 	ok(child_wait(&child, &failure) && WEXITSTATUS(child.status) == 4, "is not its end");
 	ok(child_read(&child, output, 10, &length, &failure) && length == 0, "and stays ended");
 	child_close(&child);
+
+	/* In a session of its own, where killing the group does not reach it. */
+	ok(start_shell("echo all; setsid sleep 5 & exit 0", &reads, &child, &failure) &&
+		   read_all(&child, &failure) && strcmp(output, "all\n") == 0,
+	   "a stdout that somebody holds open ends with its tool (%s)", failure.detail);
+	ok(child_wait(&child, &failure) && child.status == 0, "whose status is told");
+	child_close(&child);
 }
 
 static void
@@ -462,11 +469,23 @@ test_stderr(void)
 		   strstr(tail, "r2") == NULL,
 	   "a cut secret leaves no part of itself");
 	child_close(&child);
-	if (!start_shell("printf 'hunter2 first\\nsecond %4085s' x >&2", &none, &child, &failure) ||
+	if (!start_shell("printf 'hunter2 first\\nsecond %4077s' x >&2", &none, &child, &failure) ||
 		!child_wait(&child, &failure))
 		abort();
 	ok(strncmp(child_stderr(&child), "second", 6) == 0,
 	   "where there are lines, the first one that is whole comes first");
+	child_close(&child);
+	if (!start_shell("printf '%5000s\\n' x >&2", &none, &child, &failure) || !child_wait(&child, &failure))
+		abort();
+	is_string(child_stderr(&child), "x", "one line that is longer than the tail is told in part");
+	child_close(&child);
+	/* The tail begins with the second half of the secret. */
+	secret_register("upper\nlower", 11);
+	if (!start_shell("printf 'upper\\nlower %4090s' x >&2", &none, &child, &failure) ||
+		!child_wait(&child, &failure))
+		abort();
+	ok(strstr(child_stderr(&child), "ower") == NULL, "nor does a secret of two lines: %.20s",
+	   child_stderr(&child));
 	child_close(&child);
 	secret_forget_all();
 }
