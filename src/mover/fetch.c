@@ -33,11 +33,9 @@ is_what_was_stored(const Fetch *fetch, const StoredObject *object, const Dump *d
 {
 	char sha256[DIGEST_TEXT_SIZE];
 
-	if (dump->stored_bytes != object->stored_bytes || fetch->fetched != object->stored_bytes)
-		return failure_set(failure, REASON_INTEGRITY,
-						   "the object \"%s\" holds %lld bytes where %lld were stored", object->key,
-						   (long long) fetch->fetched, (long long) object->stored_bytes);
-	if (!digest_finish(fetch->digest, sha256, failure))
+	/* A file may grow while it is read. */
+	if (!object_has_length(object->key, fetch->fetched, object->stored_bytes, failure) ||
+		!digest_finish(fetch->digest, sha256, failure))
 		return false;
 	if (strcasecmp(sha256, object->sha256) != 0)
 		return failure_set(failure, REASON_INTEGRITY,
@@ -54,7 +52,7 @@ fetch_verified(Store *store, const StoredObject *object, FetchProgress progress,
 	StoreAnswer answer;
 	bool		good;
 
-	*dump = (Dump){.fd = -1, .raw_bytes = object->raw_bytes};
+	*dump = (Dump){.fd = -1, .raw_bytes = object->raw_bytes, .stored_bytes = object->stored_bytes};
 	if (!fetch.digest)
 		return false;
 	answer = store->fetch(store, object->key, object->version, hash_fetched, &fetch, &dump->fd,

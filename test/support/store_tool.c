@@ -11,7 +11,8 @@
  *	  store_tool request URL METHOD [KEY [QUERY [HEADER:VALUE ...]]]   anything else, stdin as body
  *
  * Settings: the JSON file that CUSTBACKUP_SETTINGS names.  ATTEMPT_ID may name the
- * attempt, RETAIN_UNTIL the end of its retention in seconds since 1970.  A failure goes to stdout too, as {"reason", "detail"}, with status 1.
+ * attempt, RETAIN_UNTIL the end of its retention in seconds since 1970,
+ * OBJECT_BYTES how long the object must be that is fetched.  A failure goes to stdout too, as {"reason", "detail"}, with status 1.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -183,7 +184,7 @@ get(Store *store, const char *key, const char *version, Failure *failure)
 	Digest	   *digest = digest_open(failure);
 	char		sha256[DIGEST_TEXT_SIZE];
 	int			fd = -1;
-	int64_t		bytes = 0;
+	int64_t		bytes = getenv("OBJECT_BYTES") ? strtoll(getenv("OBJECT_BYTES"), NULL, 10) : -1;
 	StoreAnswer answer = store->fetch(store, key, version, seen, digest, &fd, &bytes, failure);
 
 	if (answer == STORE_FOUND && digest_finish(digest, sha256, failure))

@@ -259,6 +259,16 @@ for my $server (start_s3_servers())
         is($get->{reason}, $reason, "$name, download, $what: fails") or diag explain $get;
         like($get->{detail}, $sentence, "$name, download, $what: says why");
     }
+    # What is not as long as it was is not fetched.
+    for my $bytes (21 * MIB - 1, 21 * MIB + 1, 0)
+    {
+        $proxy->rules;
+        my $get = store({ environment => { OBJECT_BYTES => $bytes } }, 'get', $url, $key);
+        is($get->{reason}, 'integrity', "$name, download, $bytes bytes were stored: refused") or diag explain $get;
+        like($get->{detail}, qr/holds 22020096 bytes where $bytes were stored/, '  says why');
+        is(scalar $proxy->requests, 1, '  before a byte of it is asked for');
+    }
+    is(store({ environment => { OBJECT_BYTES => 21 * MIB } }, 'get', $url, $key)->{sha256}, $large_sha256, '  and fetched when it is');
     # No room in the spool. (A limit on the size of files stands for a full disk.)
     {
         local $SIG{XFSZ} = 'IGNORE';

@@ -225,7 +225,7 @@ test_reading(void)
 	Failure	   failure = {0};
 	ObjectStat object = {0};
 	size_t	   seen = 0;
-	int64_t	   bytes = 0;
+	int64_t	   bytes = 11;
 	char	  *text = NULL;
 	size_t	   length = 0;
 	int		   fd = -1;
@@ -240,6 +240,11 @@ test_reading(void)
 		   "fetch opens it");
 	ok(seen == 11 && bytes == 11 && fd >= 0, "and shows every byte");
 	close(fd);
+	bytes = 12;
+	is_int(store->fetch(store, KEY, NULL, add_up, &seen, &fd, &bytes, &failure), STORE_FAILED,
+		   "fetch refuses what is not as long as it must be");
+	ok(seen == 11 && failure.reason == REASON_INTEGRITY, "before it shows a byte: %s", failure.detail);
+	failure = (Failure){0};
 	is_int(store->read_small(store, KEY, 11, &text, &length, &failure), STORE_FOUND,
 		   "read_small reads it whole");
 	ok(length == 11 && strcmp(text, "hello world") == 0, "and ends it with NUL");

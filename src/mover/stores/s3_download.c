@@ -233,6 +233,19 @@ open_spool(Download *download, Failure *failure)
 	return true;
 }
 
+/* What HEAD has seen. */
+static bool
+fetch_found(Download *download, int64_t expected, Failure *failure)
+{
+	if (!object_has_length(download->key, download->stat.bytes, expected, failure) ||
+		!open_spool(download, failure))
+		return false;
+	if (fetch_all(download, failure))
+		return true;
+	close(download->fd);
+	return false;
+}
+
 StoreAnswer
 s3_download(S3Client *client, const char *key, const char *version, S3Seen seen, void *context, int *fd,
 			int64_t *bytes, Failure *failure)
@@ -250,17 +263,8 @@ s3_download(S3Client *client, const char *key, const char *version, S3Seen seen,
 	download->seen = seen;
 	download->context = context;
 	found = s3_object_head(client, key, version, false, &download->stat, failure);
-	if (found == STORE_FOUND)
-	{
+	if (found == STORE_FOUND && !fetch_found(download, *bytes, failure))
 		found = STORE_FAILED;
-		if (open_spool(download, failure))
-		{
-			if (fetch_all(download, failure))
-				found = STORE_FOUND;
-			else
-				close(download->fd);
-		}
-	}
 	if (found == STORE_FOUND)
 	{
 		*fd = download->fd;

@@ -58,6 +58,14 @@ upload_write(Upload *upload, const void *bytes, size_t length, Failure *failure)
 	return true;
 }
 
+bool
+object_has_length(const char *key, int64_t bytes, int64_t expected, Failure *failure)
+{
+	return expected < 0 || bytes == expected ||
+		   failure_set(failure, REASON_INTEGRITY, "the object \"%s\" holds %lld bytes where %lld were stored",
+					   key, (long long) bytes, (long long) expected);
+}
+
 void
 object_stat_free(ObjectStat *stat)
 {

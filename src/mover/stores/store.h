@@ -118,6 +118,8 @@ struct Store
 	 * only); a remote one fetches into a spool.  *fd is the caller's.  `seen` is
 	 * called with each run of bytes in order as they arrive, for hashing and
 	 * progress; NULL for a local store's caller that would rather read the descriptor.
+	 * *bytes: how long it must be, -1: that is not known; then how long it is.  An object
+	 * of another length is REASON_INTEGRITY before anything of it is fetched.
 	 */
 	StoreAnswer (*fetch)(Store *store, const char *key, const char *version,
 						 bool (*seen)(void *context, const void *bytes, size_t length, Failure *failure),
@@ -142,6 +144,8 @@ struct Store
 extern Store *store_open(const char *name, const char *url, const Settings *settings, Failure *failure);
 /* Fills room after room with what lies elsewhere, of any length. */
 extern bool upload_write(Upload *upload, const void *bytes, size_t length, Failure *failure);
+/* What fetch() says of an object's length, by whatever store it lies in. */
+extern bool object_has_length(const char *key, int64_t bytes, int64_t expected, Failure *failure);
 extern void object_stat_free(ObjectStat *stat);
 
 #endif

@@ -137,7 +137,8 @@ file_fetch(Store *base, const char *key, const char *version,
 	(void) version;
 	if (answer != STORE_FOUND)
 		return answer;
-	if (seen && !show_bytes(file, seen, context, failure))
+	if (!object_has_length(key, info.st_size, *bytes, failure) ||
+		(seen && !show_bytes(file, seen, context, failure)))
 	{
 		close(file);
 		return STORE_FAILED;
