@@ -232,6 +232,12 @@ for my $server (start_s3_servers())
             is($get->{sha256}, $large_sha256, "$name, download, request $nth, $what: all arrives") or diag explain $get;
         }
     }
+    # What is given is not what was asked for.
+    for my $lie ('bytes 0-999/22020096', 'bytes 8388608-16778215/22020096', 'lines 1-2')
+    {
+        $proxy->rules({ match => '^GET', nth => 2, answer => 206, headers => ["Content-Range: $lie"], body => 'x' x 1000 });
+        is(store({}, 'get', $url, $key)->{sha256}, $large_sha256, "$name, download, another range ($lie): all arrives");
+    }
     # A line that breaks all the time brings it all the same: each try goes on where the last one was cut.
     $proxy->rules({ match => '^GET', cut_answer => 1_000_000 });
     is(store({}, 'get', $url, $key)->{sha256}, $large_sha256, "$name, download, cut every 1 MB: all arrives");
@@ -251,7 +257,10 @@ for my $server (start_s3_servers())
         [ 'always short' => { match => '^GET', short_answer => 10 }, 'download', qr/10 of \d+ bytes arrived/ ],
         [ 'changed meanwhile' => { match => '^GET', nth => 2, answer => 412, body => xml_error('PreconditionFailed') }, 'integrity', qr/changed while it was fetched/ ],
         [ 'removed meanwhile' => { match => '^GET', nth => 2, answer => 404, body => xml_error('NoSuchKey') }, 'integrity', qr/is not there/ ],
-        [ 'ranges are ignored' => { match => '^GET', answer => 200, body => 'x' x 1000 }, 'store', qr/does not give ranges/ ])
+        [ 'always another range' => { match => '^GET', answer => 206, headers => ['Content-Range: bytes 5-1004/22020096'], body => 'x' x 1000 },
+            'download', qr/another range than bytes=\d+-\d+ arrived/ ],
+        [ 'ranges are ignored' => { match => '^GET', answer => 200, body => 'x' x 1000 }, 'store', qr/does not give ranges/ ],
+        [ 'all is given at once' => { match => '^GET', answer => 200, body => 'x' x 100_000 }, 'store', qr/does not give ranges/ ])
     {
         my ($what, $rule, $reason, $sentence) = @$fault;
         $proxy->rules($rule);

@@ -249,65 +249,6 @@ s3_call_sign(S3Client *client, S3Call *call, Failure *failure)
 
 /* ---- judging ---------------------------------------------------------------------------------- */
 
-/* For what never became an answer. */
-static const S3ErrorRule *
-transport_rule(HttpOutcome outcome)
-{
-	static const S3ErrorRule not_reached = {
-		"", S3_AGAIN, REASON_NONE,
-		"the store cannot be reached; check endpoint= in the store's URL, its name in DNS, and firewalls"};
-	static const S3ErrorRule broken = {"", S3_AGAIN, REASON_NONE,
-									   "the connection broke; where it always does, check endpoint= in the "
-									   "store's URL and what stands between"};
-	static const S3ErrorRule slow = {
-		"", S3_AGAIN, REASON_NONE,
-		"the connection is too slow (min_speed= in the store's URL), or nobody answers there"};
-	static const S3ErrorRule untrusted = {"", S3_FINAL, REASON_STORE,
-										  "the store's certificate is not to be trusted: it must be valid "
-										  "today, for the endpoint's name, and of an "
-										  "authority that this host knows or that the setting ca_file names"};
-	static const S3ErrorRule no_ca = {
-		"", S3_FINAL, REASON_CONFIG,
-		"the file of certificates to trust is missing, cannot be read by this user, or holds none; "
-		"check the setting ca_file"};
-	static const S3ErrorRule no_tls = {
-		"", S3_FINAL, REASON_STORE,
-		"what answers at the endpoint speaks no TLS 1.2 or newer; check endpoint= in the store's URL (a "
-		"store "
-		"without TLS is http://, and wants the setting allow_http unless it is this host)"};
-	static const S3ErrorRule no_http = {
-		"", S3_FINAL, REASON_STORE,
-		"what answers at the endpoint does not speak HTTP; check endpoint= in the store's URL"};
-	static const S3ErrorRule too_large = {
-		"", S3_FINAL, REASON_STORE,
-		"the answer is far larger than such an answer can be; check endpoint= in the store's URL"};
-	static const S3ErrorRule stopped = {"", S3_FINAL, REASON_DOWNLOAD, "what arrived could not be kept"};
-
-	switch (outcome)
-	{
-		case HTTP_NOT_REACHED:
-			return &not_reached;
-		case HTTP_SLOW:
-			return &slow;
-		case HTTP_UNTRUSTED:
-			return &untrusted;
-		case HTTP_NO_CA:
-			return &no_ca;
-		case HTTP_NO_TLS:
-			return &no_tls;
-		case HTTP_NO_HTTP:
-			return &no_http;
-		case HTTP_PROXY_REFUSED:
-			return &s3_proxy_rule;
-		case HTTP_TOO_LARGE:
-			return &too_large;
-		case HTTP_STOPPED:
-			return &stopped;
-		default:
-			return &broken;
-	}
-}
-
 static bool
 is_expected(const S3Call *call)
 {
@@ -375,6 +316,21 @@ explain(const S3Client *client, const S3Call *call, const S3ErrorRule *rule, Fai
 	buffer_free(&said);
 }
 
+/* By its own word; one that says nothing is taken for what was asked for. */
+static bool
+is_another_range(const S3Call *call)
+{
+	const S3Request *request = call->request;
+	char			 value[64];
+	long long		 first;
+	long long		 last;
+
+	return http_header(&call->answer.http, "content-range", value, sizeof(value)) &&
+		   (sscanf(value, "bytes %lld-%lld", &first, &last) != 2 ||
+			first != request->range_offset + call->received_before ||
+			last >= request->range_offset + request->range_length);
+}
+
 /* Whole, or broken off; what has arrived of it is kept, so a try that brought much was not in vain. */
 static void
 judge_range(S3Call *call, int64_t now)
@@ -382,6 +338,15 @@ judge_range(S3Call *call, int64_t now)
 	HttpAnswer *answer = &call->answer.http;
 	int64_t		arrived = call->received - call->received_before;
 
+	if (is_another_range(call))
+	{
+		call->received = call->received_before;
+		answer->outcome = HTTP_BROKEN;
+		snprintf(answer->error, sizeof(answer->error), "another range than %s arrived", call->range);
+		return;
+	}
+	if (answer->outcome == HTTP_STOPPED)
+		return;
 	if (call->received == call->request->range_length)
 	{
 		answer->outcome = HTTP_ANSWERED;
@@ -417,6 +382,23 @@ is_enough(S3Client *client, const S3Call *call)
 		   (call->tries >= in_any_case && call->not_before - call->begun > client->url.retry_time * SECOND);
 }
 
+/* NULL: it is done. */
+static const S3ErrorRule *
+rule_of(S3Call *call)
+{
+	static const S3ErrorRule no_ranges = {
+		"", S3_FINAL, REASON_STORE,
+		"the store, or a proxy in front of it, does not give ranges of an object"};
+	S3Answer *answer = &call->answer;
+	bool is_error = answer->http.outcome == HTTP_ANSWERED && s3_error_read(&answer->http, &answer->error);
+
+	if (is_error)
+		return is_expected(call) ? NULL : s3_error_rule(&answer->http, &answer->error);
+	if (call->request->receive && answer->http.status == 200)
+		return &no_ranges;
+	return answer->http.outcome == HTTP_ANSWERED ? NULL : s3_transport_rule(answer->http.outcome);
+}
+
 S3Verdict
 s3_call_judge(S3Client *client, S3Call *call, Failure *failure)
 {
@@ -425,16 +407,11 @@ s3_call_judge(S3Client *client, S3Call *call, Failure *failure)
 	S3Verdict		   verdict;
 	int64_t			   now = monotonic_nanoseconds();
 
-	if (call->request->receive && answer->http.status == 206 && answer->http.outcome != HTTP_STOPPED)
+	if (call->request->receive && answer->http.status == 206)
 		judge_range(call, now);
-	if (answer->http.outcome == HTTP_ANSWERED)
-	{
-		if (!s3_error_read(&answer->http, &answer->error) || is_expected(call))
-			return S3_DONE;
-		rule = s3_error_rule(&answer->http, &answer->error);
-	}
-	else
-		rule = transport_rule(answer->http.outcome);
+	rule = rule_of(call);
+	if (!rule)
+		return S3_DONE;
 	verdict = rule->verdict == S3_BAD_CREDENTIALS ? S3_FINAL : rule->verdict;
 	if (verdict == S3_NEW_CREDENTIALS)
 	{

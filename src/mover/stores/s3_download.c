@@ -118,9 +118,6 @@ take_arrived(Download *download, Failure *failure)
 	if (answer->error.code[0] != '\0' || changed)
 		return failure_set(failure, REASON_INTEGRITY, "%s/%s%s was changed while it was fetched",
 						   download->client->url.bucket, download->client->url.prefix, download->key);
-	if (answer->http.status != 206)
-		return failure_set(failure, REASON_STORE, "the store does not give ranges of an object (status %d)",
-						   answer->http.status);
 	s3_call_forget_try(&task->call);
 	range->arrived = true;
 	return true;

@@ -119,7 +119,7 @@ static const S3ErrorRule rules[] = {
 	{"InvalidRange", S3_FINAL, REASON_INTEGRITY, "the object is shorter than it was"},
 };
 
-const S3ErrorRule s3_proxy_rule = {
+static const S3ErrorRule proxy_refused = {
 	"", S3_FINAL, REASON_CONFIG,
 	"the proxy does not let us through to the store; check the setting proxy, user and password in it, and "
 	"the proxy's own rules"};
@@ -145,7 +145,7 @@ s3_error_rule(const HttpAnswer *answer, const S3Error *error)
 		if (strcmp(rules[i].code, error->code) == 0)
 			return &rules[i];
 	if (answer->status == 407)
-		return &s3_proxy_rule;
+		return &proxy_refused;
 	if (answer->status == 429 || answer->status == 503)
 		return &throttled;
 	if (answer->status >= 500 || answer->status == 408)
@@ -157,6 +157,64 @@ s3_error_rule(const HttpAnswer *answer, const S3Error *error)
 	if (error->code[0] != '\0')
 		return &unknown_code;
 	return answer->status == 401 || answer->status == 403 ? &refused : &not_s3;
+}
+
+const S3ErrorRule *
+s3_transport_rule(HttpOutcome outcome)
+{
+	static const S3ErrorRule not_reached = {
+		"", S3_AGAIN, REASON_NONE,
+		"the store cannot be reached; check endpoint= in the store's URL, its name in DNS, and firewalls"};
+	static const S3ErrorRule broken = {"", S3_AGAIN, REASON_NONE,
+									   "the connection broke; where it always does, check endpoint= in the "
+									   "store's URL and what stands between"};
+	static const S3ErrorRule slow = {
+		"", S3_AGAIN, REASON_NONE,
+		"the connection is too slow (min_speed= in the store's URL), or nobody answers there"};
+	static const S3ErrorRule untrusted = {"", S3_FINAL, REASON_STORE,
+										  "the store's certificate is not to be trusted: it must be valid "
+										  "today, for the endpoint's name, and of an "
+										  "authority that this host knows or that the setting ca_file names"};
+	static const S3ErrorRule no_ca = {
+		"", S3_FINAL, REASON_CONFIG,
+		"the file of certificates to trust is missing, cannot be read by this user, or holds none; "
+		"check the setting ca_file"};
+	static const S3ErrorRule no_tls = {
+		"", S3_FINAL, REASON_STORE,
+		"what answers at the endpoint speaks no TLS 1.2 or newer; check endpoint= in the store's URL (a "
+		"store "
+		"without TLS is http://, and wants the setting allow_http unless it is this host)"};
+	static const S3ErrorRule no_http = {
+		"", S3_FINAL, REASON_STORE,
+		"what answers at the endpoint does not speak HTTP; check endpoint= in the store's URL"};
+	static const S3ErrorRule too_large = {
+		"", S3_FINAL, REASON_STORE,
+		"the answer is far larger than such an answer can be; check endpoint= in the store's URL"};
+	static const S3ErrorRule stopped = {"", S3_FINAL, REASON_DOWNLOAD, "what arrived could not be kept"};
+
+	switch (outcome)
+	{
+		case HTTP_NOT_REACHED:
+			return &not_reached;
+		case HTTP_SLOW:
+			return &slow;
+		case HTTP_UNTRUSTED:
+			return &untrusted;
+		case HTTP_NO_CA:
+			return &no_ca;
+		case HTTP_NO_TLS:
+			return &no_tls;
+		case HTTP_NO_HTTP:
+			return &no_http;
+		case HTTP_PROXY_REFUSED:
+			return &proxy_refused;
+		case HTTP_TOO_LARGE:
+			return &too_large;
+		case HTTP_STOPPED:
+			return &stopped;
+		default:
+			return &broken;
+	}
 }
 
 static bool

@@ -41,14 +41,14 @@ typedef struct S3ErrorRule
 	const char	 *advice;
 } S3ErrorRule;
 
-/* The proxy does not let us through. */
-extern const S3ErrorRule s3_proxy_rule;
-
 /* Reads an answer's error, from its body and headers.  True: it is one, also under a status of 200. */
 extern bool s3_error_read(const HttpAnswer *answer, S3Error *error);
 
 /* Never NULL: what the table says, else what the status suggests. */
 extern const S3ErrorRule *s3_error_rule(const HttpAnswer *answer, const S3Error *error);
+
+/* Never NULL: of what never became an answer. */
+extern const S3ErrorRule *s3_transport_rule(HttpOutcome outcome);
 
 /* Seconds between this host's clock and the store's, by the answer's Date; 0: it has none. */
 extern int64_t s3_clock_skew(const HttpAnswer *answer);
