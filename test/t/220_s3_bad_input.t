@@ -94,6 +94,23 @@ refused('no credentials', store_url($servers[0], 'good', 'p', @quick), 'config',
     chmod 0600, $incomplete;
     like(store({ settings => store_settings(credentials_file => $incomplete), environment => \%none }, 'list', $url)->{detail},
         qr/lacks aws_access_key_id or aws_secret_access_key/, 'half a profile is no profile');
+    # As editors and other tools write it.
+    my @written = (
+        [ 'with a mark of byte order, comments and capitals',
+            "\xEF\xBB\xBF[test]\r\nAWS_ACCESS_KEY_ID = $access_key  # whose\r\naws_secret_access_key=$secret_key\t; never told\r\nregion = eu-nowhere-1\r\n", undef ],
+        [ 'of UTF-16', "\xFF\xFE" . join('', map { "$_\0" } split //, "[test]\naws_access_key_id = a\n"), qr/is no UTF-8 text/ ],
+        [ 'with a profile that leads elsewhere', "[test]\nrole_arn = arn:aws:iam::1:role/x\nsource_profile = other\n", qr/role_arn or credential_process, is not followed/ ],
+    );
+    for my $case (@written)
+    {
+        my ($what, $text, $sentence) = @$case;
+        my $own = PostgreSQL::Test::Utils::tempdir() . '/credentials';
+        append_to_file($own, $text);
+        chmod 0600, $own;
+        my $result = store({ settings => store_settings(credentials_file => $own), environment => \%none }, 'list', $url);
+        is($result->{reason}, $sentence ? 'config' : undef, "a file $what") or diag explain $result;
+        like($result->{detail}, $sentence, '  and says so') if $sentence;
+    }
 }
 
 # Endpoints that are not S3.

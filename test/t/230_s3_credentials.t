@@ -51,6 +51,8 @@ sub answer_for
     # Busy once: the first request has been written down already.
     my $busy = $now{busy} && slurp_file($log) !~ /\n./;
     return (400, "<ErrorResponse><Error><Code>$now{busy}</Code><Message>slowly</Message></Error></ErrorResponse>") if $busy;
+    # Whoever gave some once has none any more.
+    return (403, '') if $now{once} && slurp_file($log) =~ /\n./;
     return ($now{status}, '<ErrorResponse><Error><Code>InvalidIdentityToken</Code><Message>no</Message></Error></ErrorResponse>')
       if $now{status} != 200;
     my $json = JSON::PP::encode_json({ Code => 'Success', AccessKeyId => $access_key, SecretAccessKey => $secret_key,
@@ -59,6 +61,8 @@ sub answer_for
     if (my ($role) = $line =~ m{^GET /latest/meta-data/iam/security-credentials/(.*)})
     {
         return (401, 'version 1 is not spoken here') if $head !~ /^x-aws-ec2-metadata-token: a-metadata-token\r/mi;
+        return (404, '') if $now{no_role};
+        return (200, JSON::PP::encode_json({ Code => $now{code}, Message => 'cannot assume it' })) if $now{code} && length $role;
         return (200, length $role ? $json : 'the-role');
     }
     return (200, $json) if $line eq 'GET /container';
@@ -105,7 +109,14 @@ for my $source (sort keys %sources)
     services(status => 403);
     $result = store({ environment => { %nothing, %{ $sources{$source} } } }, 'list', $url);
     like($result->{reason} // '', $source eq 'instance' ? qr/^config$/ : qr/^store$/, "$source: refused");
-    like($result->{detail}, qr/no credentials|gave no credentials/, '  and says so');
+    like($result->{detail}, $source eq 'instance' ? qr/no credentials/ : qr/gave no credentials; check AWS_.*403/, '  and says so');
+}
+# An instance that has no role has no credentials, as whoever has none; one whose role is not what it should be says why.
+for my $case ([ no_role => 1, qr/no credentials for store "test".*no instance's role/ ],
+    [ code => 'AssumeRoleUnauthorizedAccess', qr/something else than credentials; check the instance's role.*AssumeRoleUnauthorizedAccess.*cannot assume it/ ])
+{
+    services(@$case[ 0, 1 ]);
+    like(store({ environment => { %nothing, %{ $sources{instance} } } }, 'list', $url)->{detail}, $case->[2], "instance: $case->[0]");
 }
 
 # What was asked, and how.
@@ -162,7 +173,21 @@ cmp_ok(scalar(() = slurp_file($log) =~ /GET \/container/g), '>=', 5, '  renews t
 services(expires => 3600);
 store({ stdin => $large, environment => { %nothing, %{ $sources{container} } } }, 'put', $url, new_key());
 is(scalar(() = slurp_file($log) =~ /GET \/container/g), 1, 'those that last are fetched once');
+# Whoever has no new ones is not asked at each of the six requests.
+services(expires => 200, once => 1);
+is(store({ stdin => $large, environment => { %nothing, %{ $sources{container} } } }, 'put', $url, new_key())->{bytes}, 12 * 1024 * 1024,
+    'an upload with credentials that run out, and no new ones');
+cmp_ok(scalar(() = slurp_file($log) =~ /GET \/container/g), '<=', 4, '  asks for them now and then');
+services(expires => 200);
+is(store({ environment => { %nothing, %{ $sources{container} } } }, 'get', $url, $key)->{sha256}, file_sha256($large),
+    'a download with credentials that run out');
+cmp_ok(scalar(() = slurp_file($log) =~ /GET \/container/g), '>=', 3, '  renews them on its way');
 my $proxy = FaultProxy->start($server->{authority}, $directory);
+services(expires => 3600);
+$proxy->rules({ match => 'GET .*acme-main', nth => 2, answer => 400, body => '<Error><Code>ExpiredToken</Code></Error>' });
+is(store({ environment => { %nothing, %{ $sources{container} } } }, 'get', store_url($proxy, 'good', 'p'), $key)->{sha256}, file_sha256($large),
+    'ExpiredToken in the middle of a download is survived');
+is(scalar(() = slurp_file($log) =~ /GET \/container/g), 2, '  with new credentials');
 $proxy->rules({ match => 'partNumber=2', nth => 1, answer => 400, body => '<Error><Code>ExpiredToken</Code></Error>' });
 services(expires => 3600);
 my $proxied = store_url($proxy, 'good', 'p', 'part_size=5MiB');

@@ -73,6 +73,8 @@ bad_addresses(void)
 	refused("s3://bucket?region=a&region=b", "twice");
 	refused("s3://bucket?region=", "plain text");
 	refused("s3://bucket?region=a%0Ab", "plain text");
+	refused("s3://bucket?region=elsewhere.example/", "letters, digits and ._-");
+	refused("s3://bucket?region=x%40elsewhere.example&endpoint=https://minio.example", "letters, digits");
 	refused("s3://bucket?region", "name=value");
 	refused("s3://bucket?region=%zz", "name=value");
 	refused("s3://bucket?style=dns", "|path|virtual|");
@@ -103,6 +105,22 @@ bad_addresses(void)
 	ok(!s3_authority_is_loopback("localhost.example"),
 	   "a name that only begins like localhost is not loopback");
 	ok(s3_authority_is_loopback("127.9.9.9:80") && s3_authority_is_loopback("[::1]"), "127/8 and ::1 are");
+}
+
+/* The region also leads to STS, which gets a token. */
+static void
+region_of_environment(void)
+{
+	setenv("AWS_DEFAULT_REGION", "eu-west-3", 1);
+	addressed("s3://bucket", "bucket.s3.eu-west-3.amazonaws.com", "/t/a%20b%2Bc%25~.gz");
+	setenv("AWS_REGION", "eu-west-2", 1);
+	addressed("s3://bucket", "bucket.s3.eu-west-2.amazonaws.com", "/t/a%20b%2Bc%25~.gz");
+	setenv("AWS_REGION", "elsewhere.example/", 1);
+	refused("s3://bucket", "AWS_REGION");
+	setenv("AWS_REGION", "", 1);
+	addressed("s3://bucket", "bucket.s3.eu-west-3.amazonaws.com", "/t/a%20b%2Bc%25~.gz");
+	unsetenv("AWS_REGION");
+	unsetenv("AWS_DEFAULT_REGION");
 }
 
 static void
@@ -175,6 +193,7 @@ main(void)
 	unsetenv("AWS_DEFAULT_REGION");
 	addresses();
 	bad_addresses();
+	region_of_environment();
 	options();
 	parts();
 	return done_testing();

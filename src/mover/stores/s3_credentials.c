@@ -15,6 +15,8 @@
 #include "utc.h"
 
 #define RENEW_BEFORE_SECONDS 300
+/* Whoever gives no new ones is not asked at each request, as long as those at hand serve. */
+#define RENEW_AGAIN_SECONDS 30
 
 struct S3CredentialChain
 {
@@ -23,6 +25,7 @@ struct S3CredentialChain
 	const Settings *settings;
 	HttpClient	   *http; /* its own: the store's may be busy in another thread */
 	S3Credentials	current;
+	int64_t			renew_after; /* seconds since 1970; 0: no renewal has failed */
 	char			origin[512];
 };
 
@@ -176,12 +179,24 @@ ask_all(S3CredentialChain *chain, S3Credentials *credentials, Failure *failure)
 		failure_set(failure, REASON_CONFIG,
 					"no credentials for store \"%s\": no such profile in %s%s%s, nothing in "
 					"AWS_ACCESS_KEY_ID, no web "
-					"identity, container or instance metadata",
+					"identity, no container's agent, no instance's role",
 					chain->name, chain->settings->credentials_file ? "\"" : "",
 					chain->settings->credentials_file ? chain->settings->credentials_file
 													  : "credentials_file (which is not set)",
 					chain->settings->credentials_file ? "\"" : "");
 	return answer == S3_SOURCE_FOUND;
+}
+
+/* They do not run out soon; or they still serve, and new ones were refused a moment ago. */
+static bool
+is_good_for_now(const S3CredentialChain *chain, int64_t now)
+{
+	const S3Credentials *current = &chain->current;
+
+	if (!current->access_key)
+		return false;
+	return current->expires == 0 || current->expires - RENEW_BEFORE_SECONDS > now ||
+		   (current->expires > now && chain->renew_after > now);
 }
 
 const S3Credentials *
@@ -192,18 +207,21 @@ s3_credentials_get(S3CredentialChain *chain, bool anew, Failure *failure)
 	Failure		   renewal = {0};
 	int64_t		   now = time(NULL);
 
-	if (current->access_key && !anew &&
-		(current->expires == 0 || current->expires - RENEW_BEFORE_SECONDS > now))
+	if (!anew && is_good_for_now(chain, now))
 		return current;
 	if (ask_all(chain, &fetched, &renewal))
 	{
 		credentials_free(current);
 		*current = fetched;
+		chain->renew_after = 0;
 		return current;
 	}
 	/* The old ones serve as long as they do: whoever gives them may be back by then. */
 	if (current->access_key && !anew && current->expires > now)
+	{
+		chain->renew_after = (int64_t) time(NULL) + RENEW_AGAIN_SECONDS;
 		return current;
+	}
 	failure_set(failure, renewal.reason, "%s", renewal.detail);
 	return NULL;
 }

@@ -28,6 +28,21 @@
 #define MAX_ANSWER_BYTES (64 * 1024)
 #define MAX_TOKEN_BYTES	 (32 * 1024)
 #define TRIES			 3
+#define MOST_WORDS		 200 /* bytes of an answer in no format of ours */
+
+/* Who gives them, and what to look at when he does not. */
+typedef struct Giver
+{
+	const char *name;
+	const char *advice;
+} Giver;
+
+static const Giver sts = {"AssumeRoleWithWebIdentity", "check AWS_ROLE_ARN, the role's trust policy, and "
+													   "AWS_ENDPOINT_URL_STS or the region"};
+static const Giver agent = {"the container's agent",
+							"check AWS_CONTAINER_CREDENTIALS_FULL_URI or _RELATIVE_URI, and its token"};
+static const Giver instance = {"the instance's metadata service",
+							   "check the instance's role, or set AWS_EC2_METADATA_DISABLED=true"};
 
 static bool
 is_worth_another_try(const HttpAnswer *answer, const S3Error *error)
@@ -37,10 +52,31 @@ is_worth_another_try(const HttpAnswer *answer, const S3Error *error)
 	return answer->outcome != HTTP_ANSWERED || verdict == S3_AGAIN || verdict == S3_AGAIN_SLOWLY;
 }
 
-/* Sends a request, again when that may help; the answer is the caller's to free.  False: failure. */
-static bool
-ask(HttpClient *http, HttpRequest *request, const char *whom, HttpAnswer *answer, Failure *failure)
+/* No credentials, in the giver's own words. */
+static void
+explain(const Giver *giver, const HttpAnswer *answer, const S3Error *error, Failure *failure)
 {
+	if (answer->outcome != HTTP_ANSWERED)
+		failure_set(failure, REASON_STORE, "%s gave no credentials; %s (%s)", giver->name, giver->advice,
+					answer->error);
+	else if (error->code[0] != '\0')
+		failure_set(failure, REASON_STORE, "%s gave no credentials; %s (HTTP status %d, %s: %s)", giver->name,
+					giver->advice, answer->status, error->code, error->message);
+	else
+		failure_set(failure, REASON_STORE, "%s gave no credentials; %s (HTTP status %d%s%.*s)", giver->name,
+					giver->advice, answer->status, answer->body_length > 0 ? ": " : "",
+					answer->body_length < MOST_WORDS ? (int) answer->body_length : MOST_WORDS,
+					answer->body_length > 0 ? answer->body : "");
+}
+
+/*
+ * Sends a request, again when that may help; the answer is the caller's to free.  False: failure,
+ * and of the answer the status alone is left.
+ */
+static bool
+ask(HttpClient *http, HttpRequest *request, const Giver *giver, HttpAnswer *answer, Failure *failure)
+{
+	int		status;
 	S3Error error;
 	int64_t wait;
 
@@ -62,12 +98,10 @@ ask(HttpClient *http, HttpRequest *request, const char *whom, HttpAnswer *answer
 		if (!http_drive(http, (int) (wait / 1000000), true, failure))
 			return false;
 	}
-	if (answer->outcome == HTTP_ANSWERED)
-		failure_set(failure, REASON_STORE, "%s gave no credentials: HTTP %d %s %s", whom, answer->status,
-					error.code, error.message);
-	else
-		failure_set(failure, REASON_STORE, "%s gave no credentials: %s", whom, answer->error);
+	explain(giver, answer, &error, failure);
+	status = answer->status;
 	http_answer_free(answer);
+	answer->status = status;
 	return false;
 }
 
@@ -226,12 +260,12 @@ s3_credentials_from_web_identity(HttpClient *http, const char *region, S3Credent
 							   .connect_timeout = 10,
 							   .direct = is_near(url)};
 
-		if (ask(http, &request, "AssumeRoleWithWebIdentity", &answer, failure))
+		if (ask(http, &request, &sts, &answer, failure))
 		{
 			/* Half of an answer would be half of the credentials. */
 			if (!s3_xml_parse(answer.body, answer.body_length, take_assumed, &assumed))
-				failure_set(failure, REASON_STORE,
-							"AssumeRoleWithWebIdentity gave something else than credentials");
+				failure_set(failure, REASON_STORE, "%s gave something else than credentials; %s", sts.name,
+							sts.advice);
 			else if (s3_credentials_set(credentials, "the web identity", assumed.access_key,
 										assumed.secret_key, assumed.session_token, assumed.expiration,
 										failure))
@@ -247,20 +281,31 @@ s3_credentials_from_web_identity(HttpClient *http, const char *region, S3Credent
 
 /* ---- JSON, as containers and instances give it ------------------------------------------------ */
 
-static bool
-set_from_json(const HttpAnswer *answer, const char *whom, S3Credentials *credentials, Failure *failure)
+/* A text of it, "" where there is none. */
+static const char *
+json_text(const json_t *document, const char *name)
 {
-	json_t *document = json_loadb(answer->body ? answer->body : "", answer->body_length, 0, NULL);
-	bool	set;
+	const char *text = json_string_value(json_object_get(document, name));
 
-	if (!json_is_object(document) || !json_string_value(json_object_get(document, "AccessKeyId")))
-		set = failure_set(failure, REASON_STORE, "%s gave something else than credentials", whom);
+	return text ? text : "";
+}
+
+static bool
+set_from_json(const HttpAnswer *answer, const Giver *giver, S3Credentials *credentials, Failure *failure)
+{
+	json_t	   *document = json_loadb(answer->body ? answer->body : "", answer->body_length, 0, NULL);
+	const char *code = json_text(document, "Code");
+	bool		set;
+
+	/* Of what is no credentials, only what says why is repeated. */
+	if (json_text(document, "AccessKeyId")[0] == '\0')
+		set = failure_set(failure, REASON_STORE, "%s gave something else than credentials; %s%s%s%s%s",
+						  giver->name, giver->advice, code[0] != '\0' ? " (" : "", code,
+						  code[0] != '\0' ? ") " : "", json_text(document, "Message"));
 	else
-		set =
-			s3_credentials_set(credentials, whom, json_string_value(json_object_get(document, "AccessKeyId")),
-							   json_string_value(json_object_get(document, "SecretAccessKey")),
-							   json_string_value(json_object_get(document, "Token")),
-							   json_string_value(json_object_get(document, "Expiration")), failure);
+		set = s3_credentials_set(credentials, giver->name, json_text(document, "AccessKeyId"),
+								 json_text(document, "SecretAccessKey"), json_text(document, "Token"),
+								 json_text(document, "Expiration"), failure);
 	json_decref(document);
 	return set;
 }
@@ -314,9 +359,9 @@ s3_credentials_from_container(HttpClient *http, S3Credentials *credentials, Fail
 		return S3_SOURCE_FAILED;
 	header.value = token;
 	request.header_count = token && token[0] != '\0' ? 1 : 0;
-	if (ask(http, &request, "the container's agent", &answer, failure))
+	if (ask(http, &request, &agent, &answer, failure))
 	{
-		if (set_from_json(&answer, "the container's agent", credentials, failure))
+		if (set_from_json(&answer, &agent, credentials, failure))
 			found = S3_SOURCE_FOUND;
 		http_answer_free(&answer);
 	}
@@ -348,7 +393,7 @@ ask_instance(HttpClient *http, const char *base, const char *path, const char *t
 		request.method = "PUT";
 		header = (HttpHeader){.name = "x-aws-ec2-metadata-token-ttl-seconds", .value = "21600"};
 	}
-	return ask(http, &request, "the instance's metadata service", answer, failure);
+	return ask(http, &request, &instance, answer, failure);
 }
 
 static S3Source
@@ -358,16 +403,23 @@ from_instance_with_token(HttpClient *http, const char *base, const char *token, 
 	static const char directory[] = "/latest/meta-data/iam/security-credentials/";
 	char			  path[512];
 	HttpAnswer		  answer = {0};
+	Failure			  refusal = {0};
 	bool			  set;
 
-	if (!ask_instance(http, base, directory, token, &answer, failure))
+	if (!ask_instance(http, base, directory, token, &answer, &refusal))
+	{
+		/* An instance without a role. */
+		if (answer.status == 404)
+			return S3_SOURCE_ABSENT;
+		failure_set(failure, refusal.reason, "%s", refusal.detail);
 		return S3_SOURCE_FAILED;
+	}
 	snprintf(path, sizeof(path), "%s%.*s", directory, (int) strcspn(answer.body ? answer.body : "", "\r\n"),
 			 answer.body ? answer.body : "");
 	http_answer_free(&answer);
 	if (!ask_instance(http, base, path, token, &answer, failure))
 		return S3_SOURCE_FAILED;
-	set = set_from_json(&answer, "the instance's metadata service", credentials, failure);
+	set = set_from_json(&answer, &instance, credentials, failure);
 	http_answer_free(&answer);
 	return set ? S3_SOURCE_FOUND : S3_SOURCE_FAILED;
 }

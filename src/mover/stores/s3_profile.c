@@ -10,12 +10,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include <openssl/crypto.h>
 #include <sys/stat.h>
 
-#define MAX_FILE_BYTES (64 * 1024)
+#define MAX_FILE_BYTES	(64 * 1024)
+#define BYTE_ORDER_MARK "\xEF\xBB\xBF" /* what some editors begin a file with */
 
 /*
  * libpq's rule for private keys: 0600 or less, or root's and 0640 or less.  What is 0600 can be read by its
@@ -34,6 +36,7 @@ read_private_file(const char *path, Failure *failure)
 	struct stat status;
 	int			fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	char	   *text = NULL;
+	ssize_t		length;
 
 	if (fd < 0 || fstat(fd, &status) < 0)
 		failure_set_errno(failure, REASON_CONFIG, "could not read the credentials file \"%s\"", path);
@@ -45,15 +48,16 @@ read_private_file(const char *path, Failure *failure)
 					path);
 	else if ((text = OPENSSL_zalloc(MAX_FILE_BYTES + 1)) == NULL)
 		failure_no_memory(failure);
-	else if (pread(fd, text, MAX_FILE_BYTES, 0) < 0)
-	{
+	else if ((length = pread(fd, text, MAX_FILE_BYTES, 0)) < 0)
 		failure_set_errno(failure, REASON_CONFIG, "could not read the credentials file \"%s\"", path);
-		OPENSSL_clear_free(text, MAX_FILE_BYTES + 1);
-		text = NULL;
-	}
+	else if (strlen(text) != (size_t) length)
+		failure_set(failure, REASON_CONFIG, "the credentials file \"%s\" is no UTF-8 text", path);
 	if (fd >= 0)
 		close(fd);
-	return text;
+	if (failure->reason == REASON_NONE)
+		return text;
+	OPENSSL_clear_free(text, MAX_FILE_BYTES + 1);
+	return NULL;
 }
 
 static char *
@@ -86,6 +90,17 @@ is_header_of(char *line, const char *profile)
 	return strcmp(name, profile) == 0;
 }
 
+/* Without blanks around it, and without a comment behind a blank: no value of ours has one in it. */
+static char *
+trim_value(char *text)
+{
+	text = trim(text);
+	for (char *c = text; *c; c++)
+		if (isspace((unsigned char) c[0]) && (c[1] == '#' || c[1] == ';'))
+			*c = '\0';
+	return trim(text);
+}
+
 typedef struct Profile
 {
 	bool		found;
@@ -101,6 +116,8 @@ find_profile(char *text, const char *name, Profile *profile)
 	char *value;
 	bool  inside = false;
 
+	if (strncmp(text, BYTE_ORDER_MARK, strlen(BYTE_ORDER_MARK)) == 0)
+		text += strlen(BYTE_ORDER_MARK);
 	while ((line = strsep(&text, "\n")) != NULL)
 	{
 		line = trim(line);
@@ -113,12 +130,12 @@ find_profile(char *text, const char *name, Profile *profile)
 			continue;
 		*value++ = '\0';
 		line = trim(line);
-		value = trim(value);
-		if (strcmp(line, "aws_access_key_id") == 0)
+		value = trim_value(value);
+		if (strcasecmp(line, "aws_access_key_id") == 0)
 			profile->access_key = value;
-		else if (strcmp(line, "aws_secret_access_key") == 0)
+		else if (strcasecmp(line, "aws_secret_access_key") == 0)
 			profile->secret_key = value;
-		else if (strcmp(line, "aws_session_token") == 0)
+		else if (strcasecmp(line, "aws_session_token") == 0)
 			profile->session_token = value;
 	}
 }
@@ -138,8 +155,11 @@ s3_credentials_from_file(const char *path, const char *name, S3Credentials *cred
 	if (!profile.found)
 		answer = S3_SOURCE_ABSENT;
 	else if (!profile.access_key || !profile.secret_key)
-		failure_set(failure, REASON_CONFIG,
-					"profile \"%s\" in \"%s\" lacks aws_access_key_id or aws_secret_access_key", name, path);
+		failure_set(
+			failure, REASON_CONFIG,
+			"profile \"%s\" in \"%s\" lacks aws_access_key_id or aws_secret_access_key (what leads to "
+			"others, such as role_arn or credential_process, is not followed)",
+			name, path);
 	else if (s3_credentials_set(credentials, whose, profile.access_key, profile.secret_key,
 								profile.session_token, NULL, failure))
 		answer = S3_SOURCE_FOUND;

@@ -17,6 +17,8 @@
 #include "stores/s3_encode.h"
 #include "text.h"
 
+#define REGION_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
+
 /* What the options say, before defaults that depend on each other. */
 typedef struct Parsing
 {
@@ -307,20 +309,39 @@ ends_with(const char *text, const char *end)
 	return length >= end_length && strcmp(text + length - end_length, end) == 0;
 }
 
+/*
+ * What the URL says, else the environment.  It becomes part of a host's name, to which
+ * credentials go: nothing in it may end that name.
+ */
+static bool
+settle_region(S3Url *url, Failure *failure)
+{
+	const char *region = url->region;
+
+	if (!region)
+		region = getenv("AWS_REGION");
+	if (!region || region[0] == '\0')
+		region = getenv("AWS_DEFAULT_REGION");
+	if (!region || region[0] == '\0')
+		region = "us-east-1";
+	if (strspn(region, REGION_CHARACTERS) != strlen(region))
+		return failure_set(
+			failure, REASON_CONFIG,
+			"store URL: region=%s (or AWS_REGION, AWS_DEFAULT_REGION): letters, digits and ._- "
+			"are wanted",
+			region);
+	return url->region || keep(&url->region, region, strlen(region), failure);
+}
+
 /* The endpoint, and what depends on it. */
 static bool
 settle_address(Parsing *parsing, bool allow_http, Failure *failure)
 {
-	S3Url	   *url = parsing->url;
-	const char *environment = getenv("AWS_REGION");
-	Buffer		amazon = {0};
-	bool		is_amazon;
+	S3Url *url = parsing->url;
+	Buffer amazon = {0};
+	bool   is_amazon;
 
-	if (!environment || !is_header_value(environment))
-		environment = getenv("AWS_DEFAULT_REGION");
-	if (!url->region &&
-		!keep(&url->region, environment && is_header_value(environment) ? environment : "us-east-1", 64,
-			  failure))
+	if (!settle_region(url, failure))
 		return false;
 	if (!parsing->endpoint)
 	{
