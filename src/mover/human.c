@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -50,10 +51,19 @@ human_terminal_width(int fd)
 	return ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : DEFAULT_WIDTH;
 }
 
+/* One that knows how to take a line away. */
+static bool
+is_terminal(int fd)
+{
+	const char *kind = getenv("TERM");
+
+	return isatty(fd) == 1 && (!kind || strcmp(kind, "dumb") != 0);
+}
+
 void
 progress_bar_begin(ProgressBar *bar, int fd)
 {
-	*bar = (ProgressBar){.fd = fd, .is_terminal = isatty(fd) == 1, .begun_at = clock_milliseconds()};
+	*bar = (ProgressBar){.fd = fd, .is_terminal = is_terminal(fd), .begun_at = clock_milliseconds()};
 }
 
 /* "" as long as it would be a guess. */

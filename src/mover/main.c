@@ -67,15 +67,6 @@ print_version(void)
 		   jansson_version_str(), zlibVersion());
 }
 
-static int
-finish_output(void)
-{
-	if (fflush(stdout) == 0 && !ferror(stdout))
-		return EXIT_SUCCESS;
-	fputs("custbackup: could not write to standard output\n", stderr);
-	return EXIT_FAILURE;
-}
-
 int
 main(int argc, char **argv)
 {
@@ -94,12 +85,12 @@ main(int argc, char **argv)
 	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0)
 	{
 		print_version();
-		return finish_output();
+		return command_print("", "");
 	}
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
 	{
 		print_help(stdout);
-		return finish_output();
+		return command_print("", "");
 	}
 	for (size_t i = 0; i < COMMAND_COUNT; i++)
 		if (strcmp(argv[1], commands[i].name) == 0)

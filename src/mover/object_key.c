@@ -38,6 +38,18 @@ object_token_is_safe(const char *token)
 	return token_is_safe(token, strlen(token));
 }
 
+/* As Postgres writes it: one backup has one name. */
+static bool
+begins_with_our_uuid(const char *text)
+{
+	if (strlen(text) < UUID_BYTES || !text_is_uuid(text, UUID_BYTES))
+		return false;
+	for (size_t i = 0; i < UUID_BYTES; i++)
+		if (text[i] >= 'A' && text[i] <= 'F')
+			return false;
+	return true;
+}
+
 /* Where the suffix begins, NULL where what stands before it is not ours. */
 static const char *
 find_suffix(const char *key)
@@ -48,7 +60,7 @@ find_suffix(const char *key)
 	if (slash == NULL || !token_is_safe(key, (size_t) (slash - key)))
 		return NULL;
 	rest = slash + 1;
-	if (strlen(rest) < UUID_BYTES || !text_is_uuid(rest, UUID_BYTES))
+	if (!begins_with_our_uuid(rest))
 		return NULL;
 	rest += UUID_BYTES;
 	if (*rest == '-')

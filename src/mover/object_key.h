@@ -17,7 +17,7 @@
 /* Not empty, at most 200 bytes, letters, digits and '._-' only, not beginning with '.'. */
 extern bool object_token_is_safe(const char *token);
 
-/* Exactly of our pattern: a safe token, a uuid, an attempt's number from 2, '.dump.gz' or '.json'. */
+/* Exactly of our pattern: a safe token, a uuid in small letters, an attempt's number from 2, '.dump.gz' or '.json'. */
 extern bool object_key_is_safe(const char *key);
 
 /* 't/id-2.dump.gz' -> 't/id-2.json'; false where it does not fit or is none. */

@@ -9,6 +9,7 @@ use CustbackupTest;
 use Digest::SHA;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::Piece ();
 
 my ($settings, $store_url, $directory) = mover_settings();
 my $store    = "$directory/store";
@@ -101,6 +102,15 @@ is($out, '', 'until a day ago: none');
 ($exit, $out) = on_store('list', '--json', '--since=2h', '--until=2100-01-01');
 is(scalar(split /\n/, $out), 3, 'within two times');
 
+# The same moment, as it is written elsewhere.
+my $second_end = Time::Piece->strptime($objects[1]{finished_at}, '%Y-%m-%dT%H:%M:%SZ');
+for my $time ($second_end->strftime('%Y-%m-%d %H:%M:%S'), $second_end->strftime('%Y-%m-%dT%H:%M:%S+00:00'), ($second_end + 5400)->strftime('%Y-%m-%dT%H:%M:%S+01:30'),
+    ($second_end - 3600)->strftime('%Y-%m-%d %H:%M:%S-0100'))
+{
+    local $ENV{TZ} = 'America/New_York';
+    is(scalar(split /\n/, (on_store('list', '--json', "--since=$time"))[1]), 2, "since $time");
+}
+
 # ---- what is wrong is said -----------------------------------------------------------------------
 
 for my $case (
@@ -124,6 +134,8 @@ for my $case (
     [ [ 'get', "--store=$store_url", '--latest' ],             2, qr/--latest goes with --token/ ],
     [ [ 'get', "--store=$store_url", '--json', $id ],          2, qr/--json goes with --output/ ],
     [ [ 'get', "--store=$store_url", '00000000' ],             1, qr/no such backup/ ],
+    [ [ 'get', "--store=$store_url", '--output=', $id ],       2, qr/--output takes the name of a new file/ ],
+    [ [ 'list', "--store=$store_url", '--since=2026-11-23T14:00+99' ], 2, qr/is no time: write/ ],
     [ [ 'restore', "--store=$store_url" ],                     2, qr/name one backup/ ],
     [ [ 'restore', "--store=$store_url", $id, $url ],          2, qr/too many arguments/ ],
     [ [ 'restore', "--store=$store_url", $id ],                1, qr/holds no connection URL/ ],
@@ -198,6 +210,19 @@ is($exit, 1, 'nor is a device');
     IPC::Run::run([ 'sh', '-c', '"$0" get "--store=$1" "$2" >/dev/full', $mover, $store_url, $id ], '2>', \$sink);
     is($? >> 8, 1, 'an output that is full fails');
     like($sink, qr/No space left/, '  with the reason');
+}
+
+# Whoever reads no more has seen enough, and needs no word about it.
+for my $command ('list', 'verify', 'list --json', 'verify --json')
+{
+    my $said = '';
+    pipe(my $reader, my $writer) or die $!;
+    close $reader;
+    my $harness = IPC::Run::start([ $mover, (split / /, $command), "--store=$store_url" ], '>', $writer, '2>', \$said);
+    close $writer;
+    $harness->finish;
+    is($harness->full_result(0) & 127, 13, "$command, read by nobody, ends as other commands do");
+    is($said, '', '  without a word');
 }
 
 # By hand, as docs/manifest.md says, when everything else is gone.
@@ -306,8 +331,18 @@ unlink $manifest_file;
 ($exit, $out) = on_store('verify', '--json');
 is($exit, 1, 'an object without a manifest');
 like($out, qr/"problem":"there is an object, but no manifest/, '  is named');
+# Another backup's id begins as its own does.
+my $alike = substr($id, 0, 8) . '-0000-4000-8000-000000000000';
+put_raw("$store/acme-main/$alike.$_", $_ eq 'json' ? $manifest =~ s/\Q$id\E/$alike/gr : $whole) for 'json', 'dump.gz';
+($exit, undef, $err) = on_store('get', "--output=$directory/alike", substr($id, 0, 8));
+is($exit, 1, 'an id that may mean a damaged backup');
+like($err, qr/begins the id of several backups/, '  means no other');
+($exit, undef, $err) = on_store('get', "--output=$directory/alike", substr($alike, 0, 13));
+is($exit, 0, '  until there is more of it') or diag $err;
+unlink "$store/acme-main/$alike.json", "$store/acme-main/$alike.dump.gz";
 put_raw($manifest_file, $manifest);
 put_raw("$store/acme-main/readme.txt", "somebody's");
+put_raw("$store/acme-main/" . uc($id) . '.json', "somebody's");
 mkdir "$store/lost+found";
 ($exit, $out) = on_store('verify');
 like($out, qr/^3 of 3 verified, 0 bad$/m, "other people's files are not counted");

@@ -222,7 +222,7 @@ for my $server (start_s3_servers())
 
     # A bar at a terminal, none in a pipe, and nothing of it on standard output.
     my $terminal = '';
-    local $ENV{COLUMNS} = 80;
+    local @ENV{qw(COLUMNS TERM)} = (80, 'xterm');
     IPC::Run::run([ 'script', '-qec', "'$mover' verify '--store=$store' '--credentials-file=$credentials'", '/dev/null' ], '<', '/dev/null', '>', \$terminal);
     like($terminal, qr/\r\e\[Kverifying \[[#.]{24}\] +\d+ %/, "$name: a progress bar at a terminal");
     ($exit, $out, $err) = tool($store, '', 'verify');

@@ -90,6 +90,11 @@ test_terminal(void)
 	progress_bar_move(&bar, "restoring", 1, 0);
 	ok(reads(master, drawn, sizeof(drawn), "restoring 1 bytes") && !strchr(drawn, '%'),
 	   "without a total there is no share");
+	setenv("TERM", "dumb", 1);
+	progress_bar_begin(&bar, slave);
+	progress_bar_move(&bar, "verifying", 5, 10);
+	ok(!bar.is_drawn, "one that cannot take a line away gets none");
+	setenv("TERM", "xterm", 1);
 	close(slave);
 	close(master);
 }
@@ -134,6 +139,7 @@ test_narrow_terminal(void)
 int
 main(void)
 {
+	setenv("TERM", "xterm", 1);
 	test_sizes();
 	test_no_terminal();
 	test_terminal();

@@ -52,6 +52,8 @@ test_keys(void)
 									  "t/" ID "--2.dump.gz",
 									  "t/x" ID ".dump.gz",
 									  "t/0189f7c2.dump.gz",
+									  "t/0189F7C2-6D7E-7B3A-8C55-0123456789AB.dump.gz",
+									  "t/0189f7c2-6d7e-7b3a-8c55-0123456789aB.json",
 									  "t/" ID ".JSON",
 									  "t/0189f7c2-6d7e-7b3a-8c55-0123456789ag.dump.gz"};
 

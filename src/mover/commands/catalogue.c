@@ -14,6 +14,7 @@
 
 #define MANIFEST_SUFFIX ".json"
 #define OBJECT_SUFFIX	".dump.gz"
+#define UUID_BYTES		36
 
 typedef struct Listing
 {
@@ -218,25 +219,34 @@ catalogue_keep_latest(Catalogue *catalogue)
 		catalogue->entries[catalogue->count++] = latest;
 }
 
+/* Of the backup, as the key tells it: a manifest may be unreadable. */
+static const char *
+id_of(const CatalogueEntry *entry)
+{
+	return strchr(entry->key, '/') + 1;
+}
+
+/* The one that is damaged may be the one that was meant: no other is taken in its place. */
+static bool
+means_one_backup(const Catalogue *catalogue, const char *id, Failure *failure)
+{
+	for (size_t i = 1; i < catalogue->count; i++)
+		if (strncmp(id_of(&catalogue->entries[0]), id_of(&catalogue->entries[i]), UUID_BYTES) != 0)
+			return failure_set(failure, REASON_CONFIG,
+							   "\"%s\" begins the id of several backups: give more of it", id);
+	return true;
+}
+
 const CatalogueEntry *
 catalogue_only(const Catalogue *catalogue, const CatalogueFilter *filter, Failure *failure)
 {
 	const CatalogueEntry *found = NULL;
 
+	if (filter->id && !means_one_backup(catalogue, filter->id, failure))
+		return NULL;
 	for (size_t i = 0; i < catalogue->count; i++)
-	{
-		const CatalogueEntry *entry = &catalogue->entries[i];
-
-		if (entry->problem)
-			continue;
-		if (found && filter->id && strcmp(found->manifest.backup_id, entry->manifest.backup_id) != 0)
-		{
-			failure_set(failure, REASON_CONFIG, "\"%s\" begins the id of several backups: give more of it",
-						filter->id);
-			return NULL;
-		}
-		found = entry;
-	}
+		if (!catalogue->entries[i].problem)
+			found = &catalogue->entries[i];
 	if (!found && catalogue->count > 0)
 		failure_set(failure, REASON_INTEGRITY, "%s is no good backup: %s",
 					catalogue->entries[catalogue->count - 1].key,

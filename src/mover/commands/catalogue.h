@@ -71,8 +71,8 @@ extern void					 catalogue_entry_free(CatalogueEntry *entry);
 extern void					 catalogue_free(Catalogue *catalogue);
 
 /*
- * A time on the command line: '2026-11-23', '2026-11-23 14:00' (also with 'T',
- * seconds, 'Z'; UTC), or an age: '36h', '7d', '30m'.
+ * A time on the command line: '2026-11-23', '2026-11-23 14:00' (also with 'T' and with
+ * seconds; UTC unless an offset such as '+01:00' follows), or an age: '36h', '7d', '30m'.
  */
 extern bool catalogue_parse_time(const char *text, int64_t *seconds, Failure *failure);
 

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#define FARTHEST_OFFSET (14 * 3600L) /* from UTC, of any place on earth */
+
 bool
 catalogue_parse_utc(const char *text, const char *format, int64_t *seconds)
 {
@@ -18,8 +20,8 @@ catalogue_parse_utc(const char *text, const char *format, int64_t *seconds)
 		return false;
 	/* The 31st of February would be the 3rd of March. */
 	real = parts;
-	*seconds = timegm(&real);
-	return real.tm_mday == parts.tm_mday;
+	*seconds = (int64_t) timegm(&real) - parts.tm_gmtoff;
+	return real.tm_mday == parts.tm_mday && labs(parts.tm_gmtoff) <= FARTHEST_OFFSET;
 }
 
 static bool
@@ -38,8 +40,10 @@ parse_age(const char *text, int64_t *seconds)
 bool
 catalogue_parse_time(const char *text, int64_t *seconds, Failure *failure)
 {
-	static const char *const formats[] = {"%Y-%m-%d",		   "%Y-%m-%dT%H:%M",	"%Y-%m-%d %H:%M",
-										  "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", CATALOGUE_TIME_FORMAT};
+	/* %z: 'Z' or an offset, as `date --iso-8601=seconds` writes it. */
+	static const char *const formats[] = {"%Y-%m-%d",		   "%Y-%m-%dT%H:%M",	  "%Y-%m-%dT%H:%M%z",
+										  "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%d %H:%M",
+										  "%Y-%m-%d %H:%M%z",  "%Y-%m-%d %H:%M:%S",	  "%Y-%m-%d %H:%M:%S%z"};
 
 	if (parse_age(text, seconds))
 		return true;
@@ -50,5 +54,7 @@ catalogue_parse_time(const char *text, int64_t *seconds, Failure *failure)
 	}
 	return failure_set(
 		failure, REASON_CONFIG,
-		"\"%s\" is no time: write 2026-11-23, 2026-11-23T14:00 (UTC), or an age such as 36h or 7d", text);
+		"\"%s\" is no time: write 2026-11-23, 2026-11-23T14:00 (UTC), 2026-11-23T14:00+01:00, or an age "
+		"such as 36h or 7d",
+		text);
 }

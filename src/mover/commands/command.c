@@ -4,10 +4,13 @@
  */
 #include "command.h"
 
+#include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <jansson.h>
 
@@ -104,11 +107,27 @@ command_failed(const char *name, const Failure *failure)
 	return EXIT_FAILURE;
 }
 
+/*
+ * Whoever read has seen enough, as `head` has: the end of any other command.  SIGPIPE is ignored
+ * until here (protect.c), so that no socket of ours ends us.
+ */
+static void
+end_with_reader(void)
+{
+	struct pollfd output = {.fd = STDOUT_FILENO};
+
+	if (poll(&output, 1, 0) != 1 || !(output.revents & POLLERR))
+		return;
+	signal(SIGPIPE, SIG_DFL);
+	raise(SIGPIPE);
+}
+
 int
 command_print(const char *name, const char *text)
 {
 	if (fputs(text, stdout) >= 0 && fflush(stdout) == 0 && !ferror(stdout))
 		return EXIT_SUCCESS;
-	fprintf(stderr, "custbackup %s: could not write to standard output\n", name);
+	end_with_reader();
+	fprintf(stderr, "custbackup%s%s: could not write to standard output\n", *name ? " " : "", name);
 	return EXIT_FAILURE;
 }

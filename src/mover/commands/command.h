@@ -92,7 +92,10 @@ extern int command_usage_error(const char *name, const char *format, ...)
 /* The failure's detail on stderr; returns EXIT_FAILURE. */
 extern int command_failed(const char *name, const Failure *failure);
 
-/* Prints a text on stdout and makes sure that it got there; returns the exit status. */
+/*
+ * Prints a text on stdout and makes sure that it got there; returns the exit status.  Where whoever
+ * read it has gone, it ends the process by SIGPIPE.  name "": of no command.
+ */
 extern int command_print(const char *name, const char *text);
 
 #endif

@@ -56,9 +56,11 @@ take_own(void *own, int code, const char *value, Failure *failure)
 {
 	Get *get = own;
 
-	(void) failure;
 	if (code == 'u')
 		get->unpack = true;
+	else if (value[0] == '\0')
+		return failure_set(failure, REASON_CONFIG,
+						   "--output takes the name of a new file, or - for standard output");
 	else
 		get->output = strcmp(value, "-") == 0 ? NULL : value;
 	return true;

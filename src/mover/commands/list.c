@@ -70,7 +70,8 @@ print_column(const char *text, int width, int most, const char *after)
 
 	snprintf(column, sizeof(column), "%s", text && *text ? text : "-");
 	text_make_line(column);
-	printf("%-*.*s%s", width, most, column, after);
+	text_truncate(column, (size_t) most);
+	printf("%-*s%s", width, column, after);
 }
 
 static void

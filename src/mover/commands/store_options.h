@@ -76,7 +76,7 @@ enum StoreOption
 	"Which backups:\n"                                                                                       \
 	"  --token=TOKEN            of this token\n"                                                             \
 	"  --since=TIME             finished since then: 2026-11-23, 2026-11-23T14:00\n"                         \
-	"                           (UTC), 36h, 7d\n"                                                            \
+	"                           (UTC), 2026-11-23T14:00+01:00, 36h, 7d\n"                                    \
 	"  --until=TIME             finished until then\n"                                                       \
 	"  --latest                 only the newest of the token\n"                                              \
 	"\n"

@@ -128,6 +128,7 @@ verify_object(Verify *verify, const CatalogueEntry *entry, Failure *failure)
 	return good;
 }
 
+/* False: nobody reads it, which stdout remembers, or the failure is set. */
 static bool
 print_verdict(Verify *verify, const CatalogueEntry *entry, const char *problem, Failure *failure)
 {
@@ -141,8 +142,7 @@ print_verdict(Verify *verify, const CatalogueEntry *entry, const char *problem, 
 			printf("BAD   %s: %s\n", entry->key, problem);
 		else
 			printf("good  %s\n", entry->key);
-		fflush(stdout);
-		return true;
+		return fflush(stdout) == 0;
 	}
 	object = json_pack("{s:s, s:b, s:s?}", "key", entry->key, "good", problem == NULL, "problem", problem);
 	line = object ? json_dumps(object, JSON_COMPACT) : NULL;
@@ -150,9 +150,8 @@ print_verdict(Verify *verify, const CatalogueEntry *entry, const char *problem, 
 	if (!line)
 		return failure_no_memory(failure);
 	puts(line);
-	fflush(stdout);
 	free(line);
-	return true;
+	return fflush(stdout) == 0;
 }
 
 /*
@@ -256,6 +255,8 @@ verify_catalogue(Verify *verify)
 		choose(verify, chosen);
 	good = chosen && failure.reason == REASON_NONE && verify_chosen(verify, chosen, &failure);
 	free(chosen);
+	if (!good && ferror(stdout))
+		return command_print(NAME, "");
 	if (!good)
 		return store_options_failed(&verify->options, NAME, &failure);
 	if (!verify->options.json)
