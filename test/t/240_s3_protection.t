@@ -123,6 +123,18 @@ for my $server (start_versity(), $minio)
     ($status, $out) = check_store($proxy, 'plain');
     is($status, 1, "$name: check-store without the right to delete");
     like($out, qr/^bad   delete .*lack a right/m, '  says so');
+    like($out, qr/^bad   delete .*; left behind: custbackup-check\//m, '  and what is left');
+    store({}, 'remove', store_url($server, 'plain', 'p'), $_->{key}) for @{ store({}, 'list', store_url($server, 'plain', 'p'))->{list} };
+    # With those to read alone, and with hardly any.
+    $proxy->rules({ match => '^PUT', answer => 403, body => $denied });
+    ($status, $out) = check_store($proxy, 'plain');
+    is($status, 1, "$name: check-store with the rights to read");
+    like($out, qr/^good  reach .*^bad   write .*lack a right.*^good  list /ms, '  tells what they are good for') or diag $out;
+    unlike($out, qr/left behind/, '  and that nothing is left');
+    $proxy->rules({ match => '^(GET|HEAD)', answer => 403, body => $denied });
+    ($status, $out) = check_store($proxy, 'plain');
+    is($status, 1, "$name: check-store without the rights to look and list");
+    like($out, qr/^good  reach .*^bad   write .*lack a right.*^bad   list .*lack a right/ms, '  tells each') or diag $out;
     $proxy->rules({ match => '^PUT', answer => 501, body => '<Error><Code>NotImplemented</Code></Error>' });
     ($status, $out) = check_store($proxy, 'plain');
     like($out, qr/^bad   write .*does not know something that the URL's options ask for/m, "$name: a store that does not know an option");

@@ -172,7 +172,9 @@ for my $server (start_s3_servers())
     sleep 0.02 until grep(/POST .*uploads/, $proxy->requests) || time > $deadline;
     $check->signal('INT');
     $check->finish;
-    isnt($check->full_result(0), 0, "$name: check-store interrupted") or diag $said;
+    is($check->full_result(0) >> 8, 1, "$name: check-store interrupted") or diag $said;
+    like($said, qr/^bad   store +cancelled by a signal\nThe check was interrupted\.$/m, '  says that, and nothing against the store');
+    unlike($said, qr/^bad   (?!store)/m, '  in any line');
     is_deeply([ grep { $_->{key} =~ /check/ } @{ store({}, 'list', $store)->{list} } ], [], '  leaves nothing in the bucket');
     $proxy->stop;
 

@@ -56,6 +56,7 @@ typedef struct CheckStore
 	Store	   *store;
 	json_t	   *checks; /* NULL: lines for people */
 	char		key[96];
+	bool		is_left; /* something of the check's own could not be removed */
 	bool		good;
 	Failure		failure; /* the first that was not good */
 } CheckStore;
@@ -66,6 +67,9 @@ say(void *context, CheckState state, const char *what, const char *sentence)
 	static const char *const words[] = {[CHECK_GOOD] = "good", [CHECK_NOTE] = "note", [CHECK_BAD] = "bad"};
 	CheckStore				*check = context;
 
+	/* What fails because of the interruption says nothing of the store. */
+	if (cancel_requested() && check->failure.reason != REASON_CANCELLED)
+		return;
 	check->good &= state != CHECK_BAD;
 	if (state == CHECK_BAD)
 		failure_set(&check->failure, REASON_STORE, "%s: %s", what, sentence);
@@ -108,15 +112,19 @@ milliseconds_since(int64_t begun)
 	return (double) (monotonic_nanoseconds() - begun) / 1e6;
 }
 
+/* client: of a bucket, whose credentials may lack the right to look at what is not there; that is told by its list. */
 static bool
-check_listing(CheckStore *check)
+check_reach(CheckStore *check, S3Client *client)
 {
 	Failure		failure = {0};
 	ObjectStat	stat = {0};
 	int64_t		begun = monotonic_nanoseconds();
 	StoreAnswer answer = check->store->head(check->store, check->key, NULL, &stat, &failure);
+	double		milliseconds = milliseconds_since(begun);
 
 	object_stat_free(&stat);
+	if (answer == STORE_FAILED && client && s3_check_is_denied(client, check->key))
+		answer = STORE_MISSING;
 	if (answer == STORE_FOUND)
 		failure_set(
 			&failure, REASON_STORE,
@@ -127,7 +135,7 @@ check_listing(CheckStore *check)
 		tell(check, CHECK_BAD, "reach", "%s", failure.detail);
 		return false;
 	}
-	tell(check, CHECK_GOOD, "reach", "the first round trip took %.1f ms", milliseconds_since(begun));
+	tell(check, CHECK_GOOD, "reach", "the first round trip took %.1f ms", milliseconds);
 	return true;
 }
 
@@ -143,7 +151,7 @@ see_key(void *context, const char *key, int64_t bytes, int64_t modified, Failure
 	return strcmp(key, check->key) != 0;
 }
 
-/* False: the failure is set, and nothing is left. */
+/* False: the failure is set; is_left of the check: something stayed. */
 static bool
 write_object(CheckStore *check, int64_t retain_until, ObjectStat *stat, Failure *failure)
 {
@@ -155,11 +163,13 @@ write_object(CheckStore *check, int64_t retain_until, ObjectStat *stat, Failure 
 					   .expected_bytes = sizeof(MARK) - 1,
 					   .retain_until = retain_until};
 	Upload	  *upload = check->store->begin(check->store, &info, failure);
+	Failure	   left = {0};
 	bool	   written = upload && upload_write(upload, MARK, sizeof(MARK) - 1, failure) &&
 				   upload->finish(upload, stat, failure);
 
 	if (upload && !written)
-		upload->abort(upload, failure);
+		upload->abort(upload, &left);
+	check->is_left |= left.reason != REASON_NONE;
 	return written;
 }
 
@@ -176,7 +186,8 @@ write_mark(CheckStore *check)
 		tell(check, CHECK_GOOD, "write", "an object was written and seen in %.1f ms",
 			 milliseconds_since(begun));
 	else
-		tell(check, CHECK_BAD, "write", "%s", failure.detail);
+		tell(check, CHECK_BAD, "write", "%s%s%s", failure.detail, check->is_left ? "; left behind: " : "",
+			 check->is_left ? check->key : "");
 	return written;
 }
 
@@ -197,7 +208,13 @@ read_mark(CheckStore *check)
 	else
 		tell(check, CHECK_GOOD, "read", "it came back as it was in %.1f ms", milliseconds_since(begun));
 	free(bytes);
-	failure = (Failure){0};
+}
+
+static void
+check_list(CheckStore *check)
+{
+	Failure failure = {0};
+
 	if (check->store->list(check->store, "custbackup-check/", see_key, check, &failure))
 		tell(check, CHECK_GOOD, "list", "objects can be listed");
 	else
@@ -210,15 +227,19 @@ remove_mark(CheckStore *check)
 	Failure	   failure = {0};
 	ObjectStat stat = {0};
 
-	if (!check->store->remove(check->store, check->key, NULL, &failure) && failure.reason == REASON_LOCKED)
+	check->is_left = !check->store->remove(check->store, check->key, NULL, &failure);
+	if (failure.reason == REASON_LOCKED)
 		tell(check, CHECK_NOTE, "delete",
 			 "the bucket locks whatever is stored, also this check's own object: %s", failure.detail);
-	else if (failure.reason != REASON_NONE)
-		tell(check, CHECK_BAD, "delete", "%s (left behind: %s)", failure.detail, check->key);
-	else if (check->store->head(check->store, check->key, NULL, &stat, &failure) == STORE_MISSING)
-		tell(check, CHECK_GOOD, "delete", "it was deleted and is gone");
-	else
+	else if (check->is_left)
+		tell(check, CHECK_BAD, "delete", "%s; left behind: %s", failure.detail, check->key);
+	else if (check->store->head(check->store, check->key, NULL, &stat, &failure) == STORE_FOUND)
 		tell(check, CHECK_BAD, "delete", "it was deleted and is there still");
+	else if (failure.reason != REASON_NONE)
+		tell(check, CHECK_NOTE, "delete", "it was deleted; whether it is gone is not known: %s",
+			 failure.detail);
+	else
+		tell(check, CHECK_GOOD, "delete", "it was deleted and is gone");
 	object_stat_free(&stat);
 }
 
@@ -251,49 +272,64 @@ check_lock(CheckStore *check)
 	}
 	if (kept.reason != REASON_NONE)
 		tell(check, CHECK_NOTE, "lock", "its object is left behind: %s", kept.detail);
+	check->is_left |= kept.reason != REASON_NONE;
 	object_stat_free(&stat);
+}
+
+/* With one object: all that backups and restores do. */
+static void
+check_objects(CheckStore *check, S3Client *client)
+{
+	bool written;
+
+	if (!check_reach(check, client))
+		return;
+	written = write_mark(check);
+	if (written)
+		read_mark(check);
+	check_list(check);
+	if (!written)
+		return;
+	if (client)
+		check->good &= s3_check(client, check->key, say, check);
+	remove_mark(check);
+}
+
+static bool
+check_bucket(CheckStore *check, S3Client *client, Failure *failure)
+{
+	const S3Credentials *credentials = s3_credentials_get(client->credentials, false, failure);
+	char				*lock = client->url.lock;
+
+	if (!credentials)
+		return false;
+	tell(check, CHECK_GOOD, "credentials", "access key %s, from %s", credentials->access_key,
+		 s3_credentials_origin(client->credentials));
+	/* The first object is written without it, to be removable. */
+	client->url.lock = NULL;
+	client->url.lock_days = 0;
+	check_objects(check, client);
+	client->url.lock = lock;
+	if (lock && check->good)
+		check_lock(check);
+	return true;
 }
 
 static bool
 check_all(CheckStore *check, Failure *failure)
 {
-	S3Client			*client = NULL;
-	char				*lock = NULL;
-	const S3Credentials *credentials;
-
 	if (!cancel_install(failure) || !make_key(check, failure))
 		return false;
 	check->store = store_open(check->name, check->url, &check->settings, failure);
 	if (!check->store)
 		return false;
-	if (strcmp(check->store->scheme, "s3") == 0)
-	{
-		client = store_s3_client(check->store);
-		credentials = s3_credentials_get(client->credentials, false, failure);
-		if (!credentials)
-			return false;
-		tell(check, CHECK_GOOD, "credentials", "access key %s, from %s", credentials->access_key,
-			 s3_credentials_origin(client->credentials));
-		/* The first object is written without it, to be removable. */
-		lock = client->url.lock;
-		client->url.lock = NULL;
-		client->url.lock_days = 0;
-	}
-	if (check_listing(check) && write_mark(check))
-	{
-		read_mark(check);
-		if (client)
-			check->good &= s3_check(client, check->key, say, check);
-		remove_mark(check);
-		if (lock && check->good)
-		{
-			client->url.lock = lock;
-			check_lock(check);
-			client->url.lock = NULL;
-		}
-	}
-	free(lock);
-	return true;
+	if (strcmp(check->store->scheme, "s3") != 0)
+		check_objects(check, NULL);
+	else if (!check_bucket(check, store_s3_client(check->store), failure))
+		return false;
+	return !cancel_requested() ||
+		   failure_set(failure, REASON_CANCELLED, "cancelled by a signal%s%s",
+					   check->is_left ? "; left behind: " : "", check->is_left ? check->key : "");
 }
 
 static int
@@ -311,7 +347,9 @@ finish(CheckStore *check)
 		json_decref(document);
 	}
 	else
-		puts(check->good ? "Backups can be kept there." : "Backups cannot be kept there as it is.");
+		puts(check->good								 ? "Backups can be kept there."
+			 : check->failure.reason == REASON_CANCELLED ? "The check was interrupted."
+														 : "Backups cannot be kept there as it is.");
 	return command_print(NAME, "") == EXIT_SUCCESS && check->good ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 

@@ -247,3 +247,23 @@ s3_check(S3Client *client, const char *key, CheckSay say, void *context)
 		ask(&check, &questions[i]);
 	return check.good;
 }
+
+bool
+s3_check_is_denied(S3Client *client, const char *key)
+{
+	S3Request request = {.what = "look at",
+						 .when = REASON_STORE,
+						 .method = "GET",
+						 .key = key,
+						 .tries = 1,
+						 .expected = "|AccessDenied|AccessForbidden|"};
+	S3Answer  answer;
+	Failure	  failure = {0};
+	bool	  is_denied;
+
+	if (!s3_perform(client, &request, &answer, &failure))
+		return false;
+	is_denied = answer.error.code[0] != '\0';
+	s3_answer_free(&answer);
+	return is_denied;
+}

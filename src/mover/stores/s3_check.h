@@ -25,4 +25,7 @@ typedef void (*CheckSay)(void *context, CheckState state, const char *what, cons
  */
 extern bool s3_check(S3Client *client, const char *key, CheckSay say, void *context);
 
+/* Does the store refuse a look at `key` for want of a right?  Where nothing lies there, it is that to list. */
+extern bool s3_check_is_denied(S3Client *client, const char *key);
+
 #endif
