@@ -73,12 +73,14 @@ is_deeply([ $server->collections('void') ], ['something'], '... and what it had 
 $server->say('neighbour {"insert":"custbackup_restore_mine","documents":[{"_id":1}]}');
 $neighbour = $server->everything('neighbour');
 $server->leave_beside('neighbour', 'theirs', 'a * b');
+$server->say(map { qq(admin {"insert":"$_","documents":[{"_id":1}]}) } 'a' .. 'h');
 my $all = mongodb_backup($settings, $store, mongodb_url($server, database => '', options => ''));
 like("@{ $all->{done}{notes} // [] }", qr/"neighbour": what an unfinished restore has put beside/, 'a backup of a whole server says what of an unfinished restore is in it');
 unlike("@{ $all->{done}{notes} // [] }", qr/has not come to its end|"shop"/, '... and no more');
 my $copy = start_mongodb();
 my $whole = mongodb_restore($settings, $store, mongodb_url($copy, database => '', options => ''), $all, mode => 'clone');
 is($whole->{done}{event}, 'done', 'a whole server is cloned') or diag explain $whole->{done}, $whole->{stderr};
+is_deeply($whole->{done}{left_alone}, ['the database "admin": MongoDB\'s own'], '... but for what is MongoDB\'s own');
 same_documents($copy->everything('shop'), $before, 'its first database');
 same_documents($copy->everything('neighbour'), $neighbour, 'and its second');
 is_deeply([ $copy->beside('neighbour') ], [], '... without what an unfinished restore had put beside there');

@@ -271,6 +271,29 @@ test_kinds(void)
 	bytes_free(&archive);
 }
 
+/* As mongodump writes it: in no order. */
+static void
+test_databases(void)
+{
+	static const char *const names[][2] = {{"shop", "a"}, {"other", "a"}, {"shop", "b"}, {"other", "b"}};
+	Bytes					 archive = {0};
+
+	put_header(&archive, "0.1");
+	for (size_t i = 0; i < 4; i++)
+		put(&archive, BCON_NEW("db", BCON_UTF8(names[i][0]), "collection", BCON_UTF8(names[i][1]), "metadata",
+							   BCON_UTF8(""), "size", BCON_INT32(0), "type", BCON_UTF8("")));
+	put_word(&archive, 0xffffffff);
+	for (size_t i = 0; i < 4; i++)
+	{
+		put(&archive, BCON_NEW("db", BCON_UTF8(names[i][0]), "collection", BCON_UTF8(names[i][1]), "EOF",
+							   BCON_BOOL(true), "CRC", BCON_INT64(0)));
+		put_word(&archive, 0xffffffff);
+	}
+	is_int(counted(archive.data, archive.length, "databases"), 2, "databases that alternate are two");
+	is_int(counted(archive.data, archive.length, "collections"), 4, "of four collections");
+	bytes_free(&archive);
+}
+
 /* An archive of one empty collection, with something wrong. */
 static void
 test_wrong(void)
@@ -342,6 +365,7 @@ main(void)
 	test_checksum();
 	test_real();
 	test_kinds();
+	test_databases();
 	test_wrong();
 	test_too_small();
 	return done_testing();

@@ -69,7 +69,7 @@ extern void mongodb_archive_close(MongodbArchive *archive);
 /* Is all of the prelude there?  What follows may be asked from then on. */
 extern bool mongodb_archive_has_prelude(const MongodbArchive *archive);
 
-/* In the prelude's order; the archive owns them. */
+/* In the prelude's order, which is none: databases alternate.  The archive owns them. */
 extern size_t				   mongodb_archive_count(const MongodbArchive *archive);
 extern const MongodbNamespace *mongodb_archive_namespace(const MongodbArchive *archive, size_t index);
 

@@ -5,7 +5,6 @@
 #include "engines/mongodb.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "engines/mongodb_archive.h"
 
@@ -21,29 +20,44 @@ inspector_feed(Inspector *inspector, const void *bytes, size_t length, Failure *
 	return mongodb_archive_feed(((ArchiveInspector *) inspector)->archive, bytes, length, failure);
 }
 
-/* The prelude has the collections of a database behind each other. */
+/* The prelude has the databases' collections in no order; -1: no memory. */
+static int64_t
+count_databases(const MongodbArchive *archive)
+{
+	json_t *names = json_object();
+	int64_t count = -1;
+	bool	good = names != NULL;
+
+	for (size_t i = 0; good && i < mongodb_archive_count(archive); i++)
+		good = json_object_set_new_nocheck(names, mongodb_archive_namespace(archive, i)->database,
+										   json_true()) == 0;
+	if (good)
+		count = (int64_t) json_object_size(names);
+	json_decref(names);
+	return count;
+}
+
 static bool
 inspector_finish(Inspector *inspector, json_t *counts, Failure *failure)
 {
 	const MongodbArchive *archive = ((ArchiveInspector *) inspector)->archive;
 	int64_t				  kinds[] = {[MONGODB_COLLECTION] = 0, [MONGODB_VIEW] = 0, [MONGODB_TIMESERIES] = 0};
-	int64_t				  databases = 0;
+	int64_t				  databases;
 	int64_t				  documents = 0;
 	int64_t				  indexes = 0;
 
 	if (!mongodb_archive_finish(((ArchiveInspector *) inspector)->archive, failure))
 		return false;
+	databases = count_databases(archive);
 	for (size_t i = 0; i < mongodb_archive_count(archive); i++)
 	{
 		const MongodbNamespace *each = mongodb_archive_namespace(archive, i);
 
-		if (i == 0 || strcmp(each->database, mongodb_archive_namespace(archive, i - 1)->database) != 0)
-			databases++;
 		kinds[each->kind]++;
 		documents += each->documents;
 		indexes += each->indexes;
 	}
-	if (json_object_set_new(counts, "databases", json_integer(databases)) != 0 ||
+	if (databases < 0 || json_object_set_new(counts, "databases", json_integer(databases)) != 0 ||
 		json_object_set_new(counts, "collections", json_integer(kinds[MONGODB_COLLECTION])) != 0 ||
 		json_object_set_new(counts, "views", json_integer(kinds[MONGODB_VIEW])) != 0 ||
 		json_object_set_new(counts, "time_series", json_integer(kinds[MONGODB_TIMESERIES])) != 0 ||

@@ -133,13 +133,16 @@ mongodb_plan_leftover(const MongodbPlan *plan, const MongodbNamespace *namespace
 	return pair != NULL && was_beside(namespace->collection, pair->marked) ? pair : NULL;
 }
 
-/* The collections of a database mostly stand behind each other. */
+/* An archive has the collections of its databases in no order.  MongoDB's own have no pair. */
 static bool
 is_known(const MongodbPlan *plan, size_t index, const char *source)
 {
-	return (index > 0 &&
-			strcmp(source, mongodb_archive_namespace(plan->archive, index - 1)->database) == 0) ||
-		   pair_of(plan, source) != NULL;
+	if (pair_of(plan, source) != NULL)
+		return true;
+	for (size_t i = 0; i < index; i++)
+		if (strcmp(source, mongodb_archive_namespace(plan->archive, i)->database) == 0)
+			return true;
+	return false;
 }
 
 static void
