@@ -69,6 +69,8 @@ for my $code (13, 59, 303)
 }
 $requests = restores('one collection that the server will not rename', qr/"b" was replaced in place/,
     { match => '^renameCollection .*restore_\w+_b$', error => 20 }, $over);
+$requests = restores('a server before 6.0, which lets nobody drop the functions (20)', undef, { match => '^drop shop system.js$', error => 20 }, $over);
+is(scalar(grep { /^delete shop system.js/ } @$requests), 1, '... has them emptied');
 
 # ---- what a failure says ----
 
@@ -96,6 +98,8 @@ sub fails
 }
 
 is(fails('no right to write', 0, { match => '^insert shop custbackup_restore_\w+_a', error => 13 })->{reason}, 'auth', 'reason auth');
+is(fails('no right to drop', 0, { match => '^drop', error => 13 })->{reason}, 'auth', 'reason auth');
+is(scalar(grep { /^(?:insert|update|create)/ } $proxy->requests), 0, '... before anything is written');
 fails('an index that the server refuses', 0, { match => '^createIndexes shop custbackup_restore_', error => 86 });
 fails('the first rename is refused', 0, { match => $rename, nth => 1, error => 13 }, $over);
 fails('the answer to the first rename is lost', 1, { match => $rename, nth => 1, lose => 1 }, $over);

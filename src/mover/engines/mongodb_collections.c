@@ -12,6 +12,7 @@
 
 /* The server's own codes, and those of services that are MongoDB to the eye. */
 #define CODE_UNAUTHORIZED		 13
+#define CODE_ILLEGAL_OPERATION	 20
 #define CODE_NAMESPACE_NOT_FOUND 26
 #define CODE_COMMAND_NOT_FOUND	 59
 #define CODE_NOT_SUPPORTED		 115
@@ -25,7 +26,7 @@
 static bool
 add_to_list(void *context, const char *name, const char *type, Failure *failure)
 {
-	if (strncmp(name, "system.", strlen("system.")) == 0 && strcmp(name, MONGODB_FUNCTIONS) != 0)
+	if (mongodb_is_own(name))
 		return true;
 	/* A server may name anything; these names are for comparing alone. */
 	return json_object_set_new_nocheck(context, name, json_string_nocheck(type)) == 0 ||
@@ -104,6 +105,31 @@ mongodb_probe_rename(MongodbSession *session, const char *database, const char *
 	return true;
 }
 
+/* Every document of it. */
+static bool
+empty_collection(MongodbSession *session, const char *database, const char *name, Failure *failure)
+{
+	bson_t command = BSON_INITIALIZER;
+	bson_t deletes;
+	bson_t all;
+	bson_t query;
+	bson_t answer;
+	bool   good;
+
+	BSON_APPEND_UTF8(&command, "delete", name);
+	BSON_APPEND_ARRAY_BEGIN(&command, "deletes", &deletes);
+	BSON_APPEND_DOCUMENT_BEGIN(&deletes, "0", &all);
+	BSON_APPEND_DOCUMENT_BEGIN(&all, "q", &query);
+	bson_append_document_end(&all, &query);
+	BSON_APPEND_INT32(&all, "limit", 0);
+	bson_append_document_end(&deletes, &all);
+	bson_append_array_end(&command, &deletes);
+	good = mongodb_ask(session, database, &command, &answer, REASON_RESTORE, failure);
+	bson_destroy(&answer);
+	bson_destroy(&command);
+	return good;
+}
+
 bool
 mongodb_drop_collection(MongodbSession *session, const char *database, const char *name, Failure *failure)
 {
@@ -117,6 +143,9 @@ mongodb_drop_collection(MongodbSession *session, const char *database, const cha
 		   session->code == CODE_NAMESPACE_NOT_FOUND;
 	bson_destroy(&answer);
 	bson_destroy(&command);
+	/* Servers before 6.0 let nobody drop the functions. */
+	if (!good && session->code == CODE_ILLEGAL_OPERATION && strcmp(name, MONGODB_FUNCTIONS) == 0)
+		return empty_collection(session, database, name, failure);
 	return good || failure_set(failure, asked.reason, "%s", asked.detail);
 }
 

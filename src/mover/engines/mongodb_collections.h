@@ -19,10 +19,7 @@ typedef enum MongodbRename
 	MONGODB_RENAME_REFUSED /* not by this user, or not at all */
 } MongodbRename;
 
-/* The customer's own functions: the one collection of MongoDB's own names that a dump holds. */
-#define MONGODB_FUNCTIONS "system.js"
-
-/* {name: type}, without MongoDB's own (system.*, but for the functions); the caller's to json_decref.  NULL: failure. */
+/* {name: type}, without MongoDB's own; the caller's to json_decref.  NULL: failure. */
 extern json_t *mongodb_list_collections(MongodbSession *session, const char *database, Failure *failure);
 
 /* Changes nothing: it asks for a collection called by the attempt's id, which nobody has. */
@@ -36,7 +33,7 @@ extern bool mongodb_probe_rename(MongodbSession *session, const char *database, 
 extern bool mongodb_rename_collection(MongodbSession *session, const char *database, const char *from,
 									  const char *to, bool over, Failure *failure);
 
-/* One that is not there is dropped already. */
+/* One that is not there is dropped already; functions that a server does not let go are emptied. */
 extern bool mongodb_drop_collection(MongodbSession *session, const char *database, const char *name,
 									Failure *failure);
 

@@ -9,6 +9,7 @@
 
 #include "clock.h"
 #include "engines/mongodb_collections.h"
+#include "engines/mongodb_server.h"
 
 #define READ_SIZE (256 * 1024)
 /* Of a rename to a name that somebody else takes again and again. */

@@ -317,6 +317,19 @@ look_at_target(MongodbPlan *plan, MongodbSession *session, const MongodbUrl *url
 	return true;
 }
 
+/* Whoever may write but not drop would leave all that he puts beside: so a collection is dropped that nobody has. */
+static bool
+check_drops(const MongodbPlan *plan, MongodbSession *session, const char *attempt, Failure *failure)
+{
+	char name[sizeof(MONGODB_BESIDE) + 64];
+
+	snprintf(name, sizeof(name), MONGODB_BESIDE "%s_", attempt);
+	for (size_t i = 0; i < plan->pair_count; i++)
+		if (!mongodb_drop_collection(session, plan->pairs[i].target, name, failure))
+			return false;
+	return true;
+}
+
 /*
  * MongoDB gives the rights on buckets apart from those on collections.  Found out only when a time series
  * has been dropped, it would be lost: so a collection is dropped there that nobody has.
@@ -370,6 +383,7 @@ make(MongodbPlan *plan, MongodbSession *session, const MongodbUrl *url, const En
 		return false;
 	find_markers(plan);
 	if (!choose_ways(plan, failure) || !look_at_target(plan, session, url, context->job->mode, failure) ||
+		!check_drops(plan, session, context->job->attempt_id, failure) ||
 		!ask_about_renames(plan, session, context->job->attempt_id, failure) ||
 		!judge_time_series(plan, session, context->job->attempt_id, outcome, failure))
 		return false;

@@ -35,6 +35,13 @@ pass_over_refusal(bool good, Failure *asked, Failure *failure)
 }
 
 bool
+mongodb_is_own(const char *collection)
+{
+	return strncmp(collection, "system.", strlen("system.")) == 0 &&
+		   strcmp(collection, MONGODB_FUNCTIONS) != 0;
+}
+
+bool
 mongodb_each_database(MongodbSession *session, MongodbSee see, void *context, FailureReason otherwise,
 					  Failure *failure)
 {
@@ -129,7 +136,7 @@ count_collection(void *context, const char *name, const char *type, Failure *fai
 {
 	(void) type;
 	(void) failure;
-	*(int64_t *) context += strncmp(name, "system.", strlen("system.")) != 0;
+	*(int64_t *) context += !mongodb_is_own(name);
 	return true;
 }
 

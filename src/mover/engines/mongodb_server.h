@@ -13,9 +13,15 @@
 typedef struct MongodbDatabase
 {
 	bool	exists;
-	int64_t collections; /* views too, without MongoDB's own (system.*) */
+	int64_t collections; /* views too, without MongoDB's own */
 	int64_t data_bytes;	 /* of its documents, uncompressed; -1: not told */
 } MongodbDatabase;
+
+/* The customer's own functions: the one collection of MongoDB's own names that a dump holds. */
+#define MONGODB_FUNCTIONS "system.js"
+
+/* MongoDB's own: no dump of a customer's database holds it. */
+extern bool mongodb_is_own(const char *collection);
 
 extern bool mongodb_ask_database(MongodbSession *session, const char *name, MongodbDatabase *database,
 								 Failure *failure);
