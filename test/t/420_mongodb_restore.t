@@ -122,6 +122,7 @@ sub interrupted
 
 interrupted('mongorestore killed', sub { kill 'KILL', $_[1] }, 'restore');
 interrupted('server killed', sub { $server->stop }, 'unreachable');
+interrupted('the mark dropped', sub { $server->say('shop {"drop":"custbackup_restore_"}') }, 'restore');
 interrupted('cancelled', sub { kill 'TERM', $_[0]{pid} }, 'cancelled');
 interrupted('mover killed', sub { kill 'KILL', $_[0]{pid} }, undef);
 

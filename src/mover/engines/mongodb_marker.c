@@ -249,6 +249,22 @@ mongodb_marker_take(MongodbSession *session, const char *database, const char *a
 		   (written || busy(session, database, failure));
 }
 
+/* It is not ours any more: whose is it? */
+static bool
+lost(MongodbSession *session, const char *database, Failure *failure)
+{
+	Marker seen;
+
+	if (!find_marker(session, database, &seen, REASON_RESTORE, failure))
+		return false;
+	if (seen.mark.found)
+		return busy(session, database, failure);
+	return failure_set(failure, REASON_RESTORE,
+					   "the mark of this restore (the collection \"" MONGODB_BESIDE
+					   "\" in the database \"%s\" on MongoDB at %s) is gone: somebody drops what is there",
+					   database, session->name);
+}
+
 bool
 mongodb_marker_renew(MongodbSession *session, const char *database, const char *attempt, MongodbPhase phase,
 					 Failure *failure)
@@ -259,7 +275,7 @@ mongodb_marker_renew(MongodbSession *session, const char *database, const char *
 
 	snprintf(held.attempt, sizeof(held.attempt), "%s", attempt);
 	return write_marker(session, database, &change, &written, failure) &&
-		   (written || busy(session, database, failure));
+		   (written || lost(session, database, failure));
 }
 
 bool

@@ -59,7 +59,7 @@ extern bool mongodb_marker_look(MongodbSession *session, const char *database, M
 extern bool mongodb_marker_take(MongodbSession *session, const char *database, const char *attempt,
 								MongodbMark *mark, Failure *failure);
 
-/* REASON_TARGET_BUSY: another restore has taken it over meanwhile. */
+/* REASON_TARGET_BUSY: another restore has taken it over meanwhile.  REASON_RESTORE: it is gone. */
 extern bool mongodb_marker_renew(MongodbSession *session, const char *database, const char *attempt,
 								 MongodbPhase phase, Failure *failure);
 

@@ -111,12 +111,16 @@ undo_database(Restore *restore, const MongodbPair *pair)
 							 ? MONGODB_PHASE_REPLACING
 							 : pair->mark.phase;
 	Failure		 ignored = {0};
+	MongodbMark	 seen;
+	bool		 is_ours = mongodb_marker_renew(&restore->session, pair->target, attempt, phase, &ignored);
 
-	/* Another one may have taken over from us, who were thought dead. */
-	if (!mongodb_marker_renew(&restore->session, pair->target, attempt, phase, &ignored))
+	/* Another one may have taken over from us, who were thought dead, and our tag with it. */
+	if (!is_ours && (!mongodb_marker_look(&restore->session, pair->target, &seen, REASON_RESTORE, &ignored) ||
+					 seen.found))
 		return;
-	mongodb_sweep(&restore->session, pair->target, pair->mark.tag, phase == MONGODB_PHASE_BESIDE, &ignored);
-	if (phase == MONGODB_PHASE_REPLACING)
+	mongodb_sweep(&restore->session, pair->target, pair->mark.tag, is_ours && phase == MONGODB_PHASE_BESIDE,
+				  &ignored);
+	if (is_ours && phase == MONGODB_PHASE_REPLACING)
 		mongodb_marker_release(&restore->session, pair->target, attempt, &ignored);
 }
 
