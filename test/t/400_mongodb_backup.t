@@ -36,6 +36,19 @@ my $bare = mongodb_backup($settings, $store, mongodb_url($server, database => 'b
 is($bare->{done}{event}, 'done', 'a database without a document is a good backup');
 is($bare->{done}{counts}{collections}, 1, 'with its collection');
 
+# ---- MongoDB's own database, which many a URL names for the log-in alone ----
+
+$server->say('admin {"insert":"apps","documents":[{"_id":1}]}', 'admin {"createUser":"first","pwd":"p@ss1","roles":[]}');
+my $admin = mongodb_backup($settings, $store, mongodb_url($server, database => 'admin', options => ''));
+is("$admin->{done}{counts}{collections} $admin->{done}{counts}{documents}", '1 1', 'of "admin" what is the customer\'s alone') or diag explain $admin->{done};
+like("@{ $admin->{done}{notes} // [] }", qr/names the database "admin", MongoDB's own: no other one is in the backup/, '... which the row says');
+$server->say('admin {"insert":"apps","documents":[{"_id":2}]}', 'admin {"insert":"later","documents":[{"_id":1}]}', 'admin {"createUser":"second","pwd":"p@ss2","roles":[]}');
+my $rewound = mongodb_restore($settings, $store, mongodb_url($server, database => 'admin', options => ''), $admin);
+is($rewound->{done}{event}, 'done', '... is restored') or diag explain $rewound->{done};
+is_deeply([ $server->documents('admin', '"apps"') ], ['{ "_id" : { "$numberInt" : "1" } }'], '... exactly');
+is(mongodb_backup($settings, $store, mongodb_url($server, user => $_->[0], password => $_->[1]))->{done}{event}, 'done', "... with the user $_->[0] as ever")
+  for [ 'first', 'p@ss1' ], [ 'second', 'p@ss2' ];
+
 # ---- failures ----
 
 sub fails { return mongodb_backup_fails($settings, $store, @_) }

@@ -146,6 +146,8 @@ test_refusals(void)
 	refuses("mongodb://u:pw@h/d?geheim", "without a value");
 	refuses("mongodb://u:pw@h/a.b", "database");
 	refuses("mongodb://u:pw@h/a%24b", "database");
+	refuses("mongodb://u:pw@h/config", "MongoDB's own");
+	refuses("mongodb://u:pw@h/l%6Fcal", "MongoDB's own");
 	refuses("mongodb://u:pw@h/a%2Fb", "database");
 	refuses("mongodb://u:pw@h/d?tlsCAFile=/x", "tlsCAFile");
 	refuses("mongodb://u:pw@h/d?tlscertificatekeyfile=/x", "tlsCertificateKeyFile");

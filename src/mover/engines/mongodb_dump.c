@@ -135,6 +135,14 @@ ask_database(DumpSource *dump, SourceFacts *facts, Failure *failure)
 	facts->expected_raw_bytes = database.data_bytes;
 	if (!look_for_mark(dump, dump->url.database, &dump->mark, facts, failure))
 		return false;
+	/* Many a URL has it for the log-in alone. */
+	if (mongodb_is_internal(dump->url.database) &&
+		!sentence_add(
+			&facts->notes, failure,
+			"the URL names the database \"%s\", MongoDB's own: no other one is in the backup, nor are the "
+			"server's users and roles (for all that the user may read, name none and say authSource=%s)",
+			dump->url.database, dump->url.database))
+		return false;
 	if (database.collections == 0)
 		return sentence_add(&facts->notes, failure, "the database is empty: it has no collections");
 	if (database.data_bytes == 0)
@@ -185,7 +193,8 @@ start_mongodump(DumpSource *dump, Failure *failure)
 	char config[64];
 	/* What an unfinished restore has left beside is no part of the database; mongodump wants to be told of one for that. */
 	char	  beside[sizeof("--excludeCollectionsWithPrefix=" MONGODB_BESIDE) + MONGODB_TAG_SIZE];
-	char	 *argv[] = {"mongodump", config, "--archive", NULL, NULL, NULL};
+	char	 *argv[7] = {"mongodump", config, "--archive"};
+	size_t	  count = 3;
 	int		  fd = mongodb_tool_config(&dump->url, &dump->session, dump->settings, true, failure);
 	ChildSpec spec = {.path = dump->tool.path, .argv = argv, .stdout_pipe = true, .kept_fds = {fd}};
 	bool	  started;
@@ -193,13 +202,15 @@ start_mongodump(DumpSource *dump, Failure *failure)
 	if (fd < 0)
 		return false;
 	if (dump->url.database != NULL)
-		argv[3] = "--excludeCollection=" MONGODB_BESIDE;
+		argv[count++] = "--excludeCollection=" MONGODB_BESIDE;
 	if (dump->url.database != NULL && dump->mark.tag[0] != '\0')
 	{
 		snprintf(beside, sizeof(beside), "--excludeCollectionsWithPrefix=" MONGODB_BESIDE "%s_",
 				 dump->mark.tag);
-		argv[4] = beside;
+		argv[count++] = beside;
 	}
+	if (dump->url.database != NULL && mongodb_is_internal(dump->url.database))
+		argv[count++] = "--excludeCollectionsWithPrefix=system.";
 	snprintf(config, sizeof(config), "--config=/proc/self/fd/%d", fd);
 	mongodb_disconnect(&dump->session);
 	spec.idle = look_at_server;

@@ -100,7 +100,7 @@ add_renaming(Arguments *arguments, const MongodbPlan *plan, MongodbPass pass, Fa
 	return true;
 }
 
-/* A backup of a whole server has what an unfinished restore had put beside. */
+/* A backup of a whole server has what an unfinished restore had put beside; older ones of "admin" have its users. */
 static bool
 add_leftovers(Arguments *arguments, const MongodbPlan *plan, MongodbPass pass, Failure *failure)
 {

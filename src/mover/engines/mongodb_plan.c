@@ -32,16 +32,16 @@ mongodb_is_beside(const char *collection, const char *tag)
 		   (*tag != '\0' && strncmp(rest, tag, strlen(tag)) == 0 && rest[strlen(tag)] == '_');
 }
 
-/* The same of a collection in an archive, whose marker nobody has read: any tag. */
+/* Of an archive: what an unfinished restore had put beside (by any tag, for nobody has read its marker), and MongoDB's own. */
 static bool
-was_beside(const char *collection, bool marked)
+is_left_out(const char *collection, bool marked)
 {
 	const char *rest = collection + strlen(MONGODB_BESIDE);
 	char		tag[MONGODB_TAG_SIZE] = "";
 
 	if (marked && strncmp(collection, MONGODB_BESIDE, strlen(MONGODB_BESIDE)) == 0 && mongodb_is_tag(rest))
 		memcpy(tag, rest, MONGODB_TAG_SIZE - 1);
-	return mongodb_is_beside(collection, tag);
+	return mongodb_is_own(collection) || mongodb_is_beside(collection, tag);
 }
 
 bool
@@ -122,7 +122,7 @@ mongodb_plan_pair(const MongodbPlan *plan, const MongodbNamespace *namespace)
 {
 	const MongodbPair *pair = pair_of(plan, namespace->database);
 
-	return pair != NULL && !was_beside(namespace->collection, pair->marked) ? pair : NULL;
+	return pair != NULL && !is_left_out(namespace->collection, pair->marked) ? pair : NULL;
 }
 
 const MongodbPair *
@@ -130,7 +130,7 @@ mongodb_plan_leftover(const MongodbPlan *plan, const MongodbNamespace *namespace
 {
 	const MongodbPair *pair = pair_of(plan, namespace->database);
 
-	return pair != NULL && was_beside(namespace->collection, pair->marked) ? pair : NULL;
+	return pair != NULL && is_left_out(namespace->collection, pair->marked) ? pair : NULL;
 }
 
 /* An archive has the collections of its databases in no order.  MongoDB's own have no pair. */

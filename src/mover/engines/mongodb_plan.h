@@ -64,7 +64,7 @@ extern void mongodb_plan_free(MongodbPlan *plan);
 /* Where a collection of the archive goes; NULL: it is left out. */
 extern const MongodbPair *mongodb_plan_pair(const MongodbPlan *plan, const MongodbNamespace *namespace);
 
-/* The pair of one that is left out because an unfinished restore had put it beside; NULL: no such thing. */
+/* The pair of one that is left out: an unfinished restore had put it beside, or it is MongoDB's own; NULL: no such thing. */
 extern const MongodbPair *mongodb_plan_leftover(const MongodbPlan *plan, const MongodbNamespace *namespace);
 
 /*

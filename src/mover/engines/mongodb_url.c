@@ -121,6 +121,8 @@ parse_database(MongodbUrl *url, const char *text, size_t length, Failure *failur
 		return false;
 	if (strlen(url->database) > DATABASE_MAX || strpbrk(url->database, NOT_IN_DATABASES) != NULL)
 		return refuse(failure, "names a database as MongoDB has none");
+	if (strcmp(url->database, "config") == 0 || strcmp(url->database, "local") == 0)
+		return refuse(failure, "names a database of MongoDB's own, where no customer's data stands");
 	return true;
 }
 
