@@ -10,7 +10,8 @@ use Test::More;
 
 plan skip_all => 'no user namespaces here' if system('unshare -Urnm true 2>/dev/null') != 0;
 
-my ($settings, $store, $directory) = mover_settings(tool_path => tools_directory());
+our $settings;
+($settings, my $store, my $directory) = mover_settings(tool_path => tools_directory());
 my $server = start_mongodb(socket => "$directory/mongodb.sock");
 $server->say('shop {"insert":"c","documents":[{"_id":1},{"_id":2}]}');
 
@@ -51,10 +52,16 @@ works('the first of two servers is not there', url('late', '&authSource=admin'))
 
 fails("the URL's own authSource counts before the DNS's", 'auth', qr/db1\.example\.test/, url('good', '&authSource=shop'));
 fails('a name that the DNS does not know', 'unreachable', qr/no answer for _mongodb\._tcp\.nowhere\.example\.test/, url('nowhere'));
+fails('a TXT record that the DNS cannot tell of now', 'unreachable', qr/no answer for mute\.example\.test/, url('mute', '&authSource=admin'));
 fails('a server of another domain', 'bad_url', qr/not of its domain/, url('stray'));
 fails('a TXT record that says more than it may', 'bad_url', qr/TXT record/, url('chatty'));
 my %strict = (allow_local_targets => JSON::PP::false);
 fails('an answer that leads to this host', 'bad_url', qr/this host|not allowed/, url('good'), %strict);
 fails('the second of two answers that does', 'bad_url', qr/this host|not allowed/, url('late', '&authSource=admin'), %strict);
+{
+    local $settings = { %$settings, %strict };
+    works('an answer that leads elsewhere', url('outside', '&authSource=admin'));
+}
+fails('one that does, behind a server that answers', 'bad_url', qr/"db1\.example\.test" has the address 127\.0\.0\.1/, url('mixed', '&authSource=admin'), %strict);
 
 done_testing();

@@ -92,6 +92,8 @@ test_writing(void)
 	writes("mongodb://h/d?retryWrites=true&w=majority&maxPoolSize=5&appName=x&loadBalanced=false&"
 		   "serverMonitoringMode=auto",
 		   "mongodb://10.0.0.9:4711/d?&tls=false", "what is the application's own is passed over");
+	writes("mongodb://u:p@h/d?tls=true&authSource=x&ssl=true&authSource=x",
+		   "mongodb://u:p@10.0.0.9:4711/d?&authSource=x&tls=true", "the same said twice");
 	writes("mongodb://h/d?tls=true&readPreference=secondary",
 		   "mongodb://10.0.0.9:4711/d?&readPreference=secondaryPreferred&tls=true", "TLS and a secondary");
 	writes("mongodb://h/d?ssl=true&tlsAllowInvalidHostnames=true",
@@ -156,6 +158,11 @@ test_refusals(void)
 	refuses("mongodb://u:pw@h/d?authMechanism=MONGODB-X509", "authMechanism");
 	refuses("mongodb://u:pw@h/d?authMechanism=GSSAPI", "authMechanism");
 	refuses("mongodb://u:pw@h/d?authMechanism=PLAIN", "PLAIN");
+	refuses("mongodb://u:pw@h/d?tls=true&ssl=false", "ssl twice");
+	refuses("mongodb+srv://u:pw@a.b.c/d?tls=false&TLS=true", "tls twice");
+	refuses("mongodb://u:pw@h/d?authSource=a&authsource=geheim", "authSource twice");
+	refuses("mongodb://u:pw@h/d?readPreference=nearest&readPreference=primary", "readPreference twice");
+	refuses("mongodb://u:pw@h/d?directConnection=true&directConnection=false", "directConnection twice");
 	refuses("mongodb://u:pw@h/d?authMechanismProperties=CANONICALIZE_HOST_NAME:true",
 			"authMechanismProperties");
 	refuses("mongodb://u:pw@h/d?proxyHost=127.0.0.1", "proxyHost");

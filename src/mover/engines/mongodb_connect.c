@@ -261,6 +261,25 @@ serves(const MongodbUrl *url, MongodbPurpose purpose, Role role)
 		   (url->direct && (role == ROLE_PRIMARY || role == ROLE_SECONDARY));
 }
 
+/* A place that must not be is refused behind one that has answered, too. */
+static bool
+judge(const UrlPlace *places, size_t count, const Settings *settings, Failure *failure)
+{
+	for (size_t i = 0; i < count; i++)
+	{
+		Failure	 attempt = {0};
+		Address *addresses = NULL;
+		size_t	 address_count = 0;
+
+		address_resolve(places[i].host, places[i].port, settings->allow_local_targets, &addresses,
+						&address_count, &attempt);
+		free(addresses);
+		if (attempt.reason != REASON_NONE && attempt.reason != REASON_UNREACHABLE)
+			return failure_set(failure, attempt.reason, "%s", attempt.detail);
+	}
+	return true;
+}
+
 /*
  * *session is connected to the best server there is.  The first of `own` places are the
  * URL's: an address there that must not be ends it all; the first failure tells why.
@@ -283,7 +302,7 @@ choose(MongodbSession *session, const MongodbUrl *url, const Settings *settings,
 		if (try_place(session, url, &queue->places[i], settings, &role, queue, &attempt))
 		{
 			if (suits(url, purpose, role))
-				return true;
+				return i >= own || judge(&queue->places[i + 1], own - i - 1, settings, failure);
 			if (fallback.port[0] == '\0' && serves(url, purpose, role))
 				fallback = *session;
 			fallback.client = NULL;

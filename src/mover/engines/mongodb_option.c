@@ -106,10 +106,18 @@ static const char *const preferences[] = {[MONGODB_PRIMARY] = "primary",
 										  [MONGODB_SECONDARY_PREFERRED] = "secondaryPreferred",
 										  [MONGODB_NEAREST] = "nearest"};
 
+/* Which of two would count differs from driver to driver. */
 static bool
-set_text(char **field, const char *value, Failure *failure)
+refuse_other(const char *name, Failure *failure)
 {
-	free(*field);
+	return failure_set(failure, REASON_BAD_URL, "the MongoDB URL says %s twice, and not the same", name);
+}
+
+static bool
+set_text(char **field, const char *name, const char *value, Failure *failure)
+{
+	if (*field != NULL)
+		return strcmp(*field, value) == 0 || refuse_other(name, failure);
 	*field = strdup(value);
 	return *field != NULL || failure_no_memory(failure);
 }
@@ -119,23 +127,38 @@ set_name(char **field, const char *name, const char *value, Failure *failure)
 {
 	if (*value == '\0')
 		return failure_set(failure, REASON_BAD_URL, "the MongoDB URL's %s is empty", name);
-	return set_text(field, value, failure);
+	return set_text(field, name, value, failure);
 }
 
 static bool
-set_switch(bool *field, const char *name, const char *value, Failure *failure)
+read_switch(bool *field, const char *name, const char *value, Failure *failure)
 {
 	*field = strcmp(value, "true") == 0;
 	return *field || strcmp(value, "false") == 0 ||
 		   failure_set(failure, REASON_BAD_URL, "the MongoDB URL's %s is neither true nor false", name);
 }
 
+/* said: was it, before?  "tls" and "ssl" are the same. */
 static bool
-set_mechanism(MongodbUrl *url, const char *value, Failure *failure)
+set_switch(bool *field, bool *said, const char *name, const char *value, Failure *failure)
+{
+	bool on;
+
+	if (!read_switch(&on, name, value, failure))
+		return false;
+	if (*said && on != *field)
+		return refuse_other(name, failure);
+	*said = true;
+	*field = on;
+	return true;
+}
+
+static bool
+set_mechanism(MongodbUrl *url, const char *name, const char *value, Failure *failure)
 {
 	for (size_t i = 0; i < sizeof(mechanisms) / sizeof(mechanisms[0]); i++)
 		if (strcmp(value, mechanisms[i]) == 0)
-			return set_text(&url->auth_mechanism, value, failure);
+			return set_text(&url->auth_mechanism, name, value, failure);
 	if (strcmp(value, "DEFAULT") == 0)
 		return true;
 	return failure_set(failure, REASON_BAD_URL,
@@ -144,11 +167,14 @@ set_mechanism(MongodbUrl *url, const char *value, Failure *failure)
 }
 
 static bool
-set_preference(MongodbUrl *url, const char *value, Failure *failure)
+set_preference(MongodbUrl *url, const char *name, const char *value, Failure *failure)
 {
 	for (size_t i = 0; i < sizeof(preferences) / sizeof(preferences[0]); i++)
 		if (strcasecmp(value, preferences[i]) == 0)
 		{
+			if (url->preference_said && url->preference != (MongodbPreference) i)
+				return refuse_other(name, failure);
+			url->preference_said = true;
 			url->preference = (MongodbPreference) i;
 			return true;
 		}
@@ -166,24 +192,24 @@ apply(MongodbUrl *url, const char *name, Treatment treatment, const char *value,
 		case AUTH_SOURCE:
 			return set_name(&url->auth_source, name, value, failure);
 		case AUTH_MECHANISM:
-			return set_mechanism(url, value, failure);
+			return set_mechanism(url, name, value, failure);
 		case REPLICA_SET:
 			return set_name(&url->replica_set, name, value, failure);
 		case SRV_SERVICE:
 			return set_name(&url->srv_service, name, value, failure);
 		case READ_PREFERENCE:
-			return set_preference(url, value, failure);
+			return set_preference(url, name, value, failure);
 		case DIRECT:
-			return set_switch(&url->direct, name, value, failure);
+			return set_switch(&url->direct, &url->direct_said, name, value, failure);
 		case TLS:
-			return set_switch(&url->tls, name, value, failure);
+			return set_switch(&url->tls, &url->tls_said, name, value, failure);
 		case TLS_INSECURE:
-			if (!set_switch(&on, name, value, failure))
+			if (!read_switch(&on, name, value, failure))
 				return false;
 			url->tls_insecure |= on;
 			return true;
 		case MUST_BE_FALSE:
-			if (!set_switch(&on, name, value, failure))
+			if (!read_switch(&on, name, value, failure))
 				return false;
 			return !on ||
 				   failure_set(failure, REASON_BAD_URL, "the MongoDB URL's option %s is not allowed", name);

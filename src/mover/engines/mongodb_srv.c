@@ -148,6 +148,13 @@ ask(const char *name, int type, unsigned char *answer)
 	return length > ANSWER_MAX ? ANSWER_MAX : length;
 }
 
+static bool
+no_answer(const char *name, Failure *failure)
+{
+	return failure_set(failure, REASON_UNREACHABLE, "the DNS has no answer for %s: %s", name,
+					   hstrerror(h_errno));
+}
+
 bool
 mongodb_srv_resolve(MongodbUrl *url, Failure *failure)
 {
@@ -160,15 +167,17 @@ mongodb_srv_resolve(MongodbUrl *url, Failure *failure)
 		return failure_no_memory(failure);
 	snprintf(name, sizeof(name), "%s", url->places[0].host);
 	length = ask(name, ns_t_txt, answer);
-	good = length < 0 || mongodb_srv_read_txt(url, answer, (size_t) length, failure);
+	if (length >= 0)
+		good = mongodb_srv_read_txt(url, answer, (size_t) length, failure);
+	else
+		good = h_errno == NO_DATA || h_errno == HOST_NOT_FOUND || no_answer(name, failure);
 	if (good)
 	{
 		snprintf(name, sizeof(name), "_%s._tcp.%s", url->srv_service != NULL ? url->srv_service : "mongodb",
 				 url->places[0].host);
 		length = ask(name, ns_t_srv, answer);
-		good = length >= 0 ? mongodb_srv_read(url, answer, (size_t) length, failure)
-						   : failure_set(failure, REASON_UNREACHABLE, "the DNS has no answer for %s: %s",
-										 name, hstrerror(h_errno));
+		good =
+			length >= 0 ? mongodb_srv_read(url, answer, (size_t) length, failure) : no_answer(name, failure);
 	}
 	free(answer);
 	return good;

@@ -50,8 +50,11 @@ typedef struct MongodbUrl
 	char			 *replica_set;
 	char			 *srv_service; /* NULL: mongodb */
 	MongodbPreference preference;
-	bool			  direct; /* this very server, whatever it is */
+	bool			  preference_said; /* not merely the default; so are the others */
+	bool			  direct;		   /* this very server, whatever it is */
+	bool			  direct_said;
 	bool			  tls;
+	bool			  tls_said;
 	bool			  tls_insecure;
 } MongodbUrl;
 
