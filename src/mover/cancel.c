@@ -14,6 +14,16 @@
 static volatile sig_atomic_t requested;
 static int					 pipe_fds[2] = {-1, -1};
 
+void
+cancel_request(void)
+{
+	requested = 1;
+	if (write(pipe_fds[1], "", 1) < 0)
+	{
+		/* Never full with a byte or two in it; the flag is set in any case. */
+	}
+}
+
 /*
  * Children that are alive when the process ends here are killed by the kernel
  * (PDEATHSIG).  alarm() is our second signal if unwinding hangs.
@@ -26,11 +36,7 @@ handle_signal(int signal_number)
 	(void) signal_number;
 	if (requested)
 		_exit(1);
-	requested = 1;
-	if (write(pipe_fds[1], "", 1) < 0)
-	{
-		/* Never full with one byte in it; the flag is set in any case. */
-	}
+	cancel_request();
 	alarm(SECONDS_TO_UNWIND);
 	errno = saved_errno;
 }

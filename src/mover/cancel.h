@@ -17,6 +17,9 @@
 extern bool cancel_install(Failure *failure);
 extern bool cancel_requested(void);
 
+/* What a first signal does, but for the ten seconds: for a job that nobody waits for any more. */
+extern void cancel_request(void);
+
 /* Readable from the first signal on, for ever.  Never read from it. */
 extern int cancel_fd(void);
 

@@ -4,15 +4,12 @@
  */
 #include "job.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <jansson.h>
 
-#include "cancel.h"
+#include "fd.h"
 #include "job_fields.h"
 
 #define JOB_VERSION	 1
@@ -272,54 +269,22 @@ job_parse(Job *job, const char *json, size_t length, Failure *failure)
 	return taken;
 }
 
-/* One byte more than a job may have shows that there is more.  -1: failure. */
-static ssize_t
-read_all(int fd, char *buffer, size_t capacity, Failure *failure)
-{
-	size_t length = 0;
-
-	while (length < capacity)
-	{
-		struct pollfd fds[2] = {{.fd = fd, .events = POLLIN}, {.fd = cancel_fd(), .events = POLLIN}};
-		ssize_t		  got;
-
-		if (cancel_requested())
-		{
-			cancel_failure(failure);
-			return -1;
-		}
-		if (poll(fds, 2, -1) < 0 || fds[0].revents == 0)
-			continue;
-		got = read(fd, buffer + length, capacity - length);
-		if (got == 0)
-			break;
-		if (got > 0)
-			length += (size_t) got;
-		else if (errno != EINTR && errno != EAGAIN)
-		{
-			failure_set_errno(failure, REASON_CONFIG, "could not read the job");
-			return -1;
-		}
-	}
-	return (ssize_t) length;
-}
-
 bool
 job_read_fd(Job *job, int fd, Failure *failure)
 {
-	char   *buffer = malloc(JOB_MAX_BYTES + 1);
-	ssize_t length;
-	bool	parsed = false;
+	/* One byte more than a job may have shows that there is more. */
+	char  *buffer = malloc(JOB_MAX_BYTES + 1);
+	size_t length;
+	bool   parsed = false;
 
 	*job = (Job){0};
 	if (buffer == NULL)
 		return failure_no_memory(failure);
-	length = read_all(fd, buffer, JOB_MAX_BYTES + 1, failure);
-	if (length == 0)
-		failure_set(failure, REASON_CONFIG,
-					"no job came on standard input (docs/protocol.md says what one is)");
-	else if (length > 0)
-		parsed = job_parse(job, buffer, (size_t) length, failure);
+	if (fd_read_all(fd, buffer, JOB_MAX_BYTES + 1, &length, "the job", failure))
+		parsed = length > 0
+					 ? job_parse(job, buffer, length, failure)
+					 : failure_set(failure, REASON_CONFIG,
+								   "no job came on standard input (docs/protocol.md says what one is)");
 	free(buffer);
 	return parsed;
 }

@@ -7,6 +7,7 @@
  */
 #include "report.h"
 
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,6 +39,7 @@ struct Report
 	bool		 ended;
 	bool		 done;
 	bool		 heard;
+	bool		 wordless; /* memory for an event ran out */
 	bool		 has_phase;
 	Phase		 phase;
 	int64_t		 bytes_read;
@@ -101,20 +103,24 @@ report_said_done(const Report *report)
 	return report->done;
 }
 
-bool
-report_is_heard(const Report *report)
+/* A pipe tells its writer, who need not write for that. */
+static bool
+runner_is_gone(const Report *report)
 {
-	return report->heard;
+	struct pollfd pipe = {.fd = report->fd};
+
+	return !report->for_people && poll(&pipe, 1, 0) > 0 && (pipe.revents & POLLERR) != 0;
 }
 
 bool
 report_may_go_on(const Report *report, Failure *failure)
 {
-	if (cancel_requested())
-		return cancel_failure(failure);
-	return report_is_heard(report) ||
-		   failure_set(failure, REASON_CANCELLED,
-					   "the runner that started this job does not listen any more");
+	if (!report->heard || runner_is_gone(report))
+		return failure_set(failure, REASON_CANCELLED,
+						   "the runner that started this job does not listen any more");
+	if (report->wordless)
+		return failure_no_memory(failure);
+	return !cancel_requested() || cancel_failure(failure);
 }
 
 /* Texts come from servers and tools: scrubbed, one line, UTF-8, at most `bytes` bytes.  NULL stays null. */
@@ -177,7 +183,10 @@ line_of(json_t *event, size_t *length)
 	return text;
 }
 
-/* Takes the event, also when it is NULL because memory ran out.  Was it said? */
+/*
+ * Takes the event, also when it is NULL because memory ran out.  Was it said?  When nobody
+ * reads any more, what may wait for hours ends: nothing else would wake it.
+ */
 static bool
 say(Report *report, json_t *event)
 {
@@ -185,13 +194,19 @@ say(Report *report, json_t *event)
 	size_t length;
 	bool   said = false;
 
-	if (event != NULL && report->for_people)
-		said = report_terminal_show(&report->view, event);
-	else if (event != NULL && (line = line_of(event, &length)) != NULL)
+	if (!report->heard)
+		said = false;
+	else if (event == NULL || (!report->for_people && (line = line_of(event, &length)) == NULL))
+		report->wordless = true;
+	else
+	{
 		/* A runner that is slow is waited for. */
-		said = fd_write_all(report->fd, line, length);
-	if (!said)
-		report->heard = false;
+		said = report->for_people ? report_terminal_show(&report->view, event)
+								  : fd_write_all(report->fd, line, length);
+		report->heard = said;
+		if (!said)
+			cancel_request();
+	}
 	free(line);
 	json_decref(event);
 	return said;
@@ -367,6 +382,9 @@ report_failed(Report *report, const Failure *failure, const RestoreOutcome *outc
 	FailureReason reason = failure->reason != REASON_NONE ? failure->reason : REASON_INTERNAL;
 	json_t		 *event;
 
+	/* A `done` that could not be told is no failure: the next attempt will find what this one did. */
+	if (report->ended && !report->done)
+		return;
 	if (out_of_order(report, "failed", true))
 		return;
 	event = json_pack("{s:s, s:s, s:s}", "event", "failed", "reason", failure_reason_name(reason), "detail",

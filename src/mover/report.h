@@ -97,10 +97,7 @@ extern void report_failed(Report *report, const Failure *failure, const RestoreO
 /* Was `done` said? The exit status is 0 exactly then. */
 extern bool report_said_done(const Report *report);
 
-/* False once the runner no longer reads: the job must end. */
-extern bool report_is_heard(const Report *report);
-
-/* REASON_CANCELLED: that, or somebody has cancelled the job. */
+/* False, with the failure set: the job must end, because a signal says so or the runner no longer reads. */
 extern bool report_may_go_on(const Report *report, Failure *failure);
 extern void report_free(Report *report);
 

@@ -4,7 +4,6 @@
  */
 #include "settings.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -13,9 +12,12 @@
 
 #include <jansson.h>
 
+#include "fd.h"
+
 #define SETTINGS_MAX_BYTES	  (64 * 1024)
 #define DEFAULT_MEMORY_BUDGET (64 * 1024 * 1024)
 #define LEAST_MEMORY_BUDGET	  (16 * 1024 * 1024)
+#define LARGEST_MEMORY_BUDGET (INT64_C(4) << 40)
 
 typedef enum SettingType
 {
@@ -164,9 +166,10 @@ set_all(Settings *settings, json_t *object, Failure *failure)
 		if (!set_one(settings, row, value, failure))
 			return false;
 	}
-	if (settings->memory_budget < LEAST_MEMORY_BUDGET)
-		return failure_set(failure, REASON_CONFIG, "setting \"memory_budget\" must be at least %d bytes",
-						   LEAST_MEMORY_BUDGET);
+	if (settings->memory_budget < LEAST_MEMORY_BUDGET || settings->memory_budget > LARGEST_MEMORY_BUDGET)
+		return failure_set(failure, REASON_CONFIG,
+						   "setting \"memory_budget\" must be at least %d bytes and at most %lld",
+						   LEAST_MEMORY_BUDGET, (long long) LARGEST_MEMORY_BUDGET);
 	return true;
 }
 
@@ -174,24 +177,13 @@ bool
 settings_read_fd(Settings *settings, int fd, Failure *failure)
 {
 	char		 buffer[SETTINGS_MAX_BYTES + 1];
-	size_t		 length = 0;
-	ssize_t		 got;
+	size_t		 length;
 	json_error_t error;
 	json_t		*object;
 	bool		 good;
 
-	while (length < sizeof(buffer))
-	{
-		got = read(fd, buffer + length, sizeof(buffer) - length);
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return failure_set_errno(failure, REASON_CONFIG, "cannot read the settings from descriptor %d",
-									 fd);
-		if (got == 0)
-			break;
-		length += (size_t) got;
-	}
+	if (!fd_read_all(fd, buffer, sizeof(buffer), &length, "the settings", failure))
+		return false;
 	if (length > SETTINGS_MAX_BYTES)
 		return failure_set(failure, REASON_CONFIG, "the settings are longer than %d bytes",
 						   SETTINGS_MAX_BYTES);

@@ -185,6 +185,17 @@ ok(gone_within(1, $its_mover, $tool), 'kill -9 of the runner: mover and tool are
 my $unheard = qx(sh -c 'exec 2>&1; { "$mover" run </dev/null; echo "exit \$?" >&2; } | true');
 like($unheard, qr/^exit 1$/m, 'a reader that has gone is no crash, and no success');
 
+# One that goes away while the tool gives no byte, so that there is nothing to say.
+my $hanging = "$directory/hanging.json";
+append_to_file($hanging, JSON::PP->new->encode({ %$settings, tool_path => $tools }));
+append_to_file("$directory/job.json", JSON::PP->new->encode(backup_job($settings, $store, $url)));
+mkdir "$directory/seen";
+{
+    local $ENV{CUSTBACKUP_SETTINGS} = $hanging;
+    $unheard = qx(sh -c 'exec 2>&1; { timeout -s KILL 60 "$mover" run <"$directory/job.json"; echo "exit \$?" >&2; } | head -n 1 >/dev/null');
+}
+like($unheard, qr/^exit 1$/m, 'a reader that goes away while nothing flows ends the job');
+
 # ---- descriptors
 
 for my $closed ('<&-', '>&-', '2>&-', '<&- >&- 2>&-')

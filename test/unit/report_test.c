@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cancel.h"
 #include "secret.h"
 #include "tap.h"
 #include "utc.h"
@@ -65,6 +66,7 @@ static const BackupResult result = {.key = KEY,
 static void
 test_backup(void)
 {
+	Failure failure = {0};
 	Report *report = open_report(report_to_runner);
 
 	report_started(report, ATTEMPT, "pg_dump 17.2", NULL);
@@ -90,7 +92,7 @@ test_backup(void)
 			  "{},\"notes\":[],"
 			  "\"adopted\":false}\n",
 			  "done");
-	ok(report_said_done(report) && report_is_heard(report), "was said and heard");
+	ok(report_said_done(report) && report_may_go_on(report, &failure), "was said and heard");
 	report_free(report);
 }
 
@@ -310,15 +312,27 @@ test_lost_runner(void)
 	Failure failure = {0};
 
 	report_started(report, ATTEMPT, NULL, NULL);
-	ok(report_is_heard(report) && report_may_go_on(report, &failure), "somebody listens");
+	ok(report_may_go_on(report, &failure), "somebody listens");
 	close(reader);
+	ok(!report_may_go_on(report, &failure), "a closed pipe is noticed without a word");
+	failure = (Failure){0};
 	report_upload(report, KEY, NULL);
-	ok(!report_is_heard(report), "a closed pipe is noticed");
-	ok(!report_may_go_on(report, &failure) && failure.reason == REASON_CANCELLED, "... and ends the job: %s",
-	   failure.detail);
+	ok(!report_may_go_on(report, &failure) && failure.reason == REASON_CANCELLED &&
+		   strstr(failure.detail, "does not listen") != NULL,
+	   "and with one (%s)", failure.detail);
+	ok(cancel_requested(), "also where it waits for something else");
 	report_backup_done(report, &result);
 	ok(!report_said_done(report), "a done that nobody could read was not said");
 	report_free(report);
+}
+
+static void
+open_full_pipe(int fds[2])
+{
+	if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0 || fcntl(fds[1], F_SETPIPE_SZ, 4096) < 0)
+		abort();
+	while (write(fds[1], "\n", 1) == 1)
+		;
 }
 
 /* A runner that reads late, on a descriptor that does not block. */
@@ -328,13 +342,10 @@ test_slow_runner(void)
 	int		fds[2];
 	int		status;
 	pid_t	pid;
+	Failure failure = {0};
 	Report *report;
 
-	if (pipe2(fds, O_CLOEXEC) < 0 || fcntl(fds[1], F_SETFL, O_NONBLOCK) < 0 ||
-		fcntl(fds[1], F_SETPIPE_SZ, 4096) < 0)
-		abort();
-	while (write(fds[1], "\n", 1) == 1)
-		;
+	open_full_pipe(fds);
 	pid = fork();
 	if (pid == 0)
 	{
@@ -342,6 +353,7 @@ test_slow_runner(void)
 		ssize_t got;
 
 		close(fds[1]);
+		fcntl(fds[0], F_SETFL, 0);
 		usleep(100000);
 		while ((got = read(fds[0], said, sizeof(said))) > 0)
 			total += (size_t) got;
@@ -350,11 +362,39 @@ test_slow_runner(void)
 	close(fds[0]);
 	report = report_to_runner(fds[1]);
 	report_started(report, ATTEMPT, NULL, NULL);
-	ok(report_is_heard(report), "a full pipe is waited for");
+	ok(report_may_go_on(report, &failure), "a full pipe is waited for");
 	report_free(report);
 	close(fds[1]);
 	waitpid(pid, &status, 0);
 	is_int(status, 0, "and the line arrives");
+}
+
+/* A runner that has stopped reading, on a descriptor that blocks, when we are to end.  The flag stays set: in a child. */
+static void
+test_deaf_runner(void)
+{
+	int	  fds[2];
+	int	  status;
+	pid_t pid;
+
+	open_full_pipe(fds);
+	fcntl(fds[1], F_SETFL, 0);
+	pid = fork();
+	if (pid == 0)
+	{
+		Failure failure = {0};
+		Report *report = report_to_runner(fds[1]);
+
+		alarm(20);
+		cancel_request();
+		cancel_failure(&failure);
+		report_failed(report, &failure, NULL);
+		_exit(report_may_go_on(report, &failure) ? 1 : 0);
+	}
+	waitpid(pid, &status, 0);
+	is_int(status, 0, "one that does not read at all is not waited for when all is to end");
+	close(fds[0]);
+	close(fds[1]);
 }
 
 static void
@@ -407,8 +447,10 @@ main(void)
 	report_free(report);
 	test_throttle();
 	test_hostile_texts();
-	test_lost_runner();
 	test_slow_runner();
+	test_deaf_runner();
 	test_terminal();
+	/* Last: the flag stays set. */
+	test_lost_runner();
 	return done_testing();
 }

@@ -97,6 +97,7 @@ test_refusals(void)
 	refuses("{\"compression\": 1}", "must be fast, balanced or best");
 	refuses("{\"allow_http\": \"on\"}", "must be true or false");
 	refuses("{\"memory_budget\": 1024}", "must be at least");
+	refuses("{\"memory_budget\": 9223372036854775807}", "at most");
 	refuses("{\"memory_budget\": 1.5}", "must be a number");
 	refuses("{\"max_bandwidth\": -1}", "must be a number");
 	refuses("{\"parent_pid\": 4294967296}", "must be a number");

@@ -161,7 +161,6 @@ look_at_pg_dump(void *context, Failure *failure)
 {
 	DumpSource *dump = context;
 
-	(void) failure;
 	if (dump->pg_dump.bytes_read != dump->quiet_since)
 	{
 		dump->quiet_since = dump->pg_dump.bytes_read;
@@ -169,7 +168,7 @@ look_at_pg_dump(void *context, Failure *failure)
 	}
 	else if (++dump->quiet_seconds % QUIET_SECONDS == 0)
 		postgres_watch_dump(&dump->session, dump->context.report);
-	return true;
+	return report_may_go_on(dump->context.report, failure);
 }
 
 static bool
