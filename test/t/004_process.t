@@ -136,6 +136,16 @@ is_deeply([ glob "$directory/store/*/* $directory/store/*/.* $directory/spool/*"
     [ grep { m{/\.\.?$} } glob "$directory/store/*/.*" ], 'nothing stays in store and spool');
 hides($result->{stdout} . $result->{stderr}, 'what it said');
 
+# A tool that does not even tell its version.
+mkdir "$directory/mute" or die $!;
+append_to_file("$directory/mute/pg_dump", "#!/bin/sh\n: >'$directory/seen/asked'\nexec sleep 300\n");
+chmod 0755, "$directory/mute/pg_dump";
+$run = start_mover({ %$settings, tool_path => "$directory/mute" }, backup_job($settings, $store, $url));
+wait_for(sub { $run->{harness}->pump_nb; -e "$directory/seen/asked" }, 30, 'the tool is asked for its version');
+sleep 0.3;    # and we wait for its answer
+kill 'TERM', $run->{pid};
+is(last_event(run_mover($run))->{reason}, 'cancelled', 'SIGTERM while a tool is asked for its version: cancelled');
+
 append_to_file("$directory/ignore_term", '');
 $run = start_hanging();
 $begun = time;

@@ -39,13 +39,14 @@ is_too_old(const MongodbTool *tool)
 	return isdigit((unsigned char) tool->version[0]) && strverscmp(tool->version, OLDEST) < 0;
 }
 
+/* trouble: what kept us from asking it, should that be ours. */
 static bool
-probe(MongodbTool *tool, const char *directory, size_t length)
+probe(MongodbTool *tool, const char *directory, size_t length, Failure *trouble)
 {
 	char	 *argv[] = {(char *) tool->name, "--version", NULL};
 	ChildSpec spec = {.path = tool->path, .argv = argv, .stdout_pipe = true};
 	Child	  child;
-	Failure	  ignored = {0};
+	Failure	  failure = {0};
 	char	  text[512];
 	size_t	  filled = 0;
 	size_t	  got = 0;
@@ -53,24 +54,27 @@ probe(MongodbTool *tool, const char *directory, size_t length)
 	if (length == 0 || *directory != '/' || length + strlen(tool->name) + 2 > sizeof(tool->path))
 		return false;
 	snprintf(tool->path, sizeof(tool->path), "%.*s/%s", (int) length, directory, tool->name);
-	if (access(tool->path, X_OK) != 0 || !child_start(&spec, &child, &ignored))
+	if (access(tool->path, X_OK) != 0)
 		return false;
-	while (filled < sizeof(text) - 1 &&
-		   child_read(&child, text + filled, sizeof(text) - 1 - filled, &got, &ignored) && got > 0)
-		filled += got;
+	if (child_start(&spec, &child, &failure))
+		while (filled < sizeof(text) - 1 &&
+			   child_read(&child, text + filled, sizeof(text) - 1 - filled, &got, &failure) && got > 0)
+			filled += got;
 	text[filled] = '\0';
 	child_close(&child);
+	if (failure.reason == REASON_INTERNAL || failure.reason == REASON_CANCELLED)
+		failure_set(trouble, failure.reason, "%s", failure.detail);
 	return parse_version(tool, text) && !is_too_old(tool);
 }
 
 static bool
-probe_list(MongodbTool *tool, const char *list)
+probe_list(MongodbTool *tool, const char *list, Failure *trouble)
 {
 	while (list != NULL && *list != '\0')
 	{
 		size_t length = strcspn(list, ":");
 
-		if (probe(tool, list, length))
+		if (probe(tool, list, length, trouble))
 			return true;
 		list += length + (list[length] == ':');
 	}
@@ -80,9 +84,13 @@ probe_list(MongodbTool *tool, const char *list)
 bool
 mongodb_tool_find(MongodbTool *tool, const char *name, const Settings *settings, Failure *failure)
 {
+	Failure trouble = {0};
+
 	*tool = (MongodbTool){.name = name};
-	if (probe_list(tool, settings->tool_path) || probe_list(tool, getenv("PATH")))
+	if (probe_list(tool, settings->tool_path, &trouble) || probe_list(tool, getenv("PATH"), &trouble))
 		return true;
+	if (trouble.reason != REASON_NONE)
+		return failure_set(failure, trouble.reason, "%s", trouble.detail);
 	if (is_too_old(tool))
 		return failure_set(failure, REASON_CONFIG,
 						   "%s %s is too old, it takes no URL but in its arguments: install "

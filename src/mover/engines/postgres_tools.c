@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cancel.h"
+
 /* The first release of each major whose tools know \restrict (CVE-2025-8714). */
 static const struct
 {
@@ -252,6 +254,9 @@ postgres_tools_find(PostgresTools *tools, const Settings *settings, int at_least
 		*tools = search.best;
 		return true;
 	}
+	/* One that was being asked has not answered. */
+	if (cancel_requested())
+		return cancel_failure(failure);
 	if (search.trouble.reason != REASON_NONE)
 		return failure_set(failure, search.trouble.reason, "%s", search.trouble.detail);
 	if (search.older.version != 0)
