@@ -12,10 +12,11 @@
 
 typedef struct Fetch
 {
-	Digest		 *digest;
-	int64_t		  fetched;
-	FetchProgress progress;
-	void		 *context;
+	const StoredObject *object;
+	Digest			   *digest;
+	int64_t				fetched;
+	FetchProgress		progress;
+	void			   *context;
 } Fetch;
 
 static bool
@@ -24,14 +25,20 @@ hash_fetched(void *context, const void *bytes, size_t length, Failure *failure)
 	Fetch *fetch = context;
 
 	fetch->fetched += (int64_t) length;
+	/* Whatever took its place may be without end. */
+	if (fetch->fetched > fetch->object->stored_bytes)
+		return failure_set(failure, REASON_INTEGRITY,
+						   "the object \"%s\" holds more than the %lld bytes that were stored",
+						   fetch->object->key, (long long) fetch->object->stored_bytes);
 	return fetch->progress(fetch->context, fetch->fetched, failure) &&
 		   digest_add(fetch->digest, bytes, length, failure);
 }
 
 static bool
-is_what_was_stored(const Fetch *fetch, const StoredObject *object, const Dump *dump, Failure *failure)
+is_what_was_stored(const Fetch *fetch, const Dump *dump, Failure *failure)
 {
-	char sha256[DIGEST_TEXT_SIZE];
+	const StoredObject *object = fetch->object;
+	char				sha256[DIGEST_TEXT_SIZE];
 
 	/* A file may grow while it is read. */
 	if (!object_has_length(object->key, fetch->fetched, object->stored_bytes, failure) ||
@@ -48,7 +55,8 @@ bool
 fetch_verified(Store *store, const StoredObject *object, FetchProgress progress, void *context, Dump *dump,
 			   Failure *failure)
 {
-	Fetch		fetch = {.digest = digest_open(failure), .progress = progress, .context = context};
+	Fetch fetch = {
+		.object = object, .digest = digest_open(failure), .progress = progress, .context = context};
 	StoreAnswer answer;
 	bool		good;
 
@@ -63,7 +71,7 @@ fetch_verified(Store *store, const StoredObject *object, FetchProgress progress,
 							  failure);
 	if (answer == STORE_MISSING)
 		failure_set(failure, REASON_INTEGRITY, "the backup's object \"%s\" is not in the store", object->key);
-	good = answer == STORE_FOUND && is_what_was_stored(&fetch, object, dump, failure);
+	good = answer == STORE_FOUND && is_what_was_stored(&fetch, dump, failure);
 	digest_close(fetch.digest);
 	if (answer == STORE_FOUND && !good)
 	{

@@ -26,8 +26,8 @@ typedef struct StoredObject
 typedef bool (*FetchProgress)(void *context, int64_t fetched, Failure *failure);
 
 /*
- * REASON_INTEGRITY where the object is missing, has another size or another
- * sha256, or does not begin and end as gzip of raw_bytes does.  On success
+ * REASON_INTEGRITY where the object is missing, has another size (a larger one is not
+ * read beyond that) or another sha256, or does not begin and end as gzip of raw_bytes does.  On success
  * dump->fd is the caller's to close; on failure it is -1.
  */
 extern bool fetch_verified(Store *store, const StoredObject *object, FetchProgress progress, void *context,

@@ -527,6 +527,8 @@ test_damage(void)
 	}
 	ok(pwrite(fd, "x", 1, restore.stored_bytes) == 1, "(trailing garbage)");
 	expect_untouched(&restore, REASON_INTEGRITY, "a byte more");
+	ok(ftruncate(fd, INT64_C(1) << 40) == 0, "(a terabyte of zeros, which nobody could read to their end)");
+	expect_untouched(&restore, REASON_INTEGRITY, "a hole without end");
 	ok(ftruncate(fd, restore.stored_bytes - 1) == 0, "(cut by one byte)");
 	expect_untouched(&restore, REASON_INTEGRITY, "a byte less");
 	ok(ftruncate(fd, 0) == 0, "(emptied)");
