@@ -125,7 +125,7 @@ for my $what (sort keys %expected)
     my $cipher = eval { encrypt_url($control->{key_file}, $url) };
     if (!defined $cipher)
     {
-        pass("$what: encrypt-url refuses it already");
+        is($what, 'no URL at all', "$what: encrypt-url refuses it already");
         next;
     }
     my $id = add_resource($control, undef, ciphertext => $cipher);
