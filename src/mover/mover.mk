@@ -17,6 +17,15 @@ MOVER_LIBRARY   = $(BUILD)/libmover.a
 MONGOC_PACKAGE := $(if $(shell $(PKG_CONFIG) --exists libmongoc-1.0 2>/dev/null && echo yes),libmongoc-1.0,mongoc2)
 MOVER_PACKAGES := jansson libcrypto libssl zlib libpq libcurl expat $(shell $(PKG_CONFIG) --exists libisal 2>/dev/null && echo libisal)
 
+# A build that lacks something is told so in a sentence, before it begins. PKG_CONFIG=true: all of it lies where the compiler looks anyway.
+ifneq ($(filter-out help %clean uninstall% install-manual installcheck,$(or $(MAKECMDGOALS),all)),)
+ifeq ($(shell $(PKG_CONFIG) --exists $(MOVER_PACKAGES) $(MONGOC_PACKAGE) 2>/dev/null && echo yes),)
+MOVER_MISSING := $(if $(shell command -v $(PKG_CONFIG)),$(shell for package in $(MOVER_PACKAGES) $(MONGOC_PACKAGE); do \
+	$(PKG_CONFIG) --exists $$package || echo $$package; done),$(PKG_CONFIG))
+$(error the mover cannot be built, for want of $(subst mongoc2,libmongoc,$(MOVER_MISSING)): $(SOURCE)test/bin/install-missing installs what a build needs, and so do `make check` and `make demo`)
+endif
+endif
+
 MOVER_CPPFLAGS := -D_GNU_SOURCE -I$(SOURCE)src/mover $(if $(filter libisal,$(MOVER_PACKAGES)),-DHAVE_ISAL) \
 	$(shell $(PKG_CONFIG) --cflags $(MOVER_PACKAGES) $(MONGOC_PACKAGE) 2>/dev/null)
 MOVER_LIBS     := $(shell $(PKG_CONFIG) --libs $(MOVER_PACKAGES) 2>/dev/null) -lresolv -lpthread

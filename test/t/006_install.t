@@ -81,4 +81,18 @@ system('cp', '-a', $ENV{INSTALLED_ROOT}, "$directory/root") == 0 or die 'cp';
 }
 is_deeply([ files_below("$directory/root") ], [], 'make uninstall leaves none of our files');
 
+# A machine without a library that the mover needs.
+append_to_file("$directory/pkg-config", qq(#!/bin/sh\nfor word; do [ "\$word" != jansson ] || exit 1; done\nexec pkg-config "\$@"\n));
+chmod 0755, "$directory/pkg-config";
+sub make_said
+{
+    my $said = '';
+    local $ENV{PATH} = join ':', grep { index($_, $ENV{INSTALLED_ROOT}) != 0 } split /:/, $ENV{PATH};
+    IPC::Run::run([ 'make', '-n', '-C', $ENV{SOURCE_DIR}, @_ ], '>&', \$said);
+    return $said;
+}
+like(make_said('mover', "PKG_CONFIG=$directory/pkg-config"), qr/for want of jansson: .*install-missing installs/, 'a build without a library says which');
+like(make_said('mover', "PKG_CONFIG=$directory/none"), qr{for want of $directory/none: .*install-missing installs}, '... without pkg-config too');
+like(make_said('clean', "PKG_CONFIG=$directory/none"), qr/^rm /m, '... and can be cleaned up after all the same');
+
 done_testing();
