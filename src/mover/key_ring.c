@@ -202,24 +202,24 @@ ring_key(const KeyRing *ring, size_t number)
 	return (const unsigned char *) ring->keys.text + number * KEY_BYTES;
 }
 
-/* True when the tag was right. */
+/* *right: whether the tag was.  False: OpenSSL could not even try. */
 static bool
-open_sealed(const unsigned char *key, const unsigned char *sealed, size_t length, Secret *plaintext)
+open_sealed(const unsigned char *key, const unsigned char *sealed, size_t length, Secret *plaintext,
+			bool *right)
 {
 	EVP_CIPHER_CTX		*context = EVP_CIPHER_CTX_new();
 	const unsigned char *body = sealed + NONCE_BYTES;
 	int					 body_length = (int) (length - NONCE_BYTES - TAG_BYTES);
 	unsigned char		*to = (unsigned char *) plaintext->text;
 	int					 written;
-	bool				 right;
+	bool				 tried;
 
-	right =
-		context != NULL && EVP_DecryptInit_ex(context, EVP_aes_256_gcm(), NULL, key, sealed) == 1 &&
-		EVP_DecryptUpdate(context, to, &written, body, body_length) == 1 &&
-		EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_GCM_SET_TAG, TAG_BYTES, (void *) (body + body_length)) == 1 &&
-		EVP_DecryptFinal_ex(context, to + written, &written) == 1;
+	tried = context != NULL && EVP_DecryptInit_ex(context, EVP_aes_256_gcm(), NULL, key, sealed) == 1 &&
+			EVP_DecryptUpdate(context, to, &written, body, body_length) == 1 &&
+			EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_GCM_SET_TAG, TAG_BYTES, (void *) (body + body_length)) == 1;
+	*right = tried && EVP_DecryptFinal_ex(context, to + written, &written) == 1;
 	EVP_CIPHER_CTX_free(context);
-	return right;
+	return tried;
 }
 
 static bool
@@ -235,7 +235,14 @@ decrypt_sealed(const KeyRing *ring, const unsigned char *sealed, size_t length, 
 		return false;
 	for (size_t i = 0; i < ring->count; i++)
 	{
-		if (!open_sealed(ring_key(ring, i), sealed, length, plaintext))
+		bool right;
+
+		if (!open_sealed(ring_key(ring, i), sealed, length, plaintext, &right))
+		{
+			secret_free(plaintext);
+			return failure_set(failure, REASON_INTERNAL, "OpenSSL could not decrypt");
+		}
+		if (!right)
 			continue;
 		if (strlen(plaintext->text) == plaintext->length)
 			return true;

@@ -20,7 +20,6 @@
 #include "postgres_tools.h"
 #include "postgres_url.h"
 #include "process.h"
-#include "text.h"
 
 #define SAID_MAX	  1500 /* bytes of pg_dump's words in a detail */
 #define QUIET_SECONDS 10   /* without a byte, after which the server is asked what pg_dump does */
@@ -115,23 +114,6 @@ static const char *const notes[] = {
 	"without the rows of unlogged tables, which a standby does not have: ",
 };
 
-/* A name may be in any encoding: what is no UTF-8 in it becomes '?'. */
-static bool
-add_note(SourceFacts *facts, const char *note, const char *names, Failure *failure)
-{
-	char   *text = strdup(names);
-	json_t *whole;
-
-	if (text == NULL)
-		return failure_no_memory(failure);
-	text_make_line(text);
-	whole = json_pack("s+", note, text);
-	free(text);
-	if (facts->notes == NULL)
-		facts->notes = json_array();
-	return json_array_append_new(facts->notes, whole) == 0 || failure_no_memory(failure);
-}
-
 static bool
 ask_facts(DumpSource *dump, SourceFacts *facts, Failure *failure)
 {
@@ -150,7 +132,7 @@ ask_facts(DumpSource *dump, SourceFacts *facts, Failure *failure)
 	snprintf(facts->tool_version, sizeof(facts->tool_version), "pg_dump %s", dump->tools.version_text);
 	for (int i = 0; good && i < (int) (sizeof(notes) / sizeof(notes[0])); i++)
 		good = PQgetisnull(result, 0, i + 1) ||
-			   add_note(facts, notes[i], postgres_value(result, 0, i + 1), failure);
+			   sentence_add(&facts->notes, failure, "%s%s", notes[i], postgres_value(result, 0, i + 1));
 	PQclear(result);
 	return good;
 }
