@@ -25,24 +25,20 @@ is_of_this_backup(const Job *job, const char *key)
 
 /* Manifest whole, of this backup, and the object as long as it says. */
 static bool
-try_to_adopt(const Job *job, Store *store, const char *key, const char *manifest_key, AdoptedBackup *adopted,
-			 Failure *failure)
+try_to_adopt(const Job *job, Store *store, const char *key, AdoptedBackup *adopted, Failure *failure)
 {
-	char	   *text = NULL;
-	size_t		length = 0;
-	Failure		unreadable = {0};
-	StoreAnswer answer = store->read_small(store, manifest_key, MANIFEST_MAX_BYTES, &text, &length, failure);
-	bool		whole;
+	Failure		problem = {0};
+	StoreAnswer answer = manifest_fetch(store, key, &adopted->manifest, &problem);
 
-	if (answer != STORE_FOUND)
-		return answer == STORE_MISSING;
-	whole = manifest_parse(&adopted->manifest, key, text, length, &unreadable);
-	free(text);
-	if (!whole)
+	if (problem.reason == REASON_INTEGRITY)
 	{
-		fprintf(stderr, "%s is not adopted: %s\n", manifest_key, unreadable.detail);
+		fprintf(stderr, "%s is not adopted: %s\n", key, problem.detail);
 		return true;
 	}
+	if (answer == STORE_FAILED)
+		return failure_set(failure, problem.reason, "%s", problem.detail);
+	if (answer == STORE_MISSING)
+		return true;
 	answer = strcmp(adopted->manifest.backup_id, job->job_id) == 0
 				 ? store->head(store, key, NULL, &adopted->object, failure)
 				 : STORE_MISSING;
@@ -58,13 +54,11 @@ previous_attempts_settle(const Job *job, Store *store, AdoptedBackup *adopted, j
 	for (int i = 0; i < job->previous_count && !adopted->found; i++)
 	{
 		const PreviousAttempt *attempt = &job->previous[i];
-		char				   manifest_key[OBJECT_KEY_SIZE];
 
-		if (!is_of_this_backup(job, attempt->key) ||
-			!object_manifest_key(attempt->key, manifest_key, sizeof(manifest_key)))
+		if (!is_of_this_backup(job, attempt->key))
 			return failure_set(failure, REASON_CONFIG, "\"%s\" is no object of backup %s of \"%s\"",
 							   attempt->key, job->job_id, job->resource.token);
-		if (!try_to_adopt(job, store, attempt->key, manifest_key, adopted, failure))
+		if (!try_to_adopt(job, store, attempt->key, adopted, failure))
 			return false;
 		if (!adopted->found)
 			leftovers_remove(store, attempt, left);

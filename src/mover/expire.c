@@ -30,18 +30,11 @@ is_as_its_manifest_says(Store *store, const Stored *stored, int64_t bytes, bool 
 {
 	Manifest	manifest;
 	Failure		problem = {0};
-	char	   *text = NULL;
-	size_t		length;
-	StoreAnswer found =
-		store->read_small(store, stored->manifest_key, MANIFEST_MAX_BYTES, &text, &length, &problem);
+	StoreAnswer found = manifest_fetch(store, stored->key, &manifest, &problem);
 
-	*is_so = false;
-	if (found == STORE_FOUND && manifest_parse(&manifest, stored->key, text, length, &problem))
-	{
-		*is_so = manifest.stored_bytes == bytes;
+	*is_so = found == STORE_FOUND && manifest.stored_bytes == bytes;
+	if (found == STORE_FOUND)
 		manifest_free(&manifest);
-	}
-	free(text);
 	/* One that makes no sense says nothing. */
 	return found != STORE_FAILED || problem.reason == REASON_INTEGRITY ||
 		   failure_set(failure, problem.reason, "%s", problem.detail);

@@ -237,6 +237,23 @@ manifest_parse(Manifest *manifest, const char *expected_key, const char *json, s
 	return good;
 }
 
+StoreAnswer
+manifest_fetch(Store *store, const char *key, Manifest *manifest, Failure *failure)
+{
+	char		manifest_key[OBJECT_KEY_SIZE];
+	char	   *text = NULL;
+	size_t		length = 0;
+	StoreAnswer answer;
+
+	if (!object_manifest_key_of_job(key, manifest_key, failure))
+		return STORE_FAILED;
+	answer = store->read_small(store, manifest_key, MANIFEST_MAX_BYTES, &text, &length, failure);
+	if (answer == STORE_FOUND && !manifest_parse(manifest, key, text, length, failure))
+		answer = STORE_FAILED;
+	free(text);
+	return answer;
+}
+
 void
 manifest_drop_details(Manifest *manifest)
 {

@@ -16,6 +16,7 @@
 #include "failure.h"
 #include "job.h"
 #include "report.h"
+#include "stores/store.h"
 
 #define MANIFEST_FORMAT	   1
 #define MANIFEST_MAX_BYTES (1024 * 1024)
@@ -51,6 +52,13 @@ extern char *manifest_write(const Job *job, const BackupResult *result, int64_t 
 							int64_t finished_at, Failure *failure);
 extern bool	 manifest_parse(Manifest *manifest, const char *expected_key, const char *json, size_t length,
 							Failure *failure);
+
+/*
+ * The manifest of the object `key`, from its store.  STORE_FAILED with REASON_INTEGRITY: it is
+ * there and makes no sense.  Only what was found needs a free.
+ */
+extern StoreAnswer manifest_fetch(Store *store, const char *key, Manifest *manifest, Failure *failure);
+
 /* Frees counts and notes: most of what a manifest takes in memory. */
 extern void manifest_drop_details(Manifest *manifest);
 extern void manifest_free(Manifest *manifest);

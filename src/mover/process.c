@@ -345,6 +345,7 @@ start(const ChildSpec *spec, Pipes *pipes, Child *child, Failure *failure)
 	fd_close(&pipes->status[1]);
 	if (!read_status(spec, pipes->status[0], failure))
 	{
+		kill(pid, SIGKILL);
 		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 			;
 		return false;

@@ -452,6 +452,12 @@ test_previous(void)
 	   "nor one whose manifest is broken");
 
 	new_store();
+	run(&first, FAULT_NONE, 300000, &failure);
+	ok(truncate(path_of(MANIFEST), 2000000) == 0, "(the manifest is far too long)");
+	ok(run(&second, FAULT_NONE, 1234, &failure) && !exists(KEY) && !exists(MANIFEST) && files_in_store() == 2,
+	   "or larger than any");
+
+	new_store();
 	previous.key = "other/" BACKUP ".dump.gz";
 	ok(!run(&second, FAULT_NONE, 1234, &failure) && failure.reason == REASON_CONFIG,
 	   "another token's object is not touched");
