@@ -288,12 +288,14 @@ counts_or_empty(json_t *counts)
 }
 
 /* `done` counts only when it was really written: the exit status follows it. */
-static void
+static bool
 end_with(Report *report, json_t *event, bool done)
 {
+	bool said = say(report, event);
+
 	report->ended = true;
-	if (say(report, event))
-		report->done = done;
+	report->done = said && done;
+	return said;
 }
 
 void
@@ -376,6 +378,22 @@ report_sweep_done(Report *report)
 	end_with(report, event, true);
 }
 
+/* Where there is no memory for more. */
+static void
+say_failed_plainly(const Report *report, FailureReason reason, const RestoreOutcome *outcome)
+{
+	char line[256];
+	int	 length = snprintf(line, sizeof(line),
+						   "{\"event\":\"failed\",\"reason\":\"%s\",\"detail\":\"out of memory\"%s%s}\n",
+						   failure_reason_name(reason),
+						   outcome == NULL			  ? ""
+						   : outcome->target_modified ? ",\"target_modified\":true"
+													  : ",\"target_modified\":false",
+						   outcome == NULL ? "" : ",\"left_alone\":[]");
+
+	(void) fd_write_all(report->fd, line, (size_t) length);
+}
+
 void
 report_failed(Report *report, const Failure *failure, const RestoreOutcome *outcome)
 {
@@ -396,7 +414,8 @@ report_failed(Report *report, const Failure *failure, const RestoreOutcome *outc
 	}
 	add_locked_until(event, report->locked_until);
 	add_left(report, event);
-	end_with(report, event, false);
+	if (!end_with(report, event, false) && report->heard && !report->for_people)
+		say_failed_plainly(report, reason, outcome);
 }
 
 bool

@@ -40,6 +40,41 @@ heard(void)
 	return said;
 }
 
+static void *
+no_memory(size_t size)
+{
+	(void) size;
+	return NULL;
+}
+
+/* The last word needs no memory. */
+static void
+test_without_memory(void)
+{
+	Report		  *report = open_report(report_to_runner);
+	RestoreOutcome outcome = {.target_modified = true};
+	Failure		   failure = {0};
+	Failure		   why = {0};
+
+	json_set_alloc_funcs(no_memory, free);
+	report_started(report, ATTEMPT, NULL, NULL);
+	ok(!report_may_go_on(report, &failure) && failure.reason == REASON_INTERNAL,
+	   "what could not be said for want of memory ends the job as that (%s)", failure.detail);
+	report_failed(report, &failure, NULL);
+	is_string(heard(), "{\"event\":\"failed\",\"reason\":\"internal\",\"detail\":\"out of memory\"}\n",
+			  "which can be said all the same");
+	report_free(report);
+	report = open_report(report_to_runner);
+	failure_set(&why, REASON_RESTORE, "refused");
+	report_failed(report, &why, &outcome);
+	is_string(heard(),
+			  "{\"event\":\"failed\",\"reason\":\"restore\",\"detail\":\"out of memory\","
+			  "\"target_modified\":true,\"left_alone\":[]}\n",
+			  "and what became of the target");
+	json_set_alloc_funcs(malloc, free);
+	report_free(report);
+}
+
 /* What report.c says on stderr when it drops a line. */
 static void
 quietly(void (*act)(Report *report), Report *report)
@@ -447,6 +482,7 @@ main(void)
 	report_free(report);
 	test_throttle();
 	test_hostile_texts();
+	test_without_memory();
 	test_slow_runner();
 	test_deaf_runner();
 	test_terminal();
