@@ -10,7 +10,7 @@ use FaultProxy;
 use PostgreSQL::Test::Utils;
 use S3Test;
 use Test::More;
-use Time::HiRes qw(time);
+use Time::HiRes qw(sleep time);
 
 use constant MIB => 1024 * 1024;
 
@@ -211,6 +211,24 @@ for my $server (start_s3_servers())
         cmp_ok(time - $cancelled, '<', 8, '  in time');
         like($put->{left}, qr/could not abort the upload/, '  and says what is left');
         store({}, 'abort', $direct, $left, $id);
+    }
+
+    # What is under way in one piece then is removed when it has arrived, or told as what may yet come to be there.
+    for my $delay (0.3, 60)
+    {
+        my $cut = new_key();
+        $proxy->rules({ match => '^PUT', delay => $delay });
+        my $run = start_store({ stdin => $small }, 'put', $url, $cut);
+        sleep 0.01 until grep { /^PUT/ } $proxy->requests;
+        # It has been seen there, but is not gone here yet.
+        sleep 0.2;
+        kill 'TERM', $run->{pid};
+        my $put = finish_store($run);
+        is($put->{reason}, 'cancelled', "$name: cancelled while the store takes $delay s") or diag explain $put;
+        like($put->{left} // 'nothing', $delay > 1 ? qr/may still be at work/ : qr/may still be at work|^nothing$/, '  says so where it is not known');
+        # Whoever is still under way ends with the rules.
+        $proxy->rules;
+        ok(store({}, 'head', $direct, $cut)->{missing} || (defined $put->{left} && $delay < 1), '  and nothing is there');
     }
 
     # Downloads.

@@ -52,6 +52,29 @@ for my $server (start_versity(), $minio)
         unlike($left->{body}, qr/\Q$key\E/, '  leaves neither version nor marker');
     }
 
+    # What the store has taken is not sent again because its answer was lost: a second version would lie over the first.
+    my $lossy = FaultProxy->start($server->{authority}, PostgreSQL::Test::Utils::tempdir());
+    for my $case ([ 'one piece', $file, '^PUT' ], [ 'parts', $large, '^POST .*uploadId' ])
+    {
+        my ($kind, $content, $last) = @$case;
+        for my $fault ([ 'is lost', lose => 1 ], [ 'says that it failed', then => 'answer', answer => 500 ])
+        {
+            my ($what, @rule) = @$fault;
+            for my $option ('if_none_match=no', 'if_none_match=yes')
+            {
+                my $key = new_key();
+                $lossy->rules({ match => $last, nth => 1, @rule });
+                my $put = store({ stdin => $content }, 'put', store_url($lossy, 'versions', 'p', 'part_size=5MiB', $option), $key);
+                my $versions = store({}, 'request', $url, 'GET', '', 'versions')->{body};
+                is(scalar(() = $versions =~ /<Key>[^<]*\Q$key\E/g), 1, "$name, $kind, $option: stored once where the answer $what") or diag explain $put, [ $lossy->requests ];
+                is(store({}, 'get', $url, $key, $put->{version} // 'none')->{sha256}, file_sha256($content), '  and recorded by its version');
+                is(scalar(grep { /$last/ } $lossy->requests), 1, '  without sending it twice');
+                store({}, 'remove', $url, $key);
+            }
+        }
+    }
+    $lossy->stop;
+
     # What was stored before versioning was switched on has no version, and is deleted for good all the same.
     make_bucket($server, 'later');
     my $later = store_url($server, 'later', 'p', 'tries=2');

@@ -284,10 +284,9 @@ set_request_options(HttpExchange *exchange)
 		curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
 	/*
 	 * Where a connection that was used before breaks without an answer, libcurl sends
-	 * the request once more by itself.  What must not be done twice unnoticed goes by
-	 * a new connection.
+	 * the request once more by itself.
 	 */
-	if (strcmp(request->method, "POST") == 0)
+	if (request->once)
 		curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
 }
 
@@ -447,6 +446,23 @@ http_finished(HttpClient *client)
 	return NULL;
 }
 
+/*
+ * The job was cancelled.  A server that has a whole body acts on it although the connection
+ * is gone, so its answer is waited for, a while.  False: it did not come.
+ */
+static bool
+let_land(HttpClient *client, HttpExchange *exchange)
+{
+	int64_t deadline = monotonic_nanoseconds() + HTTP_LANDING_TIME;
+	Failure ignored = {0};
+
+	while (exchange->request->body.length > 0 && http_body_is_sent(exchange) &&
+		   monotonic_nanoseconds() < deadline && http_drive(client, 50, false, &ignored))
+		if (http_finished(client))
+			return true;
+	return false;
+}
+
 bool
 http_perform(HttpClient *client, const HttpRequest *request, HttpAnswer *answer, bool watch_cancel,
 			 Failure *failure)
@@ -457,11 +473,16 @@ http_perform(HttpClient *client, const HttpRequest *request, HttpAnswer *answer,
 		return false;
 	while (!http_finished(client))
 	{
-		if (!http_drive(client, 1000, watch_cancel, failure))
+		if (http_drive(client, 1000, watch_cancel, failure))
+			continue;
+		if (let_land(client, exchange))
 		{
-			http_end(exchange);
-			return false;
+			*failure = (Failure){0};
+			return true;
 		}
+		answer->outcome = http_body_is_sent(exchange) ? HTTP_BROKEN : HTTP_NOT_REACHED;
+		http_end(exchange);
+		return false;
 	}
 	return true;
 }

@@ -55,6 +55,9 @@ typedef struct HttpBody
 	int64_t		length;
 } HttpBody;
 
+/* Nanoseconds that a body that was sent whole is given to be answered when nobody wants it any more. */
+#define HTTP_LANDING_TIME INT64_C(1000000000)
+
 /* Everything is borrowed until http_end(). */
 typedef struct HttpRequest
 {
@@ -73,6 +76,7 @@ typedef struct HttpRequest
 	int64_t min_speed;
 	int64_t min_speed_time;
 	bool	direct; /* never by the proxy: what is asked is this host's own surroundings */
+	bool	once;	/* never sent again without the caller's knowledge: by a new connection */
 } HttpRequest;
 
 typedef struct HttpAnswer
@@ -109,7 +113,11 @@ extern bool http_body_is_sent(const HttpExchange *exchange);
 /* Ends an exchange that has not finished. */
 extern void http_end(HttpExchange *exchange);
 
-/* Begin, drive, end: false only for a cancelled job and for want of memory. */
+/*
+ * Begin, drive, end: false only for a cancelled job and for want of memory.  Where a
+ * cancelled job's body was sent whole its answer is waited for, a while, and is true; where
+ * none comes, answer->outcome says whether the server may act on what was sent: HTTP_BROKEN.
+ */
 extern bool http_perform(HttpClient *client, const HttpRequest *request, HttpAnswer *answer,
 						 bool watch_cancel, Failure *failure);
 

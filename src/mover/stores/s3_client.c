@@ -235,6 +235,7 @@ s3_call_sign(S3Client *client, S3Call *call, Failure *failure)
 		.min_speed_time = request->patience > 0 ? request->patience : client->url.min_speed_time,
 		/* Another host's loopback is not what is meant, and what has no TLS stays here. */
 		.direct = s3_authority_is_loopback(client->url.authority),
+		.once = request->is_undone || strcmp(request->method, "POST") == 0,
 	};
 	made = credentials && digest_once(client, call, failure) &&
 		   (path = s3_url_path(&client->url, request->key, failure)) != NULL &&
@@ -399,6 +400,15 @@ rule_of(S3Call *call)
 	return answer->http.outcome == HTTP_ANSWERED ? NULL : s3_transport_rule(answer->http.outcome);
 }
 
+/* What was refused, or never sent, was not carried out. */
+static bool
+may_be_done(const HttpAnswer *answer)
+{
+	if (answer->outcome != HTTP_ANSWERED)
+		return answer->outcome != HTTP_NOT_REACHED;
+	return (answer->status >= 200 && answer->status < 300) || answer->status == 409 || answer->status >= 500;
+}
+
 S3Verdict
 s3_call_judge(S3Client *client, S3Call *call, Failure *failure)
 {
@@ -422,6 +432,7 @@ s3_call_judge(S3Client *client, S3Call *call, Failure *failure)
 	call->not_before = now + s3_backoff(verdict, call->tries, &answer->http);
 	if (is_enough(client, call))
 		verdict = S3_FINAL;
+	call->unheard |= may_be_done(&answer->http);
 	if (verdict != S3_FINAL)
 		return S3_AGAIN;
 	explain(client, call, rule, failure);
@@ -446,6 +457,7 @@ s3_perform(S3Client *client, const S3Request *request, S3Answer *answer, Failure
 	S3Verdict verdict = S3_AGAIN;
 	bool	  watch = !request->even_cancelled;
 
+	*answer = (S3Answer){0};
 	if (request->even_cancelled && cleaning_time_left(client) <= 0)
 		return failure_set(failure, request->when,
 						   "could not %s %s/%s%s: the job was cancelled, and its time is up", request->what,
@@ -454,9 +466,11 @@ s3_perform(S3Client *client, const S3Request *request, S3Answer *answer, Failure
 	{
 		s3_call_forget_try(&call);
 		if (!s3_wait_until(client, call.not_before, watch, failure) ||
+			(call.unheard && request->is_undone && !request->is_undone(request->context, failure)) ||
 			!s3_call_sign(client, &call, failure) ||
 			!http_perform(client->http, &call.http, &call.answer.http, watch, failure))
 		{
+			answer->unheard = call.unheard || may_be_done(&call.answer.http);
 			s3_call_forget_try(&call);
 			return false;
 		}
@@ -464,6 +478,7 @@ s3_perform(S3Client *client, const S3Request *request, S3Answer *answer, Failure
 	}
 	*answer = call.answer;
 	answer->tries = call.tries;
+	answer->unheard = call.unheard;
 	call.answer = (S3Answer){0};
 	s3_call_forget_try(&call);
 	if (verdict == S3_DONE)

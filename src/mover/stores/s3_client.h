@@ -61,7 +61,13 @@ typedef struct S3Request
 	 * and does not count as one where that had brought something.
 	 */
 	bool (*receive)(void *context, int64_t offset, const void *bytes, size_t length);
-	void	   *context;
+	/*
+	 * Of what must not be done twice: asked before a further try where an earlier one may
+	 * have been carried out unheard.  False: nothing is sent again, and s3_perform() is false,
+	 * with the failure set where nobody could tell, and without where it was carried out.
+	 */
+	bool (*is_undone)(void *context, Failure *failure);
+	void	   *context; /* of both */
 	int64_t		range_offset;
 	int64_t		range_length; /* more than 0 */
 	const char *expected; /* "|NoSuchKey|...|": error codes that are an answer and no failure; NULL: none */
@@ -75,7 +81,8 @@ typedef struct S3Answer
 {
 	HttpAnswer http;
 	int64_t	   tries;
-	S3Error	   error; /* error.code "": none, or a HEAD that cannot say */
+	bool	   unheard; /* a try may have been carried out whose answer nobody heard; also where all failed */
+	S3Error	   error;	/* error.code "": none, or a HEAD that cannot say */
 } S3Answer;
 
 typedef struct S3Call
@@ -87,6 +94,7 @@ typedef struct S3Call
 	int64_t			 not_before; /* when the next try is due */
 	bool			 renew;		 /* the credentials were called expired */
 	bool			 renewed;
+	bool			 unheard;		  /* a try that counts as failed may have been carried out */
 	int64_t			 received;		  /* of a range, by all tries */
 	int64_t			 received_before; /* by the earlier ones */
 	bool			 digested;

@@ -11,8 +11,8 @@
 #include "stores/s3_xml.h"
 #include "utc.h"
 
-#define LOOKS_AFTER_SUCCESS 4
-#define SECOND				INT64_C(1000000000)
+#define LOOKS_FOR_STORED 4
+#define SECOND			 INT64_C(1000000000)
 
 static bool
 take_etag(void *context, const char *path, const char *text)
@@ -105,12 +105,27 @@ is_encrypted_as_asked(const S3Sent *sent, const ObjectStat *stat, Failure *failu
 		stat->encryption ? stat->encryption : "none");
 }
 
+/* Before another try: has one that nobody heard of stored the object? */
+static bool
+is_not_there(void *context, Failure *failure)
+{
+	const S3Sent *sent = context;
+	ObjectStat	  stat;
+	Failure		  ignored = {0};
+	StoreAnswer	  found = s3_object_head(sent->client, sent->key, NULL, false, &stat, failure);
+	bool		  is_there = found == STORE_FOUND && is_ours(sent, &stat, "", &ignored);
+
+	object_stat_free(&stat);
+	return found != STORE_FAILED && !is_there;
+}
+
 /* refusal: what the request failed with, REASON_NONE: it did not; etag: what it gave. */
 static bool
 see_stored(const S3Sent *sent, const Failure *refusal, const char *etag, ObjectStat *stat, Failure *failure)
 {
 	StoreAnswer found = STORE_MISSING;
-	int			looks = refusal->reason == REASON_NONE ? LOOKS_AFTER_SUCCESS : 1;
+	/* Not every store shows at once what it has taken. */
+	int looks = refusal->reason == REASON_NONE || sent->is_doubtful ? LOOKS_FOR_STORED : 1;
 
 	for (int look = 0; look < looks && found == STORE_MISSING; look++)
 	{
@@ -136,13 +151,19 @@ see_stored(const S3Sent *sent, const Failure *refusal, const char *etag, ObjectS
 }
 
 bool
-s3_finish(const S3Sent *sent, const S3Request *request, ObjectStat *stat, Failure *failure)
+s3_finish(S3Sent *sent, const S3Request *request, ObjectStat *stat, Failure *failure)
 {
-	S3Answer answer;
-	Failure	 refusal = {0};
-	char	 etag[S3_ETAG_SIZE] = "";
+	S3Request once = *request;
+	S3Answer  answer;
+	Failure	  refusal = {0};
+	char	  etag[S3_ETAG_SIZE] = "";
+	bool	  is_answered;
 
-	if (s3_perform(sent->client, request, &answer, &refusal))
+	once.is_undone = is_not_there;
+	once.context = sent;
+	is_answered = s3_perform(sent->client, &once, &answer, &refusal);
+	sent->is_doubtful = answer.unheard;
+	if (is_answered)
 	{
 		/* An error that the request expects is no success either. */
 		if (answer.error.code[0] != '\0')
@@ -161,9 +182,13 @@ s3_finish(const S3Sent *sent, const S3Request *request, ObjectStat *stat, Failur
 void
 s3_finish_undo(const S3Sent *sent, Failure *failure)
 {
-	ObjectStat stat;
+	ObjectStat	stat;
+	StoreAnswer found = s3_object_head(sent->client, sent->key, NULL, true, &stat, failure);
 
-	if (s3_object_head(sent->client, sent->key, NULL, true, &stat, failure) != STORE_FOUND)
+	if (found == STORE_MISSING && sent->is_doubtful)
+		failure_set(failure, REASON_STORE, "%s/%s%s is not there, but the store may still be at work on it",
+					sent->client->url.bucket, sent->client->url.prefix, sent->key);
+	if (found != STORE_FOUND)
 		return;
 	if (stat.attempt_id && strcmp(stat.attempt_id, sent->attempt_id) == 0)
 		s3_object_remove(sent->client, sent->key, stat.version, true, failure);

@@ -18,8 +18,6 @@
 #include "thread.h"
 
 #define MILLISECOND INT64_C(1000000)
-/* What a body that was sent whole is given to be answered, when the transfer is stopped. */
-#define LANDING_TIME (1000 * MILLISECOND)
 
 typedef struct TaskQueue
 {
@@ -200,7 +198,7 @@ cut(S3Transfer *transfer, bool whole_bodies_too)
 static void
 end_flying(S3Transfer *transfer)
 {
-	int64_t deadline = monotonic_nanoseconds() + LANDING_TIME;
+	int64_t deadline = monotonic_nanoseconds() + HTTP_LANDING_TIME;
 	Failure ignored = {0};
 	S3Task *task;
 

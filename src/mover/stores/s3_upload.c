@@ -52,7 +52,7 @@ typedef struct S3Upload
 	int64_t		  submitted;
 	int64_t		  collected;
 	char		  sha256[DIGEST_TEXT_SIZE]; /* when all parts are hashed */
-	bool		  may_be_stored;			/* a PUT or a Complete was sent */
+	S3Sent		  sent;						/* by a PUT or a Complete; client NULL: none yet */
 } S3Upload;
 
 /* ---- requests --------------------------------------------------------------------------------- */
@@ -225,20 +225,23 @@ s3_upload_stored(const Upload *handle)
 
 /* ---- the last step ---------------------------------------------------------------------------- */
 
-static S3Sent
-what_was_sent(const S3Upload *upload)
+/* The request that makes the object be there. */
+static bool
+send_last(S3Upload *upload, S3Request *request, ObjectStat *stat, Failure *failure)
 {
-	return (S3Sent){.client = upload->client,
-					.key = upload->key,
-					.attempt_id = upload->attempt_id,
-					.bytes = upload->total,
-					.retain_until = upload->retain_until};
+	if (upload->client->url.if_none_match)
+		s3_request_header(request, "if-none-match", "*");
+	upload->sent = (S3Sent){.client = upload->client,
+							.key = upload->key,
+							.attempt_id = upload->attempt_id,
+							.bytes = upload->total,
+							.retain_until = upload->retain_until};
+	return s3_finish(&upload->sent, request, stat, failure);
 }
 
 static bool
 store_in_one_piece(S3Upload *upload, ObjectStat *stat, Failure *failure)
 {
-	S3Sent	  sent = what_was_sent(upload);
 	S3Request request = {.what = "store",
 						 .when = REASON_UPLOAD,
 						 .method = "PUT",
@@ -257,16 +260,12 @@ store_in_one_piece(S3Upload *upload, ObjectStat *stat, Failure *failure)
 	/* By the manual an object to be locked comes with this or an MD5; the checksum alone does for most stores. */
 	if (upload->retain_until > 0 && upload->client->url.checksum == S3_CHECKSUM_SHA256)
 		s3_request_header(&request, "x-amz-sdk-checksum-algorithm", "SHA256");
-	if (upload->client->url.if_none_match)
-		s3_request_header(&request, "if-none-match", "*");
-	upload->may_be_stored = true;
-	return s3_finish(&sent, &request, stat, failure);
+	return send_last(upload, &request, stat, failure);
 }
 
 static bool
 complete(S3Upload *upload, ObjectStat *stat, Failure *failure)
 {
-	S3Sent	  sent = what_was_sent(upload);
 	char	 *document = s3_stored_parts_document(&upload->stored_parts, upload->collected,
 												  upload->client->url.checksum, failure);
 	S3Request request = {.what = "complete the upload of",
@@ -284,10 +283,7 @@ complete(S3Upload *upload, ObjectStat *stat, Failure *failure)
 	if (!document)
 		return false;
 	request.body = (HttpBody){.bytes = document, .length = (int64_t) strlen(document)};
-	if (upload->client->url.if_none_match)
-		s3_request_header(&request, "if-none-match", "*");
-	upload->may_be_stored = true;
-	completed = s3_finish(&sent, &request, stat, failure);
+	completed = send_last(upload, &request, stat, failure);
 	free(document);
 	return completed;
 }
@@ -371,15 +367,14 @@ static void
 s3_upload_abort(Upload *handle, Failure *left)
 {
 	S3Upload *upload = (S3Upload *) handle;
-	S3Sent	  sent = what_was_sent(upload);
 	bool	  all_answered;
 
 	/* First what is in flight: a part that arrives after the abort would stay. */
 	all_answered = stop_threads(upload);
 	if (upload->upload_id)
 		abort_parts(upload, all_answered, left);
-	if (upload->may_be_stored)
-		s3_finish_undo(&sent, left);
+	if (upload->sent.client)
+		s3_finish_undo(&upload->sent, left);
 	free_upload(upload);
 }
 
