@@ -80,6 +80,31 @@ undef $writer;
     is(scalar(grep { /^dbStats small/ } $proxy->requests), 1, 'though it was asked for');
 }
 
+# What is deleted and inserted again while its collection is read may be met twice.
+{
+    $server->say('moved {"insert":"c","documents":[{"_id":1},{"_id":2},{"_id":3}]}', 'moved {"delete":"c","deletes":[{"q":{},"limit":0}]}',
+        'moved {"createIndexes":"c","indexes":[{"key":{"u":1},"name":"by_u","unique":true}]}', 'moved {"insert":"d","documents":[{"_id":1}]}');
+    my $proxy = MongoProxy->start_before($server, PostgreSQL::Test::Utils::tempdir(),
+        { match => '^find moved c$', serve => [ $server->tool_says(map { '= {"_id":' . int() . qq(,"u":$_}) } 1.1, 2.1, 3.1, 1.2, 2.2) ] });
+    my $backup = mongodb_backup($settings, $store, mongodb_url($proxy, database => 'moved'));
+    is($backup->{done}{counts}{documents}, 6, 'two documents that moved stand twice in a backup') or diag explain $backup->{done};
+    my $restore = mongodb_restore($settings, $store, mongodb_url($server, database => 'moved'), $backup);
+    is($restore->{done}{event}, 'done', '... which is restored') or diag explain $restore->{done};
+    like("@{ $restore->{done}{left_alone} // [] }", qr/twice in the backup.*\(2\)/, '... as the row says');
+    is_deeply([ map { /"_id" : \{ "\$numberInt" : "(\d)"/ } $server->documents('moved', '"c"') ], [ 1, 2, 3 ], '... each of them once');
+    is(scalar(() = $server->everything('moved') =~ /^index /mg), 3, '... with the indexes');
+    is_deeply([ $server->beside('moved') ], [], '... and nothing stays beside');
+
+    $proxy->rules({ match => '^find moved c$', serve => [ $server->tool_says('= {"_id":1,"u":1}', '= {"_id":2,"u":1}') ] });
+    my $was = $server->everything('moved');
+    my $conflicting = mongodb_backup($settings, $store, mongodb_url($proxy, database => 'moved'));
+    my $refused = mongodb_restore($settings, $store, mongodb_url($server, database => 'moved'), $conflicting)->{done};
+    is("$refused->{reason} " . ($refused->{target_modified} ? 1 : 0), 'restore 0', 'two documents that have the same in a unique index are not restored');
+    like($refused->{detail}, qr/by_u/, '... which is named');
+    same_documents($server->everything('moved'), $was, '... and nothing is changed');
+    is_deeply([ $server->beside('moved') ], [], '... nor left beside');
+}
+
 # ---- a gigabyte, of documents as large as MongoDB takes them; given and taken by a proxy ----
 
 {

@@ -177,29 +177,71 @@ mongodb_commit_drop_functions(const MongodbCommit *commit, Failure *failure)
 	return true;
 }
 
-/* The archive a second time, for what was not put beside. */
-static bool
-restore_last(const MongodbCommit *commit, Failure *failure)
+/* How many of the archive's documents go beside. */
+static int64_t
+count_beside(const MongodbPlan *plan, const MongodbArchive *archive)
 {
-	DumpStream *stream = dump_open(commit->dump, failure);
-	char	   *buffer = malloc(READ_SIZE);
-	size_t		length = 1;
-	bool		good = stream != NULL && (buffer != NULL || failure_no_memory(failure)) &&
-				mongodb_commit_drop_functions(commit, failure);
+	int64_t documents = 0;
 
-	commit->outcome->target_modified |= good;
-	good = good && mongorestore_start(commit->mongorestore, commit->plan, MONGODB_PASS_LAST, failure);
+	for (size_t i = 0; i < mongodb_archive_count(archive); i++)
+		if (!plan->last[i] && mongodb_plan_pair(plan, mongodb_archive_namespace(archive, i)) != NULL)
+			documents += mongodb_archive_namespace(archive, i)->documents;
+	return documents;
+}
+
+/* The archive a second time, to a mongorestore that has been started. */
+static bool
+feed(const MongodbCommit *commit, const char *what, Failure *failure)
+{
+	DumpStream	   *stream = dump_open(commit->dump, failure);
+	MongodbArchive *archive = mongodb_archive_open(REASON_INTEGRITY, failure);
+	char		   *buffer = malloc(READ_SIZE);
+	size_t			length = 1;
+	bool good = stream != NULL && archive != NULL && (buffer != NULL || failure_no_memory(failure));
+
 	while (good && length > 0)
 	{
 		good = dump_read(stream, buffer, READ_SIZE, &length, failure) &&
+			   mongodb_archive_feed(archive, buffer, length, failure) &&
 			   (length == 0 || mongorestore_write(commit->mongorestore, buffer, length, failure));
-		report_alive(commit->context->report, "views, time series, functions");
+		report_alive(commit->context->report, what);
 	}
+	if (good)
+		commit->mongorestore->expected = count_beside(commit->plan, archive);
 	good = good && mongorestore_finish(commit->mongorestore, failure);
+	mongodb_archive_close(archive);
 	if (stream != NULL)
 		dump_close(stream);
 	free(buffer);
 	return good;
+}
+
+/* What was not put beside. */
+static bool
+restore_last(const MongodbCommit *commit, Failure *failure)
+{
+	bool good = mongodb_commit_drop_functions(commit, failure);
+
+	commit->outcome->target_modified |= good;
+	return good && mongorestore_start(commit->mongorestore, commit->plan, MONGODB_PASS_LAST, failure) &&
+		   feed(commit, "views, time series, functions", failure);
+}
+
+bool
+mongodb_commit_duplicates(const MongodbCommit *commit, Failure *failure)
+{
+	Mongorestore *mongorestore = commit->mongorestore;
+	bool		  good;
+
+	mongorestore->has_duplicates = true;
+	good = mongorestore_start(mongorestore, commit->plan, MONGODB_PASS_BESIDE, failure) &&
+		   feed(commit, "all of it again, for documents that stand twice in the backup", failure);
+	mongorestore->has_duplicates = false;
+	return good &&
+		   sentence_add(&commit->outcome->left_alone, failure,
+						"documents that stand twice in the backup under one _id, for they were deleted and "
+						"inserted again while it was made (%lld): of each two, one is back",
+						(long long) mongorestore->passed_over);
 }
 
 bool

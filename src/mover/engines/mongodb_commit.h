@@ -27,6 +27,9 @@ typedef struct MongodbCommit
 
 extern bool mongodb_commit(const MongodbCommit *commit, Failure *failure);
 
+/* Puts beside again what mongorestore met twice; the first try was swept. */
+extern bool mongodb_commit_duplicates(const MongodbCommit *commit, Failure *failure);
+
 /* mongorestore drops no collection of MongoDB's own before it fills it anew: the functions go first. */
 extern bool mongodb_commit_drop_functions(const MongodbCommit *commit, Failure *failure);
 

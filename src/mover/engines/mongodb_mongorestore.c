@@ -4,6 +4,7 @@
  */
 #include "engines/mongodb_mongorestore.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -215,7 +216,7 @@ mongorestore_start(Mongorestore *mongorestore, const MongodbPlan *plan, MongodbP
 	good = good && add(&arguments, failure, "mongorestore%s%s", "", "") &&
 		   add(&arguments, failure, "--config=/proc/self/fd/%s%s", number, "") &&
 		   add(&arguments, failure, "--archive%s%s", "", "") &&
-		   add(&arguments, failure, "--stopOnError%s%s", "", "") &&
+		   (mongorestore->has_duplicates || add(&arguments, failure, "--stopOnError%s%s", "", "")) &&
 		   (pass == MONGODB_PASS_BESIDE || add(&arguments, failure, "--drop%s%s", "", "")) &&
 		   (!plan->bypasses || add(&arguments, failure, "--bypassDocumentValidation%s%s", "", "")) &&
 		   add_renaming(&arguments, plan, pass, failure) && add_leftovers(&arguments, plan, pass, failure) &&
@@ -224,6 +225,7 @@ mongorestore_start(Mongorestore *mongorestore, const MongodbPlan *plan, MongodbP
 	if (good)
 	{
 		mongodb_disconnect(mongorestore->session);
+		child_close(&mongorestore->child);
 		spec.argv = arguments.texts;
 		spec.kept_fds[0] = fd;
 		spec.idle = look_at_server;
@@ -237,20 +239,58 @@ mongorestore_start(Mongorestore *mongorestore, const MongodbPlan *plan, MongodbP
 	return good;
 }
 
+/* The number that ends before `end`; -1: there is none. */
+static int64_t
+number_before(const char *text, const char *end)
+{
+	const char *begin = end;
+
+	while (begin > text && isdigit((unsigned char) begin[-1]))
+		begin--;
+	return begin < end ? strtoll(begin, NULL, 10) : -1;
+}
+
 /*
  * "3 document(s) restored successfully. 0 document(s) failed to restore.": its last line.
  * As it was said: a password may be a word of it.
  */
 static bool
-all_restored(const Child *child)
+read_result(const Child *child, int64_t *restored, int64_t *failed)
 {
-	static const char failed[] = " document(s) failed to restore";
+	static const char good[] = " document(s) restored successfully. ";
+	static const char bad[] = " document(s) failed to restore";
 	const char		 *said = child->stderr_tail;
-	const char		 *found = strstr(said, failed);
+	const char		 *found = strstr(said, good);
 
-	for (const char *next = found; next != NULL; next = strstr(next + 1, failed))
+	for (const char *next = found; next != NULL; next = strstr(next + 1, good))
 		found = next;
-	return found != NULL && found - said >= 2 && found[-1] == '0' && found[-2] == ' ';
+	if (found == NULL)
+		return false;
+	*restored = number_before(said, found);
+	found += strlen(good);
+	*failed = number_before(found, found + strspn(found, "0123456789"));
+	found += strspn(found, "0123456789");
+	return *restored >= 0 && *failed >= 0 && strncmp(found, bad, strlen(bad)) == 0;
+}
+
+/* Of documents that failed, it goes on past those alone that stand there already, or that a validator does not want. */
+static bool
+all_restored(Mongorestore *mongorestore)
+{
+	int64_t restored;
+	int64_t failed;
+
+	if (mongorestore->child.status != 0 || !read_result(&mongorestore->child, &restored, &failed))
+		return false;
+	mongorestore->passed_over = failed;
+	return failed == 0 || (mongorestore->has_duplicates && restored + failed == mongorestore->expected);
+}
+
+bool
+mongorestore_met_duplicates(const Mongorestore *mongorestore)
+{
+	return mongorestore->child.reaped &&
+		   strstr(mongorestore->child.stderr_tail, "E11000 duplicate key error") != NULL;
 }
 
 bool
@@ -262,7 +302,7 @@ mongorestore_finish(Mongorestore *mongorestore, Failure *failure)
 	child_close_stdin(child);
 	if (!child_wait(child, failure))
 		return false;
-	if (child->status != 0 || !all_restored(child))
+	if (!all_restored(mongorestore))
 		return mongodb_tool_failure(&mongorestore->tool, child, mongorestore->session, mongorestore->url,
 									mongorestore->settings, REASON_RESTORE, failure);
 	return mongodb_reconnect(mongorestore->session, mongorestore->url, mongorestore->settings, failure);

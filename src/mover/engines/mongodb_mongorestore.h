@@ -31,7 +31,15 @@ typedef struct Mongorestore
 	Report		   *report;
 	/* Called every few seconds on a connected session: the restore says that it lives. */
 	bool (*renew)(void *context, Failure *failure);
-	void   *renew_context;
+	void *renew_context;
+	/*
+	 * A document may stand twice in the archive, under one _id: then one of the two is passed
+	 * over, and all that failed must be these, of `expected` documents.  Beside alone, where
+	 * nobody else writes.
+	 */
+	bool	has_duplicates;
+	int64_t expected;
+	int64_t passed_over;
 	Child	child;
 	bool	fed;	 /* all of the archive was given */
 	int64_t renewed; /* milliseconds of our own clock */
@@ -45,6 +53,9 @@ extern bool mongorestore_write(Mongorestore *mongorestore, const void *bytes, si
 
 /* Waits for its end and believes it only if no document failed; the session is connected again. */
 extern bool mongorestore_finish(Mongorestore *mongorestore, Failure *failure);
+
+/* After a failure: was it for a document that stood there already? */
+extern bool mongorestore_met_duplicates(const Mongorestore *mongorestore);
 extern void mongorestore_close(Mongorestore *mongorestore);
 
 #endif

@@ -34,6 +34,7 @@ typedef struct Restore
 	Mongorestore	mongorestore;
 	MongodbCommit	commit;
 	bool			begun;	/* mongorestore was started */
+	bool			again;	/* it met a document twice: all goes beside once more, in the end */
 	size_t			marked; /* so many of the plan's databases bear our mark */
 } Restore;
 
@@ -68,17 +69,32 @@ start_first_pass(Restore *restore, Failure *failure)
 	return mongorestore_start(&restore->mongorestore, &restore->plan, pass, failure);
 }
 
+/* The first pass has failed: would another one that knows of duplicates do?  A validator must not be what it passes over. */
+static bool
+is_worth_another(Restore *restore, const Failure *attempt, Failure *failure)
+{
+	const MongodbPlan *plan = &restore->plan;
+
+	restore->again = attempt->reason == REASON_RESTORE && plan->why_in_place == NULL &&
+					 (!plan->validated || plan->bypasses) &&
+					 mongorestore_met_duplicates(&restore->mongorestore);
+	return restore->again || failure_set(failure, attempt->reason, "%s", attempt->detail);
+}
+
 static bool
 restore_write(Sink *sink, const void *bytes, size_t length, Failure *failure)
 {
 	Restore *restore = (Restore *) sink;
 
+	Failure attempt = {0};
+
 	/* In place is chosen only where there is something to rename. */
-	if (restore->plan.beside == 0)
+	if (restore->plan.beside == 0 || restore->again)
 		return true;
 	if (!restore->begun && !start_first_pass(restore, failure))
 		return false;
-	return mongorestore_write(&restore->mongorestore, bytes, length, failure);
+	return mongorestore_write(&restore->mongorestore, bytes, length, &attempt) ||
+		   is_worth_another(restore, &attempt, failure);
 }
 
 static bool
@@ -86,8 +102,13 @@ restore_commit(Sink *sink, Failure *failure)
 {
 	Restore *restore = (Restore *) sink;
 	Failure	 ignored = {0};
+	Failure	 attempt = {0};
 
-	if (restore->begun && !mongorestore_finish(&restore->mongorestore, failure))
+	if (restore->begun && !restore->again && !mongorestore_finish(&restore->mongorestore, &attempt) &&
+		!is_worth_another(restore, &attempt, failure))
+		return false;
+	if (restore->again &&
+		(!sweep(restore, false, failure) || !mongodb_commit_duplicates(&restore->commit, failure)))
 		return false;
 	/* From here on half of it would be worse than all, whatever is signalled. */
 	restore->session.finishes = true;
