@@ -109,24 +109,13 @@ mongodb_probe_rename(MongodbSession *session, const char *database, const char *
 static bool
 empty_collection(MongodbSession *session, const char *database, const char *name, Failure *failure)
 {
-	bson_t command = BSON_INITIALIZER;
-	bson_t deletes;
-	bson_t all;
-	bson_t query;
-	bson_t answer;
-	bool   good;
+	bson_t *command = BCON_NEW("delete", BCON_UTF8(name), "deletes", "[", "{", "q", "{", "}", "limit",
+							   BCON_INT32(0), "}", "]");
+	bson_t	answer;
+	bool	good = mongodb_ask(session, database, command, &answer, REASON_RESTORE, failure);
 
-	BSON_APPEND_UTF8(&command, "delete", name);
-	BSON_APPEND_ARRAY_BEGIN(&command, "deletes", &deletes);
-	BSON_APPEND_DOCUMENT_BEGIN(&deletes, "0", &all);
-	BSON_APPEND_DOCUMENT_BEGIN(&all, "q", &query);
-	bson_append_document_end(&all, &query);
-	BSON_APPEND_INT32(&all, "limit", 0);
-	bson_append_document_end(&deletes, &all);
-	bson_append_array_end(&command, &deletes);
-	good = mongodb_ask(session, database, &command, &answer, REASON_RESTORE, failure);
 	bson_destroy(&answer);
-	bson_destroy(&command);
+	bson_destroy(command);
 	return good;
 }
 

@@ -152,7 +152,7 @@ open_by_url(const EngineContext *context, const RedisUrl *url, SourceFacts *fact
 	{
 		if (way != REDIS_BY_SCAN)
 		{
-			source = redis_sync_open(context, resp, url->database, way, facts, failure);
+			source = redis_sync_open(context, resp, &server, url->database, way, facts, failure);
 			resp = source == NULL && failure->reason == REASON_NONE ? open_connection(context, url, failure)
 																	: NULL;
 		}

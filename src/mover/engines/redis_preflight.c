@@ -87,26 +87,28 @@ check_version(RedisPlanning *planning, Failure *failure)
 {
 	int	 ours = planning->summary->version;
 	int	 theirs;
+	bool is_valkey;
 	bool taken;
 	char name[64];
 
 	if (!ask_rdb_version(planning, failure))
 		return false;
 	theirs = planning->server_rdb_version;
-	/* Valkey kept Redis' 11 and went on at 80; what Redis made of 12 to 79 it does not take. */
-	taken = theirs >= RDB_VERSION_VALKEY ? ours <= 11 || (ours >= RDB_VERSION_VALKEY && ours <= theirs)
-										 : ours <= theirs;
+	is_valkey = theirs >= RDB_VERSION_VALKEY;
+	taken = is_valkey ? ours <= RDB_VERSION_COMMON || (ours >= RDB_VERSION_VALKEY && ours <= theirs)
+					  : ours <= theirs;
 	if (taken)
 		return true;
 	redis_server_describe(&planning->server, name, sizeof(name));
 	return refuse(failure,
 				  "the backup is of RDB version %d (%s %s), and the target, %s, takes RDB version %d at "
-				  "most: restore it "
+				  "most%s: restore it "
 				  "into a server of the version that it came from",
 				  ours, ours >= RDB_VERSION_VALKEY ? "Valkey" : "Redis",
 				  planning->summary->redis_version[0] != '\0' ? planning->summary->redis_version
 															  : "of unknown version",
-				  name, theirs);
+				  name, is_valkey && ours < RDB_VERSION_VALKEY ? RDB_VERSION_COMMON : theirs,
+				  is_valkey && ours < RDB_VERSION_VALKEY ? " of what Redis writes" : "");
 }
 
 /* Beside a value stand its key and a few words of the command. */

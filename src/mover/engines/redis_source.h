@@ -28,8 +28,8 @@ typedef enum RedisWay
  * the server refuses, and a note says what.
  * With a database, the stream fails when another one's keys are in it.
  */
-extern Source *redis_sync_open(const EngineContext *context, Resp *resp, int database, RedisWay way,
-							   SourceFacts *facts, Failure *failure);
+extern Source *redis_sync_open(const EngineContext *context, Resp *resp, const RedisServer *server,
+							   int database, RedisWay way, SourceFacts *facts, Failure *failure);
 
 /*
  * By SCAN, DUMP and PTTL, as a valid RDB file.  Takes the connection over, also

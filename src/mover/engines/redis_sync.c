@@ -6,6 +6,7 @@
  * eof`, and allowed to (repl-diskless-sync), it sends straight from the fork
  * and marks the end with 40 random bytes that it announces first:
  *
+ *	C: REPLCONF version 9.1.2	S: +OK (Valkey alone, its own release: else 9.1 writes RDB 11, and fails at what that cannot hold)
  *	C: REPLCONF capa eof		S: +OK
  *	C: REPLCONF rdb-only 1		S: +OK (an older server: -ERR; then its stream of writes follows)
  *	C: SYNC						S: "\n" while it prepares, "$EOF:<40 bytes>\r\n", the file, the 40 bytes
@@ -274,8 +275,8 @@ begin_sync(Sync *sync, bool *refused, SourceFacts *facts, Failure *failure)
 }
 
 Source *
-redis_sync_open(const EngineContext *context, Resp *resp, int database, RedisWay way, SourceFacts *facts,
-				Failure *failure)
+redis_sync_open(const EngineContext *context, Resp *resp, const RedisServer *server, int database,
+				RedisWay way, SourceFacts *facts, Failure *failure)
 {
 	const RdbHandler guard = {.entry = guard_entry};
 	Sync			*sync = calloc(1, sizeof(*sync));
@@ -292,9 +293,11 @@ redis_sync_open(const EngineContext *context, Resp *resp, int database, RedisWay
 	sync->resp = resp;
 	sync->report = context->report;
 	sync->database = database;
-	opened = (way != REDIS_WITHOUT_DISK || say(sync, true, &refused, facts, "capa", "eof", failure)) &&
-			 (refused || say(sync, false, &refused, facts, "rdb-only", "1", failure)) &&
-			 (refused || begin_sync(sync, &refused, facts, failure));
+	opened =
+		(!server->valkey || say(sync, false, &refused, facts, "version", server->version, failure)) &&
+		(refused || way != REDIS_WITHOUT_DISK || say(sync, true, &refused, facts, "capa", "eof", failure)) &&
+		(refused || say(sync, false, &refused, facts, "rdb-only", "1", failure)) &&
+		(refused || begin_sync(sync, &refused, facts, failure));
 	if (opened && !refused && database != REDIS_ALL_DATABASES)
 	{
 		sync->guard = rdb_reader_open(&guard, sync, REASON_DUMP, failure);
