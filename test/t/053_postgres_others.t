@@ -120,12 +120,13 @@ rewinds(
     before => [
         app => q{CREATE SCHEMA "a house" CREATE TABLE t (i int); COMMENT ON SCHEMA "a house" IS 'as it was; once'; GRANT USAGE ON SCHEMA "a house" TO reader;
             CREATE SCHEMA bare CREATE TABLE t (i int, n int GENERATED ALWAYS AS IDENTITY)},
-        postgres => q{CREATE TABLE "a house".theirs (i int); GRANT SELECT ON "a house".theirs TO app; INSERT INTO "a house".theirs VALUES (1);
+        postgres => q{CREATE TABLE "a house".theirs (i int) PARTITION BY LIST (i); CREATE TABLE "a house".their_part PARTITION OF "a house".theirs DEFAULT;
+            CREATE INDEX ON "a house".theirs (i); GRANT SELECT ON "a house".theirs, "a house".their_part TO app; INSERT INTO "a house".theirs VALUES (1);
             ALTER DEFAULT PRIVILEGES FOR ROLE other IN SCHEMA bare GRANT SELECT ON TABLES TO reader} ],
     after => [ app => q{REVOKE USAGE ON SCHEMA "a house" FROM reader; GRANT ALL ON SCHEMA "a house" TO someone; COMMENT ON SCHEMA "a house" IS NULL;
             COMMENT ON SCHEMA bare IS 'later'; GRANT USAGE ON SCHEMA bare TO someone; INSERT INTO bare.t VALUES (1)} ],
-    left_alone => [ 'schema a house stays: table a house.theirs is in it', 'schema bare stays: default acl bare.DEFAULT PRIVILEGES FOR TABLES is in it',
-        'table a house.theirs stays: it is another role\'s' ]);
+    left_alone => [ 'index a house.theirs_i_idx stays: it is another role\'s', 'schema a house stays: table a house.theirs is in it', 'schema bare stays: default acl bare.DEFAULT PRIVILEGES FOR TABLES is in it',
+        'table a house.their_part stays: it is another role\'s', 'table a house.theirs stays: it is another role\'s' ]);
 
 refuses('not_restorable', qr/large object 77 of the backup is another role's in the target.*OWNER TO/,
     name => "another role's large object", notes => qr/refused while this database has another role's large object 77/,

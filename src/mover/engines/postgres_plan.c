@@ -226,19 +226,40 @@ plan_drops(PostgresPlan *plan, Failure *failure)
 	return note_staying(plan, failure);
 }
 
+static bool
+is_namesake(const TocEntry *a, const TocEntry *b)
+{
+	return a->class == b->class && same_text(a->tag, b->tag) && same_text(a->namespace, b->namespace) &&
+		   same_text(a->desc, b->desc);
+}
+
 /* Does an object of this class and name stay in the target? */
 static bool
 target_keeps(const PostgresPlan *plan, const TocEntry *entry)
 {
 	for (size_t i = 0; i < plan->staying_count; i++)
 	{
-		const TocEntry *kept = &plan->present->entries[plan->staying[i]];
-
-		if (kept->class == entry->class && same_text(kept->tag, entry->tag) &&
-			same_text(kept->namespace, entry->namespace) && same_text(kept->desc, entry->desc))
+		if (is_namesake(&plan->present->entries[plan->staying[i]], entry))
 			return true;
 	}
 	return false;
+}
+
+/*
+ * A partition's place and its indexes have no statement that drops them: another
+ * role's stay with the table.  "": that is told already; else why it is not restored.
+ */
+static const char *
+why_not(const PostgresPlan *plan, const TocEntry *entry, const char *reason)
+{
+	for (size_t i = 0; i < plan->present->entry_count; i++)
+	{
+		const TocEntry *kept = &plan->present->entries[i];
+
+		if (text_or_empty(kept->drop_statement)[0] == '\0' && is_namesake(kept, entry))
+			return "";
+	}
+	return reason;
 }
 
 /* An attribute or a part of something that is not restored is not restored. */
@@ -325,9 +346,11 @@ reason_to_leave_out(const PostgresPlan *plan, const TocEntry *entry)
 		return "only a superuser could create it";
 	if (!postgres_target_is_ours(plan->target, entry->owner) && !postgres_entry_is_attribute(entry) &&
 		postgres_target_is_closed(plan->target, entry->namespace))
-		return "it is another role's, and so is its schema";
+		return why_not(plan, entry, "it is another role's, and so is its schema");
 	if (!postgres_target_is_ours(plan->target, entry->owner) && hangs_on_left_out(plan, entry))
-		return postgres_entry_is_attribute(entry) ? "" : "what it belongs to is another role's";
+		return postgres_entry_is_attribute(entry)
+				   ? ""
+				   : why_not(plan, entry, "what it belongs to is another role's");
 	if (entry->class == TOC_TABLE_DATA || entry->class == TOC_SEQUENCE_SET ||
 		entry->class == TOC_MATERIALIZED_VIEW_DATA)
 		return hangs_on_left_out(plan, entry) ? "" : NULL;
