@@ -149,6 +149,9 @@ for my $server (start_s3_servers())
         [ 'BadDigest' => { match => 'partNumber=4', nth => 1, answer => 400, body => xml_error('BadDigest') } ],
         [ 'IncompleteBody' => { match => 'partNumber=4', nth => 1, answer => 400, body => xml_error('IncompleteBody') } ],
         [ 'Complete says 200 and fails' => { match => '^POST .*uploadId', nth => 1, answer => 200, body => xml_error('InternalError') } ],
+        [ 'Complete says 200 and no more' => { match => '^POST .*uploadId', nth => 1, answer => 200 } ],
+        [ 'Complete keeps the connection alive and then fails' => { match => '^POST .*uploadId', nth => 1, answer => 200,
+                body => '<?xml version="1.0"?>' . "\n " x 1000 . '<Error><Code>InternalError</Code></Error>' } ],
         [ 'Complete names the ETag without quotes' => { match => '^POST .*uploadId', nth => 1, answer => 200, then => 'answer',
                 body => completed($etag{$direct}{$large_sha256} =~ s/"//gr) } ],
         [ 'Complete is done and says 200 with an error' =>

@@ -390,14 +390,19 @@ rule_of(S3Call *call)
 	static const S3ErrorRule no_ranges = {
 		"", S3_FINAL, REASON_STORE,
 		"the store, or a proxy in front of it, does not give ranges of an object"};
-	S3Answer *answer = &call->answer;
+	static const S3ErrorRule no_word = {"", S3_AGAIN, REASON_NONE,
+										"the store does not say whether it has done it"};
+	const char				*says = call->request->says;
+	S3Answer				*answer = &call->answer;
 	bool is_error = answer->http.outcome == HTTP_ANSWERED && s3_error_read(&answer->http, &answer->error);
 
 	if (is_error)
 		return is_expected(call) ? NULL : s3_error_rule(&answer->http, &answer->error);
 	if (call->request->receive && answer->http.status == 200)
 		return &no_ranges;
-	return answer->http.outcome == HTTP_ANSWERED ? NULL : s3_transport_rule(answer->http.outcome);
+	if (answer->http.outcome != HTTP_ANSWERED)
+		return s3_transport_rule(answer->http.outcome);
+	return says && !(answer->http.body && strstr(answer->http.body, says)) ? &no_word : NULL;
 }
 
 /* What was refused, or never sent, was not carried out. */

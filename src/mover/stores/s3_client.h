@@ -71,8 +71,10 @@ typedef struct S3Request
 	int64_t		range_offset;
 	int64_t		range_length; /* more than 0 */
 	const char *expected; /* "|NoSuchKey|...|": error codes that are an answer and no failure; NULL: none */
-	int64_t		patience; /* seconds of silence that are fine; 0: the URL's min_speed_time */
-	int64_t		tries;	  /* 0: the URL's */
+	const char
+		   *says; /* a word of each success; one without it may be an error that was cut off; NULL: none */
+	int64_t patience; /* seconds of silence that are fine; 0: the URL's min_speed_time */
+	int64_t tries;	  /* 0: the URL's */
 	/* Cleaning up: a try has four seconds, and all of it together in a cancelled job. */
 	bool even_cancelled;
 } S3Request;

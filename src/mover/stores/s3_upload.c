@@ -277,6 +277,7 @@ complete(S3Upload *upload, ObjectStat *stat, Failure *failure)
 						 .headers = {{"content-type", "application/xml"}},
 						 .header_count = 1,
 						 .expected = "|NoSuchUpload|PreconditionFailed|ConditionalRequestConflict|",
+						 .says = "CompleteMultipartUpload",
 						 .patience = COMPLETE_PATIENCE};
 	bool	  completed;
 
