@@ -16,6 +16,9 @@
 
 #define VERSION_MAX_BYTES 1024
 
+#define PUT_BACK "; it is not as it was written: put that back, or use the object by hand (docs/manifest.md)"
+#define NEWER	 "; use a newer custbackup"
+
 char *
 manifest_write(const Job *job, const BackupResult *result, int64_t started_at, int64_t finished_at,
 			   Failure *failure)
@@ -111,7 +114,8 @@ take_text(json_t *object, const char *name, FieldRule rule, char **target, Failu
 	if ((json_is_null(value) && (rule == FIELD_TEXT_OR_NULL || is_younger)) || (value == NULL && is_younger))
 		return true;
 	if (!json_is_string(value) || !field_is_good(json_string_value(value), rule))
-		return failure_set(failure, REASON_INTEGRITY, "the manifest's \"%s\" is missing or malformed", name);
+		return failure_set(failure, REASON_INTEGRITY,
+						   "the manifest's \"%s\" is missing or malformed" PUT_BACK, name);
 	*target = strdup(json_string_value(value));
 	return *target != NULL || failure_no_memory(failure);
 }
@@ -122,7 +126,8 @@ take_bytes(json_t *object, const char *name, int64_t *target, Failure *failure)
 	json_t *value = json_object_get(object, name);
 
 	if (!json_is_integer(value) || json_integer_value(value) < 0)
-		return failure_set(failure, REASON_INTEGRITY, "the manifest's \"%s\" is missing or malformed", name);
+		return failure_set(failure, REASON_INTEGRITY,
+						   "the manifest's \"%s\" is missing or malformed" PUT_BACK, name);
 	*target = json_integer_value(value);
 	return true;
 }
@@ -166,7 +171,8 @@ take_fields(Manifest *manifest, json_t *object, Failure *failure)
 	manifest->counts = json_incref(json_object_get(object, "counts"));
 	manifest->notes = json_incref(json_object_get(object, "notes"));
 	if (!json_is_object(manifest->counts) || (manifest->notes != NULL && !json_is_array(manifest->notes)))
-		return failure_set(failure, REASON_INTEGRITY, "the manifest's \"counts\" or \"notes\" are malformed");
+		return failure_set(failure, REASON_INTEGRITY,
+						   "the manifest's \"counts\" or \"notes\" are malformed" PUT_BACK);
 	return true;
 }
 
@@ -179,7 +185,7 @@ is_plain(json_t *object, Failure *failure)
 	if (encryption != NULL && strcmp(encryption, "none") == 0)
 		return true;
 	return failure_set(failure, REASON_INTEGRITY,
-					   "the manifest's encryption is not \"none\": this custbackup knows no other");
+					   "the manifest's encryption is not \"none\", and this custbackup knows no other" NEWER);
 }
 
 /* The object lies where its manifest says, in the folder of its own token. */
@@ -190,13 +196,14 @@ is_of_its_key(const Manifest *manifest, const char *expected_key, Failure *failu
 
 	if (expected_key != NULL && strcmp(manifest->key, expected_key) != 0)
 		return failure_set(failure, REASON_INTEGRITY,
-						   "the manifest is another object's: it names \"%s\", not \"%s\"", manifest->key,
-						   expected_key);
+						   "the manifest is another object's: it names \"%s\", not \"%s\"" PUT_BACK,
+						   manifest->key, expected_key);
 	if (!object_key_is_safe(manifest->key) || strncmp(manifest->key, manifest->token, token) != 0 ||
 		manifest->key[token] != '/' ||
 		strncmp(manifest->key + token + 1, manifest->backup_id, strlen(manifest->backup_id)) != 0)
 		return failure_set(failure, REASON_INTEGRITY,
-						   "the manifest's key \"%s\" does not fit its token and backup id", manifest->key);
+						   "the manifest's key \"%s\" does not fit its token and backup id" PUT_BACK,
+						   manifest->key);
 	return true;
 }
 
@@ -211,20 +218,19 @@ manifest_parse(Manifest *manifest, const char *expected_key, const char *json, s
 
 	memset(manifest, 0, sizeof(*manifest));
 	if (length > MANIFEST_MAX_BYTES)
-		return failure_set(failure, REASON_INTEGRITY, "the manifest is longer than %d bytes",
+		return failure_set(failure, REASON_INTEGRITY, "the manifest is longer than %d bytes" PUT_BACK,
 						   MANIFEST_MAX_BYTES);
 	object = json_loadb(json, length, JSON_REJECT_DUPLICATES, &error);
 	format = json_object_get(object, "format");
 	if (!json_is_object(object))
-		failure_set(failure, REASON_INTEGRITY, "the manifest is not JSON: line %d, %s", error.line,
+		failure_set(failure, REASON_INTEGRITY, "the manifest is not JSON: line %d, %s" PUT_BACK, error.line,
 					error.text);
 	else if (!json_is_integer(format) || json_integer_value(format) < 1)
-		failure_set(failure, REASON_INTEGRITY, "the manifest's \"format\" is missing or malformed");
+		failure_set(failure, REASON_INTEGRITY, "the manifest's \"format\" is missing or malformed" PUT_BACK);
 	else if (json_integer_value(format) > MANIFEST_FORMAT)
-		failure_set(
-			failure, REASON_INTEGRITY,
-			"the manifest has format %lld and this custbackup knows %d at most: use a newer custbackup",
-			(long long) json_integer_value(format), MANIFEST_FORMAT);
+		failure_set(failure, REASON_INTEGRITY,
+					"the manifest has format %lld, and this custbackup knows %d at most" NEWER,
+					(long long) json_integer_value(format), MANIFEST_FORMAT);
 	else
 	{
 		manifest->format = (int) json_integer_value(format);

@@ -319,7 +319,7 @@ put_raw($object, $whole);
 my $manifest_file = "$store/acme-main/$id.json";
 my $manifest = slurp_raw($manifest_file);
 sub with_manifest { my ($text) = @_; put_raw($manifest_file, $text); my @got = on_store('verify'); put_raw($manifest_file, $manifest); return "$got[0] $got[1]" }
-like(with_manifest('{'),                                        qr/^1 .*BAD .*not JSON/s,                       'a manifest that is no JSON');
+like(with_manifest('{'),                                        qr/^1 .*BAD .*not JSON.*put that back, or use the object by hand/s, 'a manifest that is no JSON');
 like(with_manifest($manifest =~ s/"format": 1/"format": 2/r),    qr/^1 .*BAD .*use a newer custbackup/s,         'one of a newer format');
 like(with_manifest($manifest =~ s/acme-main/other/gr),           qr/^1 .*BAD .*another object's/s,               "another token's");
 like(with_manifest($manifest =~ s/"raw_bytes": \d+/"raw_bytes": 5/r), qr/^1 .*BAD .*gzip trailer/s,              'one with another raw size');
@@ -327,6 +327,10 @@ like(with_manifest(' ' x 2_000_000),                             qr/^1 .*BAD .*h
 my $evil = with_manifest($manifest =~ s/"finished_at": "[^"]*"/"finished_at": "\\u001b[31mred"/r);
 like($evil, qr/^1 .*BAD .*finished_at/s, 'one whose time is none');
 unlike($evil, qr/\e/, '  and which cannot speak to the terminal');
+put_raw($manifest_file, $manifest =~ s/"engine": "postgres"/"engine": "oracle"/r);
+($exit, $out) = on_store('verify', '--deep');
+like("$exit $out", qr/\A1 BAD .*does not have, "oracle".*^3 of 3 verified, 1 bad$/ms, 'one of an engine that is none, among others');
+put_raw($manifest_file, $manifest);
 unlink $manifest_file;
 ($exit, $out) = on_store('verify', '--json');
 is($exit, 1, 'an object without a manifest');

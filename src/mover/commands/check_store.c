@@ -23,6 +23,7 @@
 #include "stores/s3_check.h"
 #include "stores/store.h"
 #include "stores/store_s3.h"
+#include "text.h"
 
 #define NAME		  "check-store"
 #define MARK		  "custbackup check-store wrote this and removes it at once\n"
@@ -89,6 +90,7 @@ tell(CheckStore *check, CheckState state, const char *what, const char *format, 
 	va_start(args, format);
 	vsnprintf(sentence, sizeof(sentence), format, args);
 	va_end(args);
+	text_make_line(sentence);
 	say(check, state, what, sentence);
 }
 

@@ -121,6 +121,12 @@ verify_object(Verify *verify, const CatalogueEntry *entry, Failure *failure)
 
 	if (entry->problem)
 		return failure_set(failure, REASON_INTEGRITY, "%s", entry->problem);
+	/* Of this one alone: the others are looked into. */
+	if (verify->deep && !engine_is_known(manifest->engine))
+		return failure_set(failure, REASON_INTEGRITY,
+						   "its manifest names an engine that this custbackup does not have, \"%s\"; use one "
+						   "that has it, or go without --deep",
+						   manifest->engine);
 	good = fetch_verified(verify->options.store, &object, tell_fetched, verify, &dump, failure) &&
 		   (!verify->deep || look_inside(verify, entry, &dump, failure));
 	if (dump.fd >= 0)

@@ -25,6 +25,15 @@ static const EngineEntry engines[] = {
 	{.name = "redis", .engine = &redis_engine},
 };
 
+bool
+engine_is_known(const char *name)
+{
+	for (size_t i = 0; i < sizeof(engines) / sizeof(engines[0]); i++)
+		if (strcmp(engines[i].name, name) == 0)
+			return true;
+	return false;
+}
+
 const Engine *
 engine_find(const char *name, Failure *failure)
 {

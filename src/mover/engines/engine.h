@@ -96,6 +96,9 @@ typedef struct Engine
 					   Failure *failure);
 } Engine;
 
+/* Is there an engine of this name in this release?  Its module may be missing still. */
+extern bool engine_is_known(const char *name);
+
 /* NULL with REASON_CONFIG naming the engine where it is not built in. */
 extern const Engine *engine_find(const char *name, Failure *failure);
 
