@@ -48,6 +48,13 @@ is($rewind->{done}{event}, 'done', 'rewind') or diag explain $rewind->{done}, $r
 same_documents($server->everything('shop'), $before, 'the rewound database is what it was, and nothing more');
 ok($rewind->{done}{target_modified}, 'target_modified');
 is_deeply($rewind->{done}{left_alone} // [], [], 'nothing left alone');
+
+# By hand, as docs/manifest.md says, when everything else is gone.
+PostgreSQL::Test::Utils::append_to_file("$directory/uri.yaml", 'uri: "' . mongodb_url($server) . "\"\n");
+$server->say('shop {"dropDatabase":1}');
+is(system('bash', '-o', 'pipefail', '-c', "gzip -dc '$directory/store/$backup->{done}{key}' | "
+      . tools_directory() . "/mongorestore --quiet --archive --stopOnError --config='$directory/uri.yaml'"), 0, 'by hand: gzip and mongorestore');
+same_documents($server->everything('shop'), $before, '... put everything back into an empty database');
 is($server->everything('neighbour'), $neighbour, "the neighbour's database is untouched");
 
 # ---- clones ----
