@@ -6,6 +6,7 @@
 # Everything else (initdb, users, volumes) is the base image's business. To switch it on:
 #   docker run ... custbackup postgres -c shared_preload_libraries=custbackup -c custbackup.database=control \
 #                                      -c custbackup.key_file=/run/secrets/custbackup.key
+# The key file must be the user postgres' own and 0600, or root's and 0640 with its group: a secret that all may read is refused.
 # The same image is the operator's tool: docker run --rm -it custbackup custbackup --help
 # For MongoDB add MongoDB's own package mongodb-database-tools, which Debian does not have.
 
