@@ -69,4 +69,9 @@ while (my ($event, $field) = splice @fields, 0, 2) { push @missing, "$event: $fi
 is_deeply([ sort keys %row ], [qw(done failed progress started upload)], 'docs/protocol.md has the events');
 is_deeply(\@missing, [], '... and their fields');
 
+my ($written) = slurp_file("$root/src/mover/manifest.c") =~ /json_pack\("\{(.*?)\);\n/s;
+my ($manifest) = $page{'docs/manifest.md'} =~ /^## The manifest\n(.*?)^## /ms;
+is_deeply([ sort map { /`([a-z_0-9]+)`/g } $manifest =~ /^\| (`[^|]+) \|/mg ], [ sort grep { $_ ne 'none' } $written =~ /"([a-z_0-9]+)"/g ],
+    'docs/manifest.md has the fields of a manifest');
+
 done_testing();
