@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/namespace.h"
 #include "commands/extension.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -62,21 +63,25 @@ txn_pin_settings(void)
 
 /*
  * Added to every error of a transaction.  What is denied to our own role is a
- * matter of its grants, and the one schema that we name is our own; inside of
- * functions and views others' rights and names count.
+ * matter of its grants; inside of functions and views others' rights count.
  */
 static void
-hint_at_cause(void *argument)
+hint_at_grants(void *argument)
 {
 	(void) argument;
-	if (GetUserId() != GetSessionUserId())
-		return;
-	if (geterrcode() == ERRCODE_INSUFFICIENT_PRIVILEGE)
+	if (geterrcode() == ERRCODE_INSUFFICIENT_PRIVILEGE && GetUserId() == GetSessionUserId())
 		errhint("The worker needs what it is granted by: SELECT custbackup.grant_worker(%s).",
 				quote_literal_cstr(quote_identifier(setting_role)));
-	else if (geterrcode() == ERRCODE_UNDEFINED_SCHEMA)
-		errhint(
-			"The extension works in a schema of its own name alone: ALTER SCHEMA ... RENAME TO custbackup.");
+}
+
+/* Every function of the extension names its schema. */
+static void
+check_schema(void)
+{
+	if (!OidIsValid(get_namespace_oid("custbackup", true)))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_SCHEMA),
+						errmsg("the schema of the extension custbackup is not called custbackup any more"),
+						errhint("It works under no other name: ALTER SCHEMA ... RENAME TO custbackup.")));
 }
 
 /* The role may have been dropped under us: then everything is denied, to a new one of that name too. */
@@ -90,7 +95,7 @@ static void
 run_transaction(void *argument)
 {
 	Transaction			*transaction = argument;
-	ErrorContextCallback context = {.previous = error_context_stack, .callback = hint_at_cause};
+	ErrorContextCallback context = {.previous = error_context_stack, .callback = hint_at_grants};
 
 	error_context_stack = &context;
 	SetCurrentStatementStartTimestamp();
@@ -104,6 +109,7 @@ run_transaction(void *argument)
 		transaction->result = TXN_NO_ROLE;
 	else
 	{
+		check_schema();
 		SPI_connect();
 		PushActiveSnapshot(GetTransactionSnapshot());
 		transaction->body(transaction->argument);

@@ -125,7 +125,7 @@ ok(running_since($node, $running, 2), 'and runs the job again');
 
 # ---- the schema's name
 {
-    my $missing = qr/ERROR:  schema "custbackup" does not exist.*\n.*HINT:  .*ALTER SCHEMA \.\.\. RENAME TO custbackup/;
+    my $missing = qr/ERROR:  the schema of the extension custbackup is not called custbackup .*\n.*HINT:  .*ALTER SCHEMA \.\.\. RENAME TO custbackup/;
     $node->safe_psql($db, 'ALTER SCHEMA custbackup RENAME TO backups');
     $node->reload;
     ok(wait_for(sub { log_count($node, $missing) }, 20, 'said'), 'a schema that was renamed is missed, with what to do');
