@@ -174,15 +174,22 @@ SKIP:
 
 # ---- kill -9 at the worst moments ------------------------------------------------------------------
 
-# Kills the mover as it enters the nth call of a system call.
+# Runs it with something done to the nth call of a system call.
+sub with_injection
+{
+    my ($call, $what, $nth, $injected_job) = @_;
+    my $wrapper = "$directory/strace";
+    put_raw($wrapper, "#!/bin/sh\nexec strace -D -qq -o $directory/strace.out -e trace=$call -e inject=$call:$what:when=$nth $mover \"\$@\"\n");
+    chmod 0700, $wrapper;
+    local $CustbackupTest::mover = $wrapper;
+    return run_mover($settings, $injected_job);
+}
+
+# Kills the mover as it enters that call.
 sub killed_at
 {
     my ($call, $nth, $killed_job) = @_;
-    my $wrapper = "$directory/strace";
-    put_raw($wrapper, "#!/bin/sh\nexec strace -D -qq -o $directory/strace.out -e trace=$call -e inject=$call:signal=SIGKILL:when=$nth $mover \"\$@\"\n");
-    chmod 0700, $wrapper;
-    local $CustbackupTest::mover = $wrapper;
-    my $killed = run_mover($settings, $killed_job);
+    my $killed = with_injection($call, 'signal=SIGKILL', $nth, $killed_job);
     is($killed->{signal}, 9, "killed at $call number $nth");
     return grep { $_->{event} eq 'upload' } @{ $killed->{events} };
 }
@@ -190,6 +197,19 @@ sub killed_at
 SKIP:
 {
     skip 'no strace here', 20 if system('strace -qq -o /dev/null true 2>/dev/null') != 0;
+
+    # A file system that fails late. Syncs: file, folder (object); file, folder (manifest).
+    mkdir "$store/late", 0700 or die $!;
+    for my $case ([ 'fsync', 'EIO', 1 ], [ 'renameat2', 'ENOSPC', 1 ], [ 'fsync', 'EIO', 2 ], [ 'fsync', 'EDQUOT', 3 ], [ 'fsync', 'EIO', 4 ])
+    {
+        my ($call, $error, $nth) = @$case;
+        my $late = with_injection($call, "error=$error", $nth, backup_job($settings, $store_url, $url, token => 'late'));
+        like_failure($late, 'store', $error eq 'EIO' ? qr/Input\/output error/ : qr/full; free some space/, "$error at $call number $nth");
+        is_deeply([ files_of("$store/late") ], [], '  and nothing is left');
+    }
+    # One that has no such thing as the sync of a directory.
+    is(last_event(with_injection('fsync', 'error=EINVAL', 2, backup_job($settings, $store_url, $url, token => 'late')))->{event}, 'done',
+        'a directory that cannot be synced at all fails no backup');
 
     my $first = backup_job($settings, $store_url, $url, token => 'killed');
     my ($upload) = killed_at('renameat2', 1, $first);

@@ -130,6 +130,12 @@ file_name_new(int folder, const char *from, const char *to, bool *is_named)
 	return *is_named ? unlinkat(folder, from, 0) : -1;
 }
 
+int
+file_folder_sync(int folder)
+{
+	return fsync(folder) == 0 || errno == EINVAL ? 0 : -1;
+}
+
 bool
 file_failure(Failure *failure, const char *action, const char *path)
 {

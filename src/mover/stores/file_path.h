@@ -38,6 +38,9 @@ extern bool file_is_partial(const char *entry, const char *name);
  */
 extern int file_name_new(int folder, const char *from, const char *to, bool *is_named);
 
+/* fsync of a directory; 0 also where the file system knows no such thing (some of the network's), -1 with errno. */
+extern int file_folder_sync(int folder);
+
 /*
  * Records errno: what failed ("write to"), where, and what to do.  REASON_STORE
  * for what an operator must mend, REASON_INTERNAL where this process ran out of

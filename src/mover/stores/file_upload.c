@@ -56,7 +56,7 @@ folder_make(int root, const char *token)
 		return folder;
 	if (mkdirat(root, token, 0700) < 0 && errno != EEXIST)
 		return -1;
-	if (fsync(root) < 0)
+	if (file_folder_sync(root) < 0)
 		return -1;
 	return file_folder_open(root, token);
 }
@@ -216,7 +216,7 @@ file_finish(Upload *base, ObjectStat *object, Failure *failure)
 	}
 	upload->is_partial = false;
 	upload->is_named = true;
-	if (fsync(upload->folder) < 0)
+	if (file_folder_sync(upload->folder) < 0)
 		return file_failure(failure, "sync", upload->path);
 	*object = (ObjectStat){.bytes = info.st_size, .modified = info.st_mtime};
 	memcpy(object->sha256, sha256, sizeof(sha256));

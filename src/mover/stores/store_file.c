@@ -238,7 +238,7 @@ file_remove(Store *base, const char *key, const char *version, Failure *failure)
 	if (folder < 0)
 		return errno == ENOENT || file_failure(failure, "remove an object from", store->path);
 	if (unlinkat(folder, parts.name, 0) == 0)
-		good = fsync(folder) == 0 || file_failure(failure, "sync", store->path);
+		good = file_folder_sync(folder) == 0 || file_failure(failure, "sync", store->path);
 	else
 		good = errno == ENOENT || file_failure(failure, "remove an object from", store->path);
 	close(folder);
