@@ -75,7 +75,7 @@ extern bool child_start(const ChildSpec *spec, Child *child, Failure *failure);
 /*
  * Waits until stdout is readable, reads it, and drains stderr meanwhile.  Into a large buffer,
  * past the first megabyte, it rather reads much at once than soon: up to a millisecond later.
- * *length 0 is the end of stdout, or a silent second after the end of the child itself, should
+ * *length 0 is the end of stdout, or three silent seconds after the end of the child itself, should
  * somebody that it left behind hold the pipe open.  Watches cancel_fd().
  */
 extern bool child_read(Child *child, void *buffer, size_t capacity, size_t *length, Failure *failure);

@@ -32,7 +32,7 @@
 #define FLOW_BYTES			   (1024 * 1024) /* after which a child is taken to be in full flow */
 #define FLOW_ENOUGH			   (128 * 1024)	 /* in the pipe: read now */
 #define FLOW_NAP			   1			 /* milliseconds in which the pipe may fill */
-#define SILENCE_AFTER_END	   1000			 /* milliseconds, of a stdout that outlives its tool */
+#define SILENCE_AFTER_END	   3000			 /* milliseconds, of a stdout that outlives its tool */
 #define STATUS_LOST			   255
 
 /* What one round of waiting found. */
