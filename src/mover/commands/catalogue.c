@@ -148,7 +148,7 @@ bool
 catalogue_is_wanted(const CatalogueEntry *entry, const CatalogueFilter *filter)
 {
 	if (!entry->is_readable)
-		return true;
+		return !entry->is_check;
 	return (filter->since == 0 || entry->finished_at >= filter->since) &&
 		   (filter->until == 0 || entry->finished_at <= filter->until);
 }

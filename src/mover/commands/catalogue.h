@@ -31,12 +31,16 @@ typedef struct CatalogueFilter
 
 #define CATALOGUE_ID_MIN 8
 
+/* What check-store writes under a manifest's name: where it could not remove it, it counts for nothing. */
+#define CATALOGUE_CHECK_MARK "custbackup check-store wrote this and removes it at once\n"
+
 typedef struct CatalogueEntry
 {
 	char	*key;		   /* of the object */
 	int64_t	 object_bytes; /* as listed; -1: there is no object */
 	int64_t	 modified;	   /* when the later of the two was written, by the store's clock; 0: unknown */
 	bool	 has_manifest;
+	bool	 is_check;	  /* the mark of a check-store */
 	bool	 is_readable; /* the manifest is whole: manifest and finished_at are set */
 	Manifest manifest;
 	int64_t	 finished_at;

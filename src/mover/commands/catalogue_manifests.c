@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cancel.h"
 #include "text.h"
@@ -140,6 +141,9 @@ take_manifest(void *context, size_t index, StoreAnswer answer, const char *text,
 		return failure_set(failure, problem.reason, "%s", problem.detail);
 	progress_bar_say(reading->bar, "reading manifests: %zu of %zu", ++reading->read, reading->count);
 	reading->given += answer == STORE_FOUND;
+	entry->is_check = answer == STORE_FOUND && strcmp(text, CATALOGUE_CHECK_MARK) == 0;
+	if (entry->is_check)
+		return true;
 	if (answer == STORE_MISSING)
 		failure_set(&problem, REASON_INTEGRITY, "the manifest went away while the store was listed");
 	entry->is_readable =

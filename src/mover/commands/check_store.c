@@ -18,6 +18,7 @@
 #include <jansson.h>
 
 #include "cancel.h"
+#include "catalogue.h"
 #include "protect.h"
 #include "secret.h"
 #include "stores/s3_check.h"
@@ -26,7 +27,7 @@
 #include "text.h"
 
 #define NAME		  "check-store"
-#define MARK		  "custbackup check-store wrote this and removes it at once\n"
+#define MARK		  CATALOGUE_CHECK_MARK
 #define SENTENCE_SIZE 2200
 
 /* How long the lock of the check's own object lasts, which the check has to wait for. */
@@ -312,8 +313,12 @@ check_bucket(CheckStore *check, S3Client *client, Failure *failure)
 	client->url.lock_days = 0;
 	check_objects(check, client);
 	client->url.lock = lock;
-	if (lock && check->good)
-		check_lock(check);
+	if (!lock || !check->good)
+		return true;
+	/* Where the bucket locks whatever is stored, the first object is there still. */
+	if (!make_key(check, failure))
+		return false;
+	check_lock(check);
 	return true;
 }
 
