@@ -191,6 +191,11 @@ for my $server (start_versity(), $minio)
     ($status, $out) = check_store($proxy, 'plain');
     is($status, 1, "$name: check-store where If-None-Match is refused");
     like($out, qr/^bad   overwriting .*set if_none_match=no/m, '  says what to set');
+    # One that passes over it has made a second version.
+    $proxy->rules({ match => '^PUT', nth => 2, answer => 200, headers => [ 'ETag: "again"', 'x-amz-version-id: the-second' ] });
+    ($status, $out) = check_store($proxy, 'plain');
+    like($out, qr/^note  overwriting +is not refused by the store/m, "$name: check-store where If-None-Match is ignored");
+    ok((grep /^DELETE .*versionId=the-second/, $proxy->requests), '  removes what it has made');
     # Some call their answer's root as they like.
     $proxy->rules({ match => '^PUT', nth => 2, answer => 501, body => '<Error><Code>NotImplemented</Code></Error>' },
         { match => '[?]versioning=', answer => 200, body => '<GetBucketVersioningResponse><Status>Enabled</Status></GetBucketVersioningResponse>' });

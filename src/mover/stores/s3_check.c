@@ -191,6 +191,18 @@ check_upload_in_parts(Check *check)
 	free(upload_id);
 }
 
+/* Where versions are kept, a PUT that was to overwrite nothing has made a second one. */
+static void
+remove_second(Check *check, const S3Answer *answer)
+{
+	char	version[1200];
+	Failure ignored = {0};
+
+	if (http_header(&answer->http, "x-amz-version-id", version, sizeof(version)) &&
+		strcmp(version, "null") != 0)
+		s3_object_remove(check->client, check->key, version, false, &ignored);
+}
+
 /* A second PUT of what is there, asked not to overwrite. */
 static void
 check_overwriting(Check *check)
@@ -213,6 +225,8 @@ check_overwriting(Check *check)
 		tell(check, CHECK_NOTE, "overwriting", "is not known: %s", failure.detail);
 		return;
 	}
+	if (answer.error.code[0] == '\0')
+		remove_second(check, &answer);
 	if (strcmp(answer.error.code, "PreconditionFailed") == 0)
 		tell(check, CHECK_GOOD, "overwriting", "is refused by the store itself (If-None-Match)");
 	else if (answer.error.code[0] == '\0')
