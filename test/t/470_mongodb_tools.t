@@ -82,6 +82,7 @@ for my $case (
     [ 'says nothing', 'cat >/dev/null', qr/exited with 0/ ],
     [ 'reads nothing', 'exit 0', qr/./ ],
     [ 'does nothing', 'cat >/dev/null; echo "501 document(s) restored successfully. 0 document(s) failed to restore." >&2', qr/said that all was well, but .* is missing/ ],
+    [ 'has restored fewer than there are', 'real "$@" 2>&1 | sed "s/501 document(s) restored/400 document(s) restored/" >&2', qr/restored 400 documents, and 501 are in the backup/ ],
     [ 'ends half way', 'head -c 3000 | real "$@"; exit 1', qr/exited with 1/ ])
 {
     my ($what, $script, $detail) = @$case;

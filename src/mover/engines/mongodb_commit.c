@@ -177,18 +177,6 @@ mongodb_commit_drop_functions(const MongodbCommit *commit, Failure *failure)
 	return true;
 }
 
-/* How many of the archive's documents go beside. */
-static int64_t
-count_beside(const MongodbPlan *plan, const MongodbArchive *archive)
-{
-	int64_t documents = 0;
-
-	for (size_t i = 0; i < mongodb_archive_count(archive); i++)
-		if (!plan->last[i] && mongodb_plan_pair(plan, mongodb_archive_namespace(archive, i)) != NULL)
-			documents += mongodb_archive_namespace(archive, i)->documents;
-	return documents;
-}
-
 /* The archive a second time, to a mongorestore that has been started. */
 static bool
 feed(const MongodbCommit *commit, const char *what, Failure *failure)
@@ -207,7 +195,7 @@ feed(const MongodbCommit *commit, const char *what, Failure *failure)
 		report_alive(commit->context->report, what);
 	}
 	if (good)
-		commit->mongorestore->expected = count_beside(commit->plan, archive);
+		mongorestore_expect(commit->mongorestore, commit->plan, archive);
 	good = good && mongorestore_finish(commit->mongorestore, failure);
 	mongodb_archive_close(archive);
 	if (stream != NULL)

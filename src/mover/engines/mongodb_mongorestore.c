@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -210,6 +211,8 @@ mongorestore_start(Mongorestore *mongorestore, const MongodbPlan *plan, MongodbP
 		mongodb_tool_config(mongorestore->url, mongorestore->session, mongorestore->settings, false, failure);
 	bool good = fd >= 0;
 
+	mongorestore->pass = pass;
+	mongorestore->expected = -1;
 	mongorestore->fed = false;
 	mongorestore->renewed = clock_milliseconds();
 	snprintf(number, sizeof(number), "%d", fd);
@@ -275,36 +278,59 @@ read_result(const Child *child, int64_t *restored, int64_t *failed)
 
 /* Of documents that failed, it goes on past those alone that stand there already, or that a validator does not want. */
 static bool
-all_restored(Mongorestore *mongorestore)
+all_restored(Mongorestore *mongorestore, int64_t *restored)
 {
-	int64_t restored;
 	int64_t failed;
 
-	if (mongorestore->child.status != 0 || !read_result(&mongorestore->child, &restored, &failed))
+	if (mongorestore->child.status != 0 || !read_result(&mongorestore->child, restored, &failed))
 		return false;
 	mongorestore->passed_over = failed;
-	return failed == 0 || (mongorestore->has_duplicates && restored + failed == mongorestore->expected);
+	return failed == 0 || mongorestore->has_duplicates;
+}
+
+void
+mongorestore_expect(Mongorestore *mongorestore, const MongodbPlan *plan, const MongodbArchive *archive)
+{
+	mongorestore->expected = 0;
+	for (size_t i = 0; i < mongodb_archive_count(archive); i++)
+	{
+		const MongodbNamespace *namespace = mongodb_archive_namespace(archive, i);
+
+		if (mongodb_plan_pair(plan, namespace) != NULL &&
+			(mongorestore->pass == MONGODB_PASS_IN_PLACE ||
+			 plan->last[i] == (mongorestore->pass == MONGODB_PASS_LAST)))
+			mongorestore->expected += namespace->documents;
+	}
 }
 
 bool
 mongorestore_met_duplicates(const Mongorestore *mongorestore)
 {
-	return mongorestore->child.reaped &&
+	int status = mongorestore->child.status;
+
+	return mongorestore->child.reaped && WIFEXITED(status) && WEXITSTATUS(status) != 0 &&
 		   strstr(mongorestore->child.stderr_tail, "E11000 duplicate key error") != NULL;
 }
 
 bool
 mongorestore_finish(Mongorestore *mongorestore, Failure *failure)
 {
-	Child *child = &mongorestore->child;
+	Child  *child = &mongorestore->child;
+	int64_t restored = 0;
 
 	mongorestore->fed = true;
 	child_close_stdin(child);
 	if (!child_wait(child, failure))
 		return false;
-	if (!all_restored(mongorestore))
+	if (!all_restored(mongorestore, &restored))
 		return mongodb_tool_failure(&mongorestore->tool, child, mongorestore->session, mongorestore->url,
 									mongorestore->settings, REASON_RESTORE, failure);
+	if (mongorestore->expected >= 0 && restored + mongorestore->passed_over != mongorestore->expected)
+		return failure_set(failure, REASON_RESTORE,
+						   "mongorestore %s says that all is well, but it has restored %lld documents, and "
+						   "%lld are in the backup",
+						   mongorestore->tool.version, (long long) restored,
+						   (long long) mongorestore->expected);
 	return mongodb_reconnect(mongorestore->session, mongorestore->url, mongorestore->settings, failure);
 }
 

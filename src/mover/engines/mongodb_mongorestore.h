@@ -34,15 +34,15 @@ typedef struct Mongorestore
 	void *renew_context;
 	/*
 	 * A document may stand twice in the archive, under one _id: then one of the two is passed
-	 * over, and all that failed must be these, of `expected` documents.  Beside alone, where
-	 * nobody else writes.
+	 * over, and nothing but these may fail.  Beside alone, where nobody else writes.
 	 */
-	bool	has_duplicates;
-	int64_t expected;
-	int64_t passed_over;
-	Child	child;
-	bool	fed;	 /* all of the archive was given */
-	int64_t renewed; /* milliseconds of our own clock */
+	bool		has_duplicates;
+	int64_t		passed_over;
+	MongodbPass pass;
+	int64_t		expected; /* documents that it is to restore; -1: not known yet */
+	Child		child;
+	bool		fed;	 /* all of the archive was given */
+	int64_t		renewed; /* milliseconds of our own clock */
 } Mongorestore;
 
 /* The session is disconnected, since a child is forked. */
@@ -51,7 +51,11 @@ extern bool mongorestore_start(Mongorestore *mongorestore, const MongodbPlan *pl
 extern bool mongorestore_write(Mongorestore *mongorestore, const void *bytes, size_t length,
 							   Failure *failure);
 
-/* Waits for its end and believes it only if no document failed; the session is connected again. */
+/* What it was given, read by *archive to the end, tells how many documents are to be restored. */
+extern void mongorestore_expect(Mongorestore *mongorestore, const MongodbPlan *plan,
+								const MongodbArchive *archive);
+
+/* Waits for its end and believes it only if it has restored as many; the session is connected again. */
 extern bool mongorestore_finish(Mongorestore *mongorestore, Failure *failure);
 
 /* After a failure: was it for a document that stood there already? */

@@ -32,6 +32,7 @@ typedef struct Restore
 	MongodbSession	session;
 	MongodbPlan		plan;
 	Mongorestore	mongorestore;
+	MongodbArchive *given; /* reads what mongorestore is given: how many documents are they? */
 	MongodbCommit	commit;
 	bool			begun;	/* mongorestore was started */
 	bool			again;	/* it met a document twice: all goes beside once more, in the end */
@@ -93,8 +94,9 @@ restore_write(Sink *sink, const void *bytes, size_t length, Failure *failure)
 		return true;
 	if (!restore->begun && !start_first_pass(restore, failure))
 		return false;
-	return mongorestore_write(&restore->mongorestore, bytes, length, &attempt) ||
-		   is_worth_another(restore, &attempt, failure);
+	return mongodb_archive_feed(restore->given, bytes, length, failure) &&
+		   (mongorestore_write(&restore->mongorestore, bytes, length, &attempt) ||
+			is_worth_another(restore, &attempt, failure));
 }
 
 static bool
@@ -104,9 +106,13 @@ restore_commit(Sink *sink, Failure *failure)
 	Failure	 ignored = {0};
 	Failure	 attempt = {0};
 
-	if (restore->begun && !restore->again && !mongorestore_finish(&restore->mongorestore, &attempt) &&
-		!is_worth_another(restore, &attempt, failure))
-		return false;
+	if (restore->begun && !restore->again)
+	{
+		mongorestore_expect(&restore->mongorestore, &restore->plan, restore->given);
+		if (!mongorestore_finish(&restore->mongorestore, &attempt) &&
+			!is_worth_another(restore, &attempt, failure))
+			return false;
+	}
 	if (restore->again &&
 		(!sweep(restore, false, failure) || !mongodb_commit_duplicates(&restore->commit, failure)))
 		return false;
@@ -139,7 +145,7 @@ undo_database(Restore *restore, const MongodbPair *pair)
 	if (!is_ours && (!mongodb_marker_look(&restore->session, pair->target, &seen, REASON_RESTORE, &ignored) ||
 					 seen.found))
 		return;
-	mongodb_sweep(&restore->session, pair->target, pair->mark.tag, is_ours && phase == MONGODB_PHASE_BESIDE,
+	mongodb_sweep(&restore->session, pair->target, pair->mark.tag, !is_ours || phase == MONGODB_PHASE_BESIDE,
 				  &ignored);
 	if (is_ours && phase == MONGODB_PHASE_REPLACING)
 		mongodb_marker_release(&restore->session, pair->target, attempt, &ignored);
@@ -163,6 +169,7 @@ restore_close(Sink *sink)
 	Restore *restore = (Restore *) sink;
 
 	mongorestore_close(&restore->mongorestore);
+	mongodb_archive_close(restore->given);
 	undo(restore);
 	mongodb_disconnect(&restore->session);
 	mongodb_plan_free(&restore->plan);
@@ -233,7 +240,8 @@ mongodb_open_sink(const EngineContext *context, const Dump *dump, RestoreOutcome
 									  .session = &restore->session,
 									  .plan = &restore->plan,
 									  .mongorestore = &restore->mongorestore};
-	if (mongodb_url_parse(&restore->url, context->url, failure) &&
+	restore->given = mongodb_archive_open(REASON_INTEGRITY, failure);
+	if (restore->given != NULL && mongodb_url_parse(&restore->url, context->url, failure) &&
 		mongodb_tool_find(&restore->mongorestore.tool, "mongorestore", context->settings, failure) &&
 		mongodb_connect(&restore->session, &restore->url, context->settings, MONGODB_FOR_WRITING, failure) &&
 		mongodb_plan_make(&restore->plan, &restore->session, &restore->url, context, dump, outcome,
