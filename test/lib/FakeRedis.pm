@@ -37,16 +37,19 @@ sub command
     return @words;
 }
 
-# One client: to a command of %$answer a text, or pieces that are sent one by one.
+# One client: to a command of %$answer a text, or pieces that are sent one by one, or what is made of all commands up to it.
 sub serve
 {
     my ($client, $answer) = @_;
+    my @heard;
     $client->autoflush(1);
     while (my @words = command($client))
     {
+        push @heard, "@words";
         my $command = uc $words[0];
         $command .= ' ' . uc $words[1] if $command =~ /^(CONFIG|CLIENT)$/;
         my $reply = $answer->{$command} // $usual{$command} // "+OK\r\n";
+        $reply = $reply->(@heard) if ref $reply eq 'CODE';
         for my $piece (ref $reply ? @$reply : $reply)
         {
             print $client $piece;

@@ -265,13 +265,23 @@ sub everything
             for my $i (0 .. $#some)
             {
                 my ($type, $encoding, $expiry) = split / /, $facts->[$i];
-                my $groups = $type eq 'stream' ? $self->stream($r, $some[$i]) : '';
-                push @lines, join ' ', $database, $some[$i], $type, $encoding, $expiry, $digests->[$i], $groups;
+                my $more = $type eq 'stream' ? $self->stream($r, $some[$i]) : $type eq 'hash' ? $self->fields($r, $some[$i]) : '';
+                push @lines, join ' ', $database, $some[$i], $type, $encoding, $expiry, $digests->[$i], $more;
             }
         }
     }
     push @lines, 'functions ' . unpack 'H*', $r->ask('FUNCTION', 'DUMP') unless defined $option{database};
     return join "\n", @lines;
+}
+
+# Those that expire, and when; nothing of a server that knows no such fields.
+sub fields
+{
+    my ($self, $r, $key) = @_;
+    my @names = sort @{ $r->ask('HKEYS', $key) };
+    my $times = $r->ask('HPEXPIRETIME', $key, 'FIELDS', scalar @names, @names);
+    return '' unless ref $times;
+    return join ' ', map { $times->[$_] < 0 ? () : "$names[$_]=$times->[$_]" } 0 .. $#names;
 }
 
 # Groups, consumers and pending entries, without the times that pass.

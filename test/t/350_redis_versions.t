@@ -1,5 +1,5 @@
-# Redis 7.0, Redis 8 and Valkey, from one to the other: this machine's own, and those of a Debian 13 in
-# CUSTBACKUP_CHROOTS (test/bin/check-release makes one).
+# Redis 7.0, Redis 8 and Valkey, from one to the other: this machine's own, and those of the newer Debians in
+# CUSTBACKUP_CHROOTS (test/bin/check-release makes them).
 use strict;
 use warnings;
 use FindBin;
@@ -9,17 +9,18 @@ use RedisTest;
 use Test::More;
 
 my ($settings, $store, $directory) = mover_settings();
-my $trixie = ($ENV{CUSTBACKUP_CHROOTS} // '/var/cache/custbackup-chroots') . '/trixie';
+my $chroots = $ENV{CUSTBACKUP_CHROOTS} // '/var/cache/custbackup-chroots';
 
-# A program of the other Debian, by its own loader and libraries.
+# A program of another Debian, by its own loader and libraries.
 sub foreign
 {
-    my ($name) = @_;
-    my $program = "$trixie/usr/bin/$name";
-    my ($loader) = glob "$trixie/lib64/ld-linux-*.so.*";
-    my $libraries = join ':', grep { -d } glob "$trixie/usr/lib/*-linux-gnu $trixie/lib/*-linux-gnu";
+    my ($debian, $name) = @_;
+    my $root = "$chroots/$debian";
+    my $program = "$root/usr/bin/$name";
+    my ($loader) = glob "$root/lib64/ld-linux-*.so.*";
+    my $libraries = join ':', grep { -d } glob "$root/usr/lib/*-linux-gnu $root/lib/*-linux-gnu";
     return unless -x $program && $loader;
-    my $script = "$directory/$name";
+    my $script = "$directory/$debian-$name";
     append_to_file($script, "#!/bin/sh\nexec $loader --library-path $libraries $program \"\$@\"\n");
     chmod 0755, $script;
     return system("$script --version >/dev/null 2>&1") == 0 ? $script : undef;
@@ -35,13 +36,14 @@ sub append_to_file
 
 # 'Redis 8.0' => program; undef: the one that start_redis() finds.
 my %binary;
-for my $program (undef, (grep { -x } '/usr/bin/valkey-server'), foreign('redis-server'), foreign('valkey-server'))
+for my $program (undef, (grep { -x } '/usr/bin/valkey-server'),
+    map { my $debian = $_; map { foreign($debian, $_) } 'redis-server', 'valkey-server' } 'trixie', 'sid')
 {
     my $server = start_redis($program ? (binary => $program) : ());
     my $name = $server->version;
     $binary{$name} //= { program => $program, server => $server, rdb => $server->rdb_version };
 }
-plan skip_all => "one Redis alone, and no other in $trixie" if keys %binary < 2;
+plan skip_all => "one Redis alone, and no other in $chroots" if keys %binary < 2;
 
 sub start_one { my ($name) = @_; return start_redis($binary{$name}{program} ? (binary => $binary{$name}{program}) : ()) }
 
@@ -56,6 +58,13 @@ sub contents
     return join "\n", map { /^functions/ ? 'functions ' . (/6d796c6962/ ? 'mylib' : '') : $_ }
       map { s/^(\S+ .*? (?:string|list|set|zset|hash|stream)) \S+ (-?\d+ [0-9a-f]{40}).*$/$1 $2/sr } split /\n(?=\d+ |functions)/,
       $server->everything;
+}
+
+# The newest file that a server takes from another: Valkey has not followed what Redis made of 12 to 79.
+sub newest_taken
+{
+    my ($to, $from) = @_;
+    return $rdb{$to} >= 80 && $rdb{$from} < 80 ? 11 : $rdb{$to};
 }
 
 for my $from (sort keys %server)
@@ -77,12 +86,13 @@ for my $from (sort keys %server)
             my $url = redis_url($target, $way == $scanned ? (database => 0) : ());
             my $name = "$from to $to, $way->{done}{consistency}";
             my $got = redis_restore($settings, $store, $url, $way, mode => 'clone');
-            # What Valkey takes of Redis ends with the last version that both write.
-            my $limit = $rdb{$to} >= 80 && $rdb{$from} < 80 ? 11 : $rdb{$to};
-            if ($rdb{$from} > $limit)
+            my $taken = newest_taken($to, $from);
+            if ($rdb{$from} > $taken)
             {
                 is($got->{done}{reason}, 'not_restorable', "$name: refused") or diag explain $got->{done};
-                like($got->{done}{detail}, qr/RDB version $rdb{$from} .* takes RDB version $limit at most/, 'both versions named');
+                like($got->{done}{detail}, qr/of RDB version $rdb{$from} \(\Q$from\E\.\d+\), .* \Q$to\E\.\d+, takes RDB version $taken at most/,
+                    'both versions named');
+                ok(!$got->{done}{target_modified}, 'and the row knows');
                 is($target->client->do('INFO', 'keyspace'), "# Keyspace\r\n", 'nothing was touched');
                 next;
             }

@@ -44,6 +44,16 @@ for my $case (
     is($got->{done}{counts}{keys}, 25, 'its keys');
 }
 
+# Valkey 9 writes for a replica that does not tell its version as 7.2 did, and gives up at what that had not.
+{
+    my $valkey = slurp("$ENV{SOURCE_DIR}/test/fuzz/corpus/rdb/valkey-9.1-all.rdb");
+    my $got = try(
+        INFO => bulk("# Server\r\nredis_version:7.2.4\r\nvalkey_version:9.1.2\r\ndb0:keys=23,expires=1,avg_ttl=0\r\n"),
+        SYNC => sub { [ $head . (grep({ $_ eq 'REPLCONF version 9.0.0' } @_) ? $valkey . $mark : '') ] });
+    is($got->{done}{event}, 'done', 'a Valkey 9 is told for whom it writes') or diag explain $got->{done};
+    is($got->{done}{counts}{rdb_version}, 80, 'and writes its own version');
+}
+
 # What must not become a backup.
 my $flipped = $rdb;
 substr($flipped, 9000, 1) ^= "\x01";
@@ -89,7 +99,7 @@ for my $mode ('redis_mode', 'server_mode')
     is($got->{done}{reason}, 'bad_url', "$mode:sentinel, as Redis and Valkey say it");
 }
 my @left = glob "$directory/store/*/*";
-is(scalar(grep { /\.gz$/ } @left), 6, 'the store holds the six good ones alone') or diag "@left";
+is(scalar(grep { /\.gz$/ } @left), 7, 'the store holds the seven good ones alone') or diag "@left";
 
 # The real server, killed or stopped in the middle of its snapshot.
 {

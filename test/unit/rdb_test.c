@@ -361,10 +361,12 @@ main(void)
 	check_file("redis-7.0-all.rdb", 10, 25, 3, 1);
 	check_file("redis-8.0-all.rdb", 12, 25, 3, 1);
 	check_file("valkey-8.1-all.rdb", 11, 25, 3, 1);
+	check_file("valkey-9.1-all.rdb", 80, 25, 3, 1);
 	check_file("redis-7.0-empty.rdb", 10, 0, 0, 0);
 	check_file("redis-7.0-plain.rdb", 10, 2, 1, 1);
 	check_file("redis-8.0-lru.rdb", 12, 2, 1, 1);
 	check_file("valkey-8.1-lfu.rdb", 11, 2, 1, 1);
+	check_file("valkey-9.1-lru.rdb", 80, 2, 1, 1);
 	check_keys();
 	check_large_keys();
 	check_layouts();

@@ -22,10 +22,9 @@
 
 #include "failure.h"
 
-#define RDB_VERSION_MIN 6
-#define RDB_VERSION_MAX 14
-#define RDB_VERSION_COMMON                                                                                   \
-	11 /* the last that both write: Valkey went on at 80, and takes nothing of 12 to 79 */
+#define RDB_VERSION_MIN	   6
+#define RDB_VERSION_MAX	   14
+#define RDB_VERSION_SHARED 11 /* the last one that Redis and Valkey have in common */
 #define RDB_VERSION_VALKEY 80
 
 /* A longer key is only counted where values are not cut out. */

@@ -103,7 +103,10 @@ note_aux(void *context, const char *name, const char *value, Failure *failure)
 	if (strcmp(name, "used-mem") == 0)
 		summary->used_memory = strtoull(value, NULL, 10);
 	else if (strcmp(name, "redis-ver") == 0 || strcmp(name, "valkey-ver") == 0)
-		snprintf(summary->redis_version, sizeof(summary->redis_version), "%s", value);
+	{
+		summary->valkey = name[0] == 'v';
+		snprintf(summary->server_version, sizeof(summary->server_version), "%s", value);
+	}
 	return true;
 }
 

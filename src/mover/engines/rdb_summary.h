@@ -37,8 +37,9 @@ typedef struct RdbSummary
 	uint64_t	 module_values;
 	uint64_t	 module_aux;
 	uint64_t	 functions;
-	uint64_t	 used_memory;		/* of the server that wrote it, when it did; 0: not recorded */
-	char		 redis_version[32]; /* of that server; empty: not recorded */
+	uint64_t	 used_memory;		 /* of the server that wrote it, when it did; 0: not recorded */
+	char		 server_version[32]; /* of that server; empty: not recorded */
+	bool		 valkey;			 /* what that server was */
 } RdbSummary;
 
 /* For rdb_reader_open() with an RdbSummary as context: counts, cuts nothing out. */

@@ -85,30 +85,26 @@ ask_rdb_version(RedisPlanning *planning, Failure *failure)
 static bool
 check_version(RedisPlanning *planning, Failure *failure)
 {
-	int	 ours = planning->summary->version;
-	int	 theirs;
-	bool is_valkey;
-	bool taken;
-	char name[64];
+	const RdbSummary *summary = planning->summary;
+	bool			  foreign;
+	int				  most;
+	char			  name[64];
 
 	if (!ask_rdb_version(planning, failure))
 		return false;
-	theirs = planning->server_rdb_version;
-	is_valkey = theirs >= RDB_VERSION_VALKEY;
-	taken = is_valkey ? ours <= RDB_VERSION_COMMON || (ours >= RDB_VERSION_VALKEY && ours <= theirs)
-					  : ours <= theirs;
-	if (taken)
+	/* Valkey kept Redis' 11 and went on at 80; what Redis made of 12 to 79 it does not take. */
+	foreign = planning->server_rdb_version >= RDB_VERSION_VALKEY && summary->version < RDB_VERSION_VALKEY;
+	most = foreign ? RDB_VERSION_SHARED : planning->server_rdb_version;
+	if (summary->version <= most)
 		return true;
 	redis_server_describe(&planning->server, name, sizeof(name));
-	return refuse(failure,
-				  "the backup is of RDB version %d (%s %s), and the target, %s, takes RDB version %d at "
-				  "most%s: restore it "
-				  "into a server of the version that it came from",
-				  ours, ours >= RDB_VERSION_VALKEY ? "Valkey" : "Redis",
-				  planning->summary->redis_version[0] != '\0' ? planning->summary->redis_version
-															  : "of unknown version",
-				  name, is_valkey && ours < RDB_VERSION_VALKEY ? RDB_VERSION_COMMON : theirs,
-				  is_valkey && ours < RDB_VERSION_VALKEY ? " of what Redis writes" : "");
+	return refuse(
+		failure,
+		"the backup is of RDB version %d (%s %s), and the target, %s, takes RDB version %d at most%s: "
+		"restore it into a server of the version that it came from",
+		summary->version, summary->valkey ? "Valkey" : "Redis",
+		summary->server_version[0] != '\0' ? summary->server_version : "of unknown version", name, most,
+		foreign ? " of those that Redis writes" : "");
 }
 
 /* Beside a value stand its key and a few words of the command. */

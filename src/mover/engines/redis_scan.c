@@ -163,7 +163,8 @@ write_beginning(Scan *scan, const RedisServer *server, bool with_functions, Sour
 						   functions.type == RESP_ERROR ? functions.text : "no payload");
 	}
 	passed = passed && rdb_write_header(&scan->values.writer, scan->values.rdb_version, failure) &&
-			 rdb_write_aux(&scan->values.writer, "redis-ver", server->version, failure);
+			 rdb_write_aux(&scan->values.writer, server->valkey ? "valkey-ver" : "redis-ver", server->version,
+						   failure);
 	snprintf(number, sizeof(number), "%lld", (long long) time(NULL));
 	passed = passed && rdb_write_aux(&scan->values.writer, "ctime", number, failure);
 	/* A restore asks by this whether there is room: the neighbours' memory is none of it. */

@@ -323,7 +323,7 @@ redis_server_rdb_version(const RedisServer *server)
 	} releases[] = {{80800, 14}, {80600, 13}, {70400, 12}, {70200, 11}, {70000, 10}, {50000, 9}, {40000, 8}};
 
 	if (server->valkey)
-		return server->version_number >= 90000 ? RDB_VERSION_VALKEY : 11;
+		return server->version_number >= 90000 ? RDB_VERSION_VALKEY : RDB_VERSION_SHARED;
 	for (size_t i = 0; i < sizeof(releases) / sizeof(releases[0]); i++)
 		if (server->version_number >= releases[i].release)
 			return releases[i].rdb_version;

@@ -6,9 +6,9 @@
  * eof`, and allowed to (repl-diskless-sync), it sends straight from the fork
  * and marks the end with 40 random bytes that it announces first:
  *
- *	C: REPLCONF version 9.1.2	S: +OK (Valkey alone, its own release: else 9.1 writes RDB 11, and fails at what that cannot hold)
  *	C: REPLCONF capa eof		S: +OK
  *	C: REPLCONF rdb-only 1		S: +OK (an older server: -ERR; then its stream of writes follows)
+ *	C: REPLCONF version 9.0.0	S: +OK (of Valkey: else 9.0 writes as 7.2 did, and fails at what that had not)
  *	C: SYNC						S: "\n" while it prepares, "$EOF:<40 bytes>\r\n", the file, the 40 bytes
  *
  * Otherwise it first writes the file over its own dump.rdb and then sends
@@ -23,6 +23,8 @@
 #include "engines/redis_source.h"
 
 #define MARK_SIZE 40
+/* The first Valkey that writes RDB_VERSION_VALKEY; a newer one writes so for a replica that says that it is this one. */
+#define VALKEY_RELEASE "9.0.0"
 /* The server says a newline a second while it prepares. */
 #define SILENCE_MS	 120000
 #define WAIT_STEP_MS 1000
@@ -293,11 +295,11 @@ redis_sync_open(const EngineContext *context, Resp *resp, const RedisServer *ser
 	sync->resp = resp;
 	sync->report = context->report;
 	sync->database = database;
-	opened =
-		(!server->valkey || say(sync, false, &refused, facts, "version", server->version, failure)) &&
-		(refused || way != REDIS_WITHOUT_DISK || say(sync, true, &refused, facts, "capa", "eof", failure)) &&
-		(refused || say(sync, false, &refused, facts, "rdb-only", "1", failure)) &&
-		(refused || begin_sync(sync, &refused, facts, failure));
+	opened = (way != REDIS_WITHOUT_DISK || say(sync, true, &refused, facts, "capa", "eof", failure)) &&
+			 (refused || say(sync, false, &refused, facts, "rdb-only", "1", failure)) &&
+			 (refused || !server->valkey ||
+			  say(sync, false, &refused, facts, "version", VALKEY_RELEASE, failure)) &&
+			 (refused || begin_sync(sync, &refused, facts, failure));
 	if (opened && !refused && database != REDIS_ALL_DATABASES)
 	{
 		sync->guard = rdb_reader_open(&guard, sync, REASON_DUMP, failure);
