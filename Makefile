@@ -92,6 +92,7 @@ uninstall-manual:
 help:
 	@echo 'make              build custbackup.so and build/custbackup'
 	@echo 'make install      into the Postgres that PG_CONFIG names ($(PG_CONFIG)); manual page and completion beside it'
+	@echo 'make uninstall    takes away what install has brought'
 	@echo 'make demo         see it work: real servers, a real loss, a real restore (KEEP=1 keeps them)'
 	@echo 'make check        install what is missing, build, run every test (ARGS="test/t/020_store_file.t" runs some)'
 	@echo 'make check-17     the same on Postgres 17 in a Debian 13 of its own (check-18: on 18); needs root'
