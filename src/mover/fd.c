@@ -2,6 +2,10 @@
  * fd.c
  *	  Closing once, and reading and writing to the last byte.
  */
+/*
+ * fd.c
+ *	  What is done with a file descriptor in more than one place.
+ */
 #include "fd.h"
 
 #include <errno.h>

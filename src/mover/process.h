@@ -57,8 +57,8 @@ typedef struct Child
 	int			stdin_fd;  /* ours to write, non-blocking; -1: none or closed */
 	int			stdout_fd; /* ours to read, non-blocking; -1: none or at its end */
 	int			stderr_fd; /* drained by every function that waits, never by the caller */
-	char
-		stderr_tail[CHILD_STDERR_TAIL + 1]; /* the last bytes that it wrote, raw: read it by child_stderr() */
+	/* The last bytes that it wrote, raw: read them by child_stderr(). */
+	char   stderr_tail[CHILD_STDERR_TAIL + 1];
 	size_t stderr_length;
 	bool   stderr_cut; /* it wrote more than the tail holds */
 	bool (*idle)(void *context, Failure *failure);

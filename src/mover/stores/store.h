@@ -40,8 +40,8 @@ typedef struct ObjectInfo
 	const char *backup_id;
 	const char *resource_type;
 	int64_t		expected_bytes; /* -1: unknown */
-	int64_t
-		retain_until; /* seconds since 1970: locked until then where the store's URL asks for locks; 0: no wish */
+	/* Seconds since 1970: locked until then where the store's URL asks for locks; 0: no wish. */
+	int64_t retain_until;
 	/*
 	 * Called exactly once, in the caller's thread, before anything is stored: from
 	 * begin(), room() or finish(), as soon as it is known whether the object goes up
