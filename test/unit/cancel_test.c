@@ -59,6 +59,14 @@ one_signal(void)
 }
 
 static void
+request_from_within(void)
+{
+	cancel_request();
+	if (cancel_requested() && is_readable() && alarm(0) == 0)
+		_exit(0);
+}
+
+static void
 ignored_hangup(void)
 {
 	Failure failure = {0};
@@ -96,6 +104,7 @@ main(void)
 	ok(cancel_install(&failure), "installed");
 	ok(cancel_fd() > 2 && !is_readable(), "quiet");
 	is_int(in_child(one_signal), 0, "SIGHUP cancels");
+	is_int(in_child(request_from_within), 0, "so does a request from within, without the ten seconds");
 	is_int(in_child(two_signals), 1, "a second signal ends the process");
 	is_int(in_child(no_unwinding), 1, "so do ten seconds without an end");
 	ok(!cancel_requested(), "(this process has seen none yet)");
