@@ -229,7 +229,7 @@ manifest_parse(Manifest *manifest, const char *expected_key, const char *json, s
 		failure_set(failure, REASON_INTEGRITY, "the manifest's \"format\" is missing or malformed" PUT_BACK);
 	else if (json_integer_value(format) > MANIFEST_FORMAT)
 		failure_set(failure, REASON_INTEGRITY,
-					"the manifest has format %lld, and this custbackup knows %d at most" NEWER,
+					"the manifest has format %lld and this custbackup knows %d at most" NEWER,
 					(long long) json_integer_value(format), MANIFEST_FORMAT);
 	else
 	{
