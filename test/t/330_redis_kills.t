@@ -362,4 +362,30 @@ for my $mark ('filling', 'replaced', 'meanwhile')
     is($target->client->do('DEBUG', 'DIGEST'), $wanted_digest, 'and is whole');
 }
 
+# A save of the target's fails while it is restored, and from then on it refuses writes.
+for my $at ('RESTORE', 'EXEC')
+{
+    my $target = live_target(conf => "save 3600 1000000\nstop-writes-on-bgsave-error no\nenable-protected-configs yes\n");
+    my $gone = "$directory/gone-at-$at";
+    mkdir $gone or die $!;
+    $target->client->do('CONFIG', 'SET', 'dir', $gone);
+    rmdir $gone or die $!;
+    $target->client->do('BGSAVE');
+    wait_for(sub { $target->client->do('INFO', 'persistence') =~ /rdb_last_bgsave_status:err/ }, 30, 'a save has failed');
+    my $before = live_part($target);
+    my $refuse = sub { $target->client->do('CONFIG', 'SET', 'stop-writes-on-bgsave-error', $_[0]) };
+    my ($pid, $port) = proxy($target, sub { $refuse->('yes') }, at => $at, $at eq 'EXEC' ? (told_by => 'SWAPDB') : (after => 8000));
+    my $got = redis_restore($settings, $store, redis_url($target, port => $port), $backup);
+    kill 'KILL', $pid;
+    waitpid $pid, 0;
+    is($got->{done}{reason}, 'restore', "writes refused at $at: failed") or diag explain $got->{done};
+    like($got->{done}{detail}, qr/refused $at.*MISCONF/, 'in the server\'s words');
+    ok(!$got->{done}{target_modified}, 'target not modified');
+    same(live_part($target), $before, 'which is true');
+    $refuse->('no');
+    my $next = redis_restore($settings, $store, redis_url($target), $backup, resource_id => $got->{job}{resource}{id});
+    is($next->{done}{event}, 'done', 'when it saves again, the next restore') or diag explain $next->{done};
+    is($target->client->do('DEBUG', 'DIGEST'), $wanted_digest, 'brings everything, and nothing else is left');
+}
+
 done_testing();
