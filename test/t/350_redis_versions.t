@@ -115,4 +115,29 @@ for my $from (sort keys %server)
     }
 }
 
+# Functions that load on the server that they come from alone: known before anything is touched.
+{
+    my ($from) = sort { $rdb{$a} <=> $rdb{$b} } keys %server;
+    my ($to) = grep { $_ ne $from && $rdb{$from} <= newest_taken($_, $from) } sort keys %server;
+    my $source = start_one($from);
+    my $version = $source->client->do('EVAL', 'return redis.REDIS_VERSION', 0);
+    my $load = sub { $_[0]->client->do('FUNCTION', 'LOAD', "#!lua name=$_[1]\n$_[2]\nredis.register_function('$_[1]', function() return 1 end)") };
+    $load->($source, 'picky', "if redis.REDIS_VERSION ~= '$version' then not_for_this_one() end");
+    $source->client->do('SET', 'key', 'of the backup');
+    my $backup = redis_backup($settings, $store, redis_url($source));
+    for my $databases (16, 1)
+    {
+        my $target = start_redis(conf => "databases $databases\n", $binary{$to}{program} ? (binary => $binary{$to}{program}) : ());
+        $load->($target, 'own', '');
+        $target->client->do('SET', 'mine', 1);
+        my $before = $target->everything;
+        my $got = redis_restore($settings, $store, redis_url($target), $backup);
+        my $name = "$from to $to of $databases databases, functions that do not load";
+        is($got->{done}{reason}, 'not_restorable', $name) or diag explain $got->{done};
+        like($got->{done}{detail}, qr/FUNCTION RESTORE of the backup's functions.*not_for_this_one/s, 'the row says what');
+        ok(!$got->{done}{target_modified}, 'target not modified');
+        same($target->everything, $before, 'which is true');
+    }
+}
+
 done_testing();

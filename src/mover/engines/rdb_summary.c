@@ -113,11 +113,10 @@ note_aux(void *context, const char *name, const char *value, Failure *failure)
 static bool
 count_function(void *context, const unsigned char *bytes, size_t length, Failure *failure)
 {
-	(void) bytes;
-	(void) length;
-	(void) failure;
-	((RdbSummary *) context)->functions++;
-	return true;
+	RdbSummary *summary = context;
+
+	summary->functions++;
+	return summary->libraries == NULL || bytes_append(summary->libraries, bytes, length, failure);
 }
 
 static bool

@@ -14,6 +14,7 @@
 
 #include <jansson.h>
 
+#include "engines/bytes.h"
 #include "engines/rdb.h"
 #include "failure.h"
 
@@ -37,6 +38,7 @@ typedef struct RdbSummary
 	uint64_t	 module_values;
 	uint64_t	 module_aux;
 	uint64_t	 functions;
+	Bytes		*libraries;			 /* where the functions' bytes are gathered; NULL: nowhere */
 	uint64_t	 used_memory;		 /* of the server that wrote it, when it did; 0: not recorded */
 	char		 server_version[32]; /* of that server; empty: not recorded */
 	bool		 valkey;			 /* what that server was */

@@ -21,6 +21,7 @@
 #include "engines/rdb_restore.h"
 #include "engines/redis_commit.h"
 #include "engines/redis_expiry.h"
+#include "engines/redis_functions.h"
 #include "engines/redis_marker.h"
 #include "engines/redis_plan.h"
 #include "engines/redis_watch.h"
@@ -38,7 +39,7 @@ typedef struct Restore
 	RedisPlan		plan;
 	RdbReader	   *reader;
 	RdbRestore	   *feed;
-	Bytes			functions; /* a FUNCTION RESTORE payload in the making */
+	Bytes			functions; /* a payload for FUNCTION RESTORE, an empty one too */
 	bool			begun;
 	bool			committed;
 	int				selected; /* database; -1: none yet */
@@ -102,12 +103,6 @@ restore_entry(void *context, const RdbEntry *entry, Failure *failure)
 		return false;
 	pair->sent++;
 	return rdb_restore_entry(restore->feed, entry, failure);
-}
-
-static bool
-gather_function(void *context, const unsigned char *bytes, size_t length, Failure *failure)
-{
-	return bytes_append(&((Restore *) context)->functions, bytes, length, failure);
 }
 
 /* ---- the beginning ---- */
@@ -335,22 +330,18 @@ add_counts(Restore *restore, Failure *failure)
 static bool
 restore_commit(Sink *sink, Failure *failure)
 {
-	Restore		 *restore = (Restore *) sink;
-	unsigned char footer[RDB_FOOTER_SIZE];
-	RedisCommit	  commit = {.context = &restore->context,
-							.url = &restore->url,
-							.resp = &restore->resp,
-							.plan = &restore->plan,
-							.outcome = restore->outcome};
+	Restore	   *restore = (Restore *) sink;
+	RedisCommit commit = {.context = &restore->context,
+						  .url = &restore->url,
+						  .resp = &restore->resp,
+						  .plan = &restore->plan,
+						  .functions = restore->functions.data,
+						  .functions_length = restore->functions.length,
+						  .outcome = restore->outcome};
 
 	/* An empty file has brought no bytes that would have begun it; it was begun by its header. */
 	if (!rdb_reader_finish(restore->reader, failure) || !check_counts(restore, failure))
 		return false;
-	rdb_footer(footer, restore->summary.version, restore->functions.data, restore->functions.length);
-	if (!bytes_append(&restore->functions, footer, sizeof(footer), failure))
-		return false;
-	commit.functions = restore->functions.data;
-	commit.functions_length = restore->functions.length;
 	if (!redis_commit(&commit, failure))
 		return false;
 	restore->committed = true;
@@ -390,6 +381,7 @@ restore_close(Sink *sink)
 
 /* ---- opening ---- */
 
+/* What is in the file, and its functions. */
 static bool
 look_inside(Restore *restore, const Dump *dump, Failure *failure)
 {
@@ -399,6 +391,7 @@ look_inside(Restore *restore, const Dump *dump, Failure *failure)
 	size_t		length = 1;
 	bool		passed = stream != NULL && reader != NULL && (buffer != NULL || failure_no_memory(failure));
 
+	restore->summary.libraries = &restore->functions;
 	while (passed && length > 0)
 	{
 		passed = dump_read(stream, buffer, READ_SIZE, &length, failure) &&
@@ -417,6 +410,16 @@ look_inside(Restore *restore, const Dump *dump, Failure *failure)
 	return passed;
 }
 
+/* A payload has the footer of a value. */
+static bool
+finish_functions(Restore *restore, Failure *failure)
+{
+	unsigned char footer[RDB_FOOTER_SIZE];
+
+	rdb_footer(footer, restore->summary.version, restore->functions.data, restore->functions.length);
+	return bytes_append(&restore->functions, footer, sizeof(footer), failure);
+}
+
 static bool
 settle(Restore *restore, Failure *failure)
 {
@@ -429,13 +432,14 @@ settle(Restore *restore, Failure *failure)
 
 	redis_server_free(&planning.server);
 	free(planning.clients);
-	return settled;
+	return settled && (!restore->plan.restores_functions || restore->summary.functions == 0 ||
+					   redis_functions_try(restore->resp, &restore->functions, restore->outcome, failure));
 }
 
 Sink *
 redis_restore_open(const EngineContext *context, const Dump *dump, RestoreOutcome *outcome, Failure *failure)
 {
-	const RdbHandler handler = {.cut_values = true, .entry = restore_entry, .function = gather_function};
+	const RdbHandler handler = {.cut_values = true, .entry = restore_entry};
 	Restore			*restore = calloc(1, sizeof(*restore));
 
 	if (restore == NULL)
@@ -448,7 +452,7 @@ redis_restore_open(const EngineContext *context, const Dump *dump, RestoreOutcom
 	restore->outcome = outcome;
 	restore->selected = -1;
 	if (redis_url_parse(context->url->text, context->url->length, &restore->url, failure) &&
-		look_inside(restore, dump, failure) &&
+		look_inside(restore, dump, failure) && finish_functions(restore, failure) &&
 		(restore->resp = resp_open(&restore->url, context->settings, REDIS_HEEDS_CANCEL, failure)) != NULL &&
 		settle(restore, failure) && redis_expiry_open(&restore->expiry, restore->resp, failure) &&
 		(restore->reader = rdb_reader_open(&handler, restore, REASON_INTEGRITY, failure)) != NULL &&
