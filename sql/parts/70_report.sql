@@ -181,7 +181,8 @@ BEGIN
 					OR (parsed ->> 'bytes_stored')::numeric < attempt.bytes_stored THEN 'bytes became fewer'
 			END
 			WHEN parsed ->> 'event' = 'upload' THEN CASE
-				WHEN attempt.key IS NOT NULL THEN '"upload" was said twice'
+				WHEN attempt.upload_id IS NOT NULL OR (attempt.key IS NOT NULL AND parsed ->> 'upload_id' IS NULL)
+					THEN '"upload" was said twice'
 				WHEN attempt.bytes_stored > 0 THEN '"upload" was said after bytes had been stored'
 				WHEN parsed ->> 'key' <> custbackup.object_key(job.token, job.id, job.attempt) THEN '"upload" names another key'
 				WHEN length(parsed ->> 'upload_id') > 4096 THEN 'the upload id is too long to be one'

@@ -36,6 +36,7 @@ struct Report
 	TerminalView view;
 	bool		 started;
 	bool		 upload_told;
+	bool		 upload_id_told;
 	bool		 ended;
 	bool		 done;
 	bool		 heard;
@@ -275,9 +276,11 @@ report_alive(Report *report, const char *what)
 void
 report_upload(Report *report, const char *key, const char *upload_id)
 {
-	if (out_of_order(report, "upload", report->started && !report->upload_told))
+	if (out_of_order(report, "upload",
+					 report->started && (!report->upload_told || (upload_id && !report->upload_id_told))))
 		return;
 	report->upload_told = true;
+	report->upload_id_told = upload_id != NULL;
 	say(report, json_pack("{s:s, s:s, s:s?}", "event", "upload", "key", key, "upload_id", upload_id));
 }
 

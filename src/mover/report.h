@@ -2,8 +2,8 @@
  * report.h
  *	  Events: JSON lines on stdout, the mover's only words to its runner.
  *
- * Order (docs/protocol.md): one `started`; any number of `progress` and at most
- * one `upload`; then exactly one of `done` and `failed`.  report.c refuses to
+ * Order (docs/protocol.md): one `started`; any number of `progress`; at most one `upload`,
+ * and one more that adds the id; then exactly one of `done` and `failed`.  report.c refuses to
  * print a line out of order, so that a bug here cannot end a job wrongly.
  * Progress is throttled to one line a second unless the phase changes.
  *
@@ -76,7 +76,7 @@ extern void report_progress(Report *report, Phase phase, int64_t bytes_read, int
 /* Nothing flows, but work is seen to go on (an index build, a BGSAVE): why, in a few words. */
 extern void report_alive(Report *report, const char *what);
 
-/* Before the first byte is stored.  upload_id: NULL where the store has none. */
+/* Before anything is stored.  upload_id: NULL where the store has none, or none yet. */
 extern void report_upload(Report *report, const char *key, const char *upload_id);
 
 /*

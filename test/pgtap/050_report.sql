@@ -1,7 +1,7 @@
 -- The state machine that events drive: what is legal where, and every way of being illegal.
 BEGIN;
 \ir include/fleet.psql
-SELECT plan(194);
+SELECT plan(198);
 
 SELECT pg_temp.resource('acme') AS acme \gset
 -- A new running attempt of a backup.
@@ -148,6 +148,11 @@ SELECT pg_temp.illegal(a, ('{"event": "done"}'::jsonb || pg_temp.backup_result(p
   FROM unnest(ARRAY[repeat('AB', 32), repeat('ab', 31), repeat('ab', 33), repeat('zz', 32)]) s CROSS JOIN LATERAL (SELECT pg_temp.uploaded() AS a WHERE s IS NOT NULL) u;
 SELECT pg_temp.uploaded() AS a \gset
 SELECT pg_temp.illegal(:'a', jsonb_build_object('event', 'upload', 'key', pg_temp.key_of(:'a'), 'upload_id', NULL)::text, 'upload twice');
+SELECT pg_temp.begun() AS a \gset
+SELECT is(pg_temp.upload(:'a'), 'continue', 'upload without an id yet');
+SELECT is(pg_temp.upload(:'a', 'u1'), 'continue', 'and with it');
+SELECT is(a.upload_id, 'u1', 'which is kept') FROM custbackup.attempts a WHERE a.attempt_id = :'a';
+SELECT pg_temp.illegal(:'a', jsonb_build_object('event', 'upload', 'key', pg_temp.key_of(:'a'), 'upload_id', 'u2')::text, 'upload with another id');
 
 -- A restore's illegal lines, and what is then said of its target.
 CREATE FUNCTION pg_temp.restoring(phase text) RETURNS uuid LANGUAGE plpgsql AS $$

@@ -69,7 +69,8 @@ announce(void *context, const char *upload_id)
 	(void) context;
 	json_object_set_new(result, "upload_id", text_or_null(upload_id));
 	/* A test may kill us from here on. */
-	fprintf(stderr, "upload_id %s\n", upload_id ? upload_id : "-");
+	if (upload_id)
+		fprintf(stderr, "upload_id %s\n", upload_id);
 }
 
 /* Room is asked for only when there is something to put there: what fits into one part is sent in one piece. */

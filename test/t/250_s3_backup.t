@@ -9,6 +9,7 @@ use FaultProxy;
 use PostgreSQL::Test::Utils;
 use S3Test;
 use Test::More;
+use Time::HiRes qw(sleep);
 
 my $customer = start_customer(name => 'bucket_customer');
 my $url = customer_url($customer);
@@ -37,8 +38,8 @@ for my $server (start_s3_servers())
     my $backup = run_mover($settings, $job);
     my $done = last_event($backup);
     is($done->{event}, 'done', "$name: a backup goes into the bucket") or diag explain $done, $backup->{stderr};
-    my ($upload) = grep { $_->{event} eq 'upload' } @{ $backup->{events} };
-    is($upload->{key}, $done->{key}, '  its key was announced');
+    my ($announced, $upload) = grep { $_->{event} eq 'upload' } @{ $backup->{events} };
+    is($announced->{key}, $done->{key}, '  its key was announced');
     ok($upload->{upload_id}, '  with the id of its upload in parts');
     is_deeply([ sort map { $_->{key} } @{ store({}, 'list', $store)->{list} } ], [ sort $done->{key}, $done->{key} =~ s/\.dump\.gz$/.json/r ],
         '  the object and its manifest are there');
@@ -86,8 +87,8 @@ for my $server (start_s3_servers())
     $proxy->rules({ match => 'partNumber=2', delay => 60 });
     $lost->{store}{url} = $proxied;
     my $run = start_mover($settings, $lost);
-    $run->{harness}->pump until $run->{stdout} =~ /"event": *"upload"/;
-    my ($begun) = grep { $_->{event} eq 'upload' } events_of($run->{stdout} =~ s/[^\n]*\z//r);
+    $run->{harness}->pump until $run->{stdout} =~ /"upload_id": *"/;
+    my (undef, $begun) = grep { $_->{event} eq 'upload' } events_of($run->{stdout} =~ s/[^\n]*\z//r);
     kill 'KILL', $run->{pid};
     run_mover($run);
     is(scalar @{ store({}, 'uploads', $store)->{uploads} }, 1, "$name: a killed mover leaves its upload");
@@ -98,11 +99,26 @@ for my $server (start_s3_servers())
     isnt($second->{key}, $begun->{key}, '  under a key of its own');
     is_deeply(store({}, 'uploads', $store)->{uploads}, [], '  and has swept the upload');
 
+    # Killed before it has heard under what id its upload was begun: the key was said before it, and finds the upload.
+    $proxy->rules({ match => '^POST .*uploads=', nth => 1, then => 'answer', answer => 500 },
+        { match => '^POST .*uploads=', nth => 2, delay => 60 });
+    my $unheard = backup_job($settings, $proxied, $url);
+    $run = start_mover($settings, $unheard);
+    $run->{harness}->pump until $run->{stdout} =~ /"event": *"upload"/;
+    sleep 0.05 until grep { /uploads=.*delay/ } $proxy->requests;
+    is(scalar @{ store({}, 'uploads', $store)->{uploads} }, 1, "$name: an upload is begun under an id that nobody heard");
+    kill 'KILL', $run->{pid};
+    run_mover($run);
+    $next = backup_job($settings, $store, $url, job_id => $unheard->{job_id}, attempt => 2,
+        previous => [ { attempt_id => $unheard->{attempt_id}, key => $unheard->{object}{key}, upload_id => undef } ]);
+    is(last_event(run_mover($settings, $next))->{event}, 'done', '  the next attempt succeeds');
+    is_deeply(store({}, 'uploads', $store)->{uploads}, [], '  and has swept the upload');
+
     # Cancelled while a part is on its way.
     $proxy->rules({ match => 'partNumber=2', delay => 60 });
     my $cancelled = backup_job($settings, $proxied, $url);
     $run = start_mover($settings, $cancelled);
-    $run->{harness}->pump until $run->{stdout} =~ /"event": *"upload"/;
+    $run->{harness}->pump until $run->{stdout} =~ /"upload_id": *"/;
     kill 'TERM', $run->{pid};
     my $result = run_mover($run);
     is(last_event($result)->{reason}, 'cancelled', "$name: SIGTERM cancels a backup") or diag explain $result->{events};

@@ -111,6 +111,9 @@ test_backup(void)
 			  "started");
 	report_upload(report, KEY, NULL);
 	is_string(heard(), "{\"event\":\"upload\",\"key\":\"" KEY "\",\"upload_id\":null}\n", "upload");
+	report_upload(report, KEY, "u1");
+	is_string(heard(), "{\"event\":\"upload\",\"key\":\"" KEY "\",\"upload_id\":\"u1\"}\n",
+			  "and once more with the id");
 	report_progress(report, PHASE_DUMPING, 1, 0);
 	is_string(heard(), "{\"event\":\"progress\",\"phase\":\"dumping\",\"bytes_read\":1,\"bytes_stored\":0}\n",
 			  "progress");

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "cancel.h"
 #include "stores/s3_finish.h"
 #include "stores/s3_list.h"
 #include "stores/s3_object.h"
@@ -41,9 +42,10 @@ typedef struct S3Upload
 
 	S3PartPlan	  plan;
 	S3PartRoom	  room;
-	S3Part		 *filling;	 /* NULL only after a failure */
-	int64_t		  total;	 /* bytes that were filled in */
-	char		 *upload_id; /* NULL: not in parts (yet) */
+	S3Part		 *filling;		/* NULL only after a failure */
+	int64_t		  total;		/* bytes that were filled in */
+	char		 *upload_id;	/* NULL: not in parts (yet) */
+	bool		  may_be_begun; /* in parts, under an id that nobody heard */
 	PartDigest	 *digest;
 	S3Transfer	 *transfer;
 	S3PartHasher *hasher;
@@ -76,6 +78,13 @@ add_object_headers(const S3Upload *upload, S3Request *request)
 	}
 }
 
+static void
+announce(const S3Upload *upload)
+{
+	if (upload->announce)
+		upload->announce(upload->announce_context, upload->upload_id);
+}
+
 static bool
 take_upload_id(void *context, const char *path, const char *text)
 {
@@ -103,7 +112,10 @@ create_multipart(S3Upload *upload, Failure *failure)
 	if (upload->client->url.checksum == S3_CHECKSUM_SHA256)
 		s3_request_header(&request, "x-amz-checksum-algorithm", "SHA256");
 	if (!s3_perform(upload->client, &request, &answer, failure))
+	{
+		upload->may_be_begun = answer.unheard;
 		return false;
+	}
 	s3_xml_parse(answer.http.body, answer.http.body_length, take_upload_id, &upload->upload_id);
 	repeated = answer.tries > 1;
 	s3_answer_free(&answer);
@@ -118,10 +130,11 @@ create_multipart(S3Upload *upload, Failure *failure)
 static bool
 begin_multipart(S3Upload *upload, Failure *failure)
 {
+	/* Whoever is killed before the id is known leaves what the key finds. */
+	announce(upload);
 	if (!create_multipart(upload, failure))
 		return false;
-	if (upload->announce)
-		upload->announce(upload->announce_context, upload->upload_id);
+	announce(upload);
 	upload->transfer = s3_transfer_start(upload->client, upload->client->url.parallel, failure);
 	if (upload->transfer)
 		upload->hasher = s3_part_hasher_start(upload->transfer, upload->digest, failure);
@@ -254,8 +267,7 @@ store_in_one_piece(S3Upload *upload, ObjectStat *stat, Failure *failure)
 		!part_digest_finish(upload->digest, upload->sha256, failure))
 		return false;
 	request.body_sha256 = upload->filling->sha256;
-	if (upload->announce)
-		upload->announce(upload->announce_context, NULL);
+	announce(upload);
 	add_object_headers(upload, &request);
 	/* By the manual an object to be locked comes with this or an MD5; the checksum alone does for most stores. */
 	if (upload->retain_until > 0 && upload->client->url.checksum == S3_CHECKSUM_SHA256)
@@ -364,6 +376,17 @@ abort_parts(S3Upload *upload, bool all_answered, Failure *left)
 		s3_object_abort(upload->client, upload->key, upload->upload_id, true, left);
 }
 
+/* Under an id that is not known; a cancelled job has no time to look for it. */
+static void
+abort_unknown_upload(const S3Upload *upload, Failure *left)
+{
+	if (!cancel_requested())
+		s3_abort_uploads(upload->client, upload->key, NULL, left);
+	else
+		failure_set(left, REASON_STORE, "an upload of %s/%s%s may have been begun in the store",
+					upload->client->url.bucket, upload->client->url.prefix, upload->key);
+}
+
 static void
 s3_upload_abort(Upload *handle, Failure *left)
 {
@@ -374,6 +397,8 @@ s3_upload_abort(Upload *handle, Failure *left)
 	all_answered = stop_threads(upload);
 	if (upload->upload_id)
 		abort_parts(upload, all_answered, left);
+	else if (upload->may_be_begun)
+		abort_unknown_upload(upload, left);
 	if (upload->sent.client)
 		s3_finish_undo(&upload->sent, left);
 	free_upload(upload);

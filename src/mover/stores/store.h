@@ -43,9 +43,9 @@ typedef struct ObjectInfo
 	/* Seconds since 1970: locked until then where the store's URL asks for locks; 0: no wish. */
 	int64_t retain_until;
 	/*
-	 * Called exactly once, in the caller's thread, before anything is stored: from
-	 * begin(), room() or finish(), as soon as it is known whether the object goes up
-	 * in one piece (upload_id NULL) or in parts.  NULL: nobody wants to know.
+	 * Called in the caller's thread, from begin(), room() or finish(): before anything is
+	 * stored, and, where that was with upload_id NULL and the object goes up in parts, once
+	 * more with their upload's id before the first of them.  NULL: nobody wants to know.
 	 */
 	void (*announce)(void *context, const char *upload_id);
 	void *announce_context;
