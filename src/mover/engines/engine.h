@@ -36,7 +36,7 @@ typedef struct EngineContext
 	const Job	   *job; /* type, mode, tokens; never the ciphertext */
 	const Secret
 		   *url; /* plaintext, registered for scrubbing as a whole; the parts are the engine's to register */
-	Report *report; /* for report_alive() */
+	Report *report; /* for report_alive() and report_may_go_on() */
 } EngineContext;
 
 /* Told by a source when it is open: what is dumped, with what.  Notes may come until its end: it outlives the source. */

@@ -26,6 +26,7 @@ typedef struct DumpSource
 {
 	Source			source;
 	const Settings *settings;
+	Report		   *report;
 	MongodbUrl		url;
 	MongodbSession	session;
 	MongodbMark		mark; /* of a restore that has not come to its end */
@@ -182,8 +183,9 @@ look_at_server(void *context, Failure *failure)
 		dump->quiet_since = dump->mongodump.bytes_read;
 		dump->quiet_seconds = 0;
 	}
-	return ++dump->quiet_seconds % QUIET_SECONDS != 0 ||
-		   mongodb_reconnect(&dump->session, &dump->url, dump->settings, failure);
+	return report_may_go_on(dump->report, failure) &&
+		   (++dump->quiet_seconds % QUIET_SECONDS != 0 ||
+			mongodb_reconnect(&dump->session, &dump->url, dump->settings, failure));
 }
 
 /* The configuration lives in the child from then on. */
@@ -232,6 +234,7 @@ mongodb_open_source(const EngineContext *context, SourceFacts *facts, Failure *f
 	}
 	dump->source = (Source){dump_source_read, dump_source_finish, dump_source_close};
 	dump->settings = context->settings;
+	dump->report = context->report;
 	if (mongodb_url_parse(&dump->url, context->url, failure) &&
 		mongodb_tool_find(&dump->tool, "mongodump", context->settings, failure) &&
 		mongodb_connect(&dump->session, &dump->url, context->settings, MONGODB_FOR_READING, failure) &&
