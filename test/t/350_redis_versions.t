@@ -140,4 +140,26 @@ for my $from (sort keys %server)
     }
 }
 
+# Hashes whose fields all expire, and they with them, before their own time.
+for my $name (sort keys %server)
+{
+    my $source = start_one($name);
+    my $r = $source->client;
+    $r->do('HSET', 'probe', a => 1);
+    next if $r->ask('HPEXPIRE', 'probe', 100000, 'FIELDS', 1, 'a') =~ /unknown/;
+    for my $key (map { "h$_" } 1 .. 200)
+    {
+        $r->do('HSET', $key, a => 1);
+        $r->do('EXPIRE', $key, 86400);
+        $r->do('HPEXPIRE', $key, 1000, 'FIELDS', 1, 'a');
+    }
+    strings($source, 5000, 10);
+    my $backup = redis_backup($settings, $store, redis_url($source));
+    wait_for(sub { $r->do('DBSIZE') == 5001 }, 30, 'the fields are over');
+    my $target = start_redis(conf => "hz 500\n", $binary{$name}{program} ? (binary => $binary{$name}{program}) : ());
+    my $got = redis_restore($settings, $store, redis_url($target), $backup);
+    is($got->{done}{event}, 'done', "$name: hashes whose fields have expired since") or diag explain $got->{done};
+    wait_for(sub { $target->client->do('DBSIZE') == 5001 }, 30, 'they go there too');
+}
+
 done_testing();

@@ -58,10 +58,11 @@ redis_expiry_is_over(RedisExpiry *expiry, const RdbEntry *entry)
 		expiry->left_out++;
 		return true;
 	}
-	if (entry->expires_at >= 0)
-		expiry->expiring[second < 0 ? 0 : second >= EXPIRY_SECONDS ? EXPIRY_SECONDS - 1 : second]++;
-	else if (entry->type >= FIRST_VOLATILE_HASH && entry->type <= LAST_VOLATILE_HASH)
+	/* Its fields may be over long before itself. */
+	if (entry->type >= FIRST_VOLATILE_HASH && entry->type <= LAST_VOLATILE_HASH)
 		expiry->volatile_hashes++;
+	else if (entry->expires_at >= 0)
+		expiry->expiring[second < 0 ? 0 : second >= EXPIRY_SECONDS ? EXPIRY_SECONDS - 1 : second]++;
 	return false;
 }
 
