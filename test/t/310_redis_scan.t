@@ -175,6 +175,28 @@ is($to->client->do('DEBUG', 'DIGEST'), $c->do('DEBUG', 'DIGEST'), 'and everythin
     is($target->client->do('DEBUG', 'DIGEST'), $digest, 'every key is what it was');
 }
 
+# ---- a name that is larger than everything else: it is held once
+
+{
+    my $server = start_redis(conf => "rename-command SYNC \"\"\n");
+    my $r = $server->client;
+    $r->do('EVAL', 'redis.call("SET", string.rep("0123456789abcdef", 4194304), "value", "PXAT", 4102444800000)
+        for i = 1, 100 do redis.call("SET", "small:" .. i, i) end
+        redis.call("SET", string.rep("fedcba9876543210", 131072), string.rep("x", 3000000))', 0);
+    my $digest = $r->do('DEBUG', 'DIGEST');
+    my $job = backup_job($settings, $store, redis_url($server), engine => 'redis', type => 'redis');
+    my ($result, $peak) = peak_while($settings, $job);
+    my $done = last_event($result);
+    is($done->{counts}{keys}, 102, 'a name of 64 MiB') or diag explain $done;
+    memory_is_below($peak, (66 + 64) * 1024, 'resident memory of the mover');
+    my $target = start_redis();
+    my $restore = restore_job($settings, $store, redis_url($target), $job, $done, engine => 'redis', type => 'redis', mode => 'clone');
+    ($result, $peak) = peak_while($settings, $restore);
+    is(last_event($result)->{event}, 'done', 'restored') or diag explain last_event($result);
+    memory_is_below($peak, (66 + 64) * 1024, 'resident memory of the mover');
+    is($target->client->do('DEBUG', 'DIGEST'), $digest, 'every key is what it was');
+}
+
 # ---- large values whose sizes the server does not tell: it does not hold many of them for us
 
 {

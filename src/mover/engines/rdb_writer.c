@@ -87,8 +87,8 @@ rdb_write_database(RdbWriter *writer, uint64_t number, Failure *failure)
 }
 
 bool
-rdb_write_key(RdbWriter *writer, int64_t expires_at, int64_t idle, int frequency, const void *prefix,
-			  size_t prefix_length, const void *key, size_t key_length, Failure *failure)
+rdb_write_key_head(RdbWriter *writer, int64_t expires_at, int64_t idle, int frequency, const void *prefix,
+				   size_t prefix_length, size_t key_length, Failure *failure)
 {
 	uint64_t milliseconds = htole64((uint64_t) expires_at);
 
@@ -101,8 +101,16 @@ rdb_write_key(RdbWriter *writer, int64_t expires_at, int64_t idle, int frequency
 	if (frequency >= 0 && (!write_byte(writer, RDB_OPCODE_FREQUENCY, failure) ||
 						   !write_byte(writer, (unsigned) frequency, failure)))
 		return false;
-	return rdb_write_raw(writer, prefix, prefix_length, failure) &&
-		   write_string(writer, key, key_length, failure);
+	return rdb_write_raw(writer, prefix, prefix_length, failure) && write_length(writer, key_length, failure);
+}
+
+bool
+rdb_write_key(RdbWriter *writer, int64_t expires_at, int64_t idle, int frequency, const void *prefix,
+			  size_t prefix_length, const void *key, size_t key_length, Failure *failure)
+{
+	return rdb_write_key_head(writer, expires_at, idle, frequency, prefix, prefix_length, key_length,
+							  failure) &&
+		   rdb_write_raw(writer, key, key_length, failure);
 }
 
 bool

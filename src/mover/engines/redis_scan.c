@@ -38,6 +38,7 @@ typedef struct Scan
 	size_t		   batch_count;
 	size_t		   batch_next;	/* to be received */
 	size_t		   written_out; /* of the writer's buffer */
+	size_t		   name_out;	/* of a long name */
 	bool		   ended;
 } Scan;
 
@@ -100,26 +101,59 @@ step(Scan *scan, Failure *failure)
 	return scan->values.database < 0 ? next_database(scan, failure) : next_batch(scan, failure);
 }
 
-static bool
-scan_read(Source *source, void *buffer, size_t capacity, size_t *length, Failure *failure)
+/* A piece of the long name, which comes when the buffer has gone out as far as to its place. */
+static size_t
+read_long_name(Scan *scan, void *buffer, size_t capacity)
 {
-	Scan  *scan = (Scan *) source;
-	Bytes *out = &scan->values.writer.out;
+	const ScanKey *name = scan->values.long_name;
+	size_t		   left = name->length - scan->name_out;
+	size_t		   length = left < capacity ? left : capacity;
 
-	*length = 0;
-	while (!scan->ended && scan->values.left == 0 && out->length - scan->written_out < GATHERED)
-		if (!step(scan, failure))
-			return false;
-	if (scan->written_out == out->length && scan->values.left > 0)
-		return scan_values_read(&scan->values, buffer, capacity, length, failure);
-	*length = out->length - scan->written_out < capacity ? out->length - scan->written_out : capacity;
-	memcpy(buffer, out->data + scan->written_out, *length);
-	scan->written_out += *length;
+	memcpy(buffer, name->text + scan->name_out, length);
+	scan->name_out += length;
+	if (scan->name_out == name->length)
+	{
+		scan->values.long_name = NULL;
+		scan->name_out = 0;
+	}
+	return length;
+}
+
+/* A piece of the writer's buffer, at most as far as to a long name. */
+static size_t
+read_written(Scan *scan, void *buffer, size_t capacity)
+{
+	Bytes *out = &scan->values.writer.out;
+	size_t end = scan->values.long_name != NULL ? scan->values.long_name_at : out->length;
+	size_t length = end - scan->written_out < capacity ? end - scan->written_out : capacity;
+
+	memcpy(buffer, out->data + scan->written_out, length);
+	scan->written_out += length;
 	if (scan->written_out == out->length)
 	{
 		bytes_reset(out, KEPT_BUFFER);
 		scan->written_out = 0;
 	}
+	return length;
+}
+
+static bool
+scan_read(Source *source, void *buffer, size_t capacity, size_t *length, Failure *failure)
+{
+	Scan	   *scan = (Scan *) source;
+	ScanValues *values = &scan->values;
+
+	*length = 0;
+	while (!scan->ended && values->left == 0 && values->long_name == NULL &&
+		   values->writer.out.length - scan->written_out < GATHERED)
+		if (!step(scan, failure))
+			return false;
+	if (values->long_name != NULL && scan->written_out == values->long_name_at)
+		*length = read_long_name(scan, buffer, capacity);
+	else if (scan->written_out < values->writer.out.length || values->left == 0)
+		*length = read_written(scan, buffer, capacity);
+	else
+		return scan_values_read(values, buffer, capacity, length, failure);
 	return true;
 }
 

@@ -13,6 +13,9 @@
 /* Of a value, what is looked at before the rest streams through. */
 #define VALUE_HEAD (64 * 1024)
 
+/* A name from here on is long. */
+#define LONG_NAME (1024 * 1024)
+
 static bool
 refused(ScanValues *values, const RespReply *reply, const char *command, Failure *failure)
 {
@@ -170,6 +173,17 @@ receive_footer(ScanValues *values, Failure *failure)
 }
 
 static bool
+write_name(ScanValues *values, const ScanKey *key, Failure *failure)
+{
+	if (key->length < LONG_NAME)
+		return rdb_write_raw(&values->writer, key->text, key->length, failure);
+	rdb_writer_sum(&values->writer, key->text, key->length);
+	values->long_name = key;
+	values->long_name_at = values->writer.out.length;
+	return true;
+}
+
+static bool
 begin_value(ScanValues *values, const ScanKey *key, const KeyFacts *facts, uint64_t length, Failure *failure)
 {
 	unsigned char *head;
@@ -190,8 +204,9 @@ begin_value(ScanValues *values, const ScanKey *key, const KeyFacts *facts, uint6
 		passed = rdb_write_database(&values->writer, (uint64_t) values->database, failure);
 	values->database_is_written = true;
 	passed = passed &&
-			 rdb_write_key(&values->writer, facts->expires_at, facts->idle, facts->frequency, head, prefix,
-						   key->text, key->length, failure) &&
+			 rdb_write_key_head(&values->writer, facts->expires_at, facts->idle, facts->frequency, head,
+								prefix, key->length, failure) &&
+			 write_name(values, key, failure) &&
 			 rdb_write_raw(&values->writer, head + prefix, head_length - prefix, failure);
 	values->payload_crc = passed ? crc64_update(0, head, head_length) : 0;
 	values->left = length - head_length;

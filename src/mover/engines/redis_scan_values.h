@@ -6,7 +6,8 @@
  * these two belong together; of a server that is full, which refuses to queue anything, they are
  * asked for one behind the other.  The keys are received in the order in which they were
  * asked for.  A value passes through in pieces, however large it is: its head goes into
- * the writer's buffer, the rest is read beside it.
+ * the writer's buffer, the rest is read beside it.  A long name is not copied: it is to be
+ * taken from where SCAN's answer has it.
  */
 #ifndef REDIS_SCAN_VALUES_H
 #define REDIS_SCAN_VALUES_H
@@ -30,9 +31,11 @@ typedef struct ScanValues
 	int			database;		 /* the one under way; -1: none */
 	bool		database_is_written;
 
-	RdbWriter writer;
-	uint64_t  left; /* of a value that streams, without its footer: 0 before the next key */
-	uint64_t  payload_crc;
+	RdbWriter	   writer;
+	const ScanKey *long_name;	 /* to be put into the file by the caller, who then makes it NULL */
+	size_t		   long_name_at; /* in front of this byte of the writer's buffer */
+	uint64_t	   left;		 /* of a value that streams, without its footer: 0 before the next key */
+	uint64_t	   payload_crc;
 } ScanValues;
 
 /* Asks for a batch. */
