@@ -97,6 +97,8 @@ extern bool resp_skip_bulk(Resp *resp, const RespReply *head, Failure *failure);
 extern bool resp_read_some(Resp *resp, void *buffer, size_t capacity, size_t *length, int wait_ms,
 						   bool *timed_out, Failure *failure);
 
+/* ---- what an answer means: resp_meaning.c ---- */
+
 /* Sets the failure for an error reply to `command` (REASON_AUTH for what looks like rights) and returns false. */
 extern bool resp_refused(const Resp *resp, const RespReply *reply, const char *command,
 						 FailureReason otherwise, Failure *failure);
