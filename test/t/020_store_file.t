@@ -179,7 +179,8 @@ sub with_injection
 {
     my ($call, $what, $nth, $injected_job) = @_;
     my $wrapper = "$directory/strace";
-    put_raw($wrapper, "#!/bin/sh\nexec strace -D -qq -o $directory/strace.out -e trace=$call -e inject=$call:$what:when=$nth $mover \"\$@\"\n");
+    # The leak sanitizer, where the mover has it, cannot trace a process that is traced.
+    put_raw($wrapper, "#!/bin/sh\nexport ASAN_OPTIONS=\${ASAN_OPTIONS:+\$ASAN_OPTIONS:}detect_leaks=0\nexec strace -D -qq -o $directory/strace.out -e trace=$call -e inject=$call:$what:when=$nth $mover \"\$@\"\n");
     chmod 0700, $wrapper;
     local $CustbackupTest::mover = $wrapper;
     return run_mover($settings, $injected_job);
