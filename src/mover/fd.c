@@ -2,10 +2,6 @@
  * fd.c
  *	  Closing once, and reading and writing to the last byte.
  */
-/*
- * fd.c
- *	  What is done with a file descriptor in more than one place.
- */
 #include "fd.h"
 
 #include <errno.h>
@@ -25,6 +21,14 @@ fd_close(int *fd)
 	if (*fd >= 0)
 		close(*fd);
 	*fd = -1;
+}
+
+bool
+fd_reader_is_gone(int fd)
+{
+	struct pollfd pipe = {.fd = fd};
+
+	return poll(&pipe, 1, 0) > 0 && (pipe.revents & POLLERR) != 0;
 }
 
 bool

@@ -13,6 +13,9 @@
 /* Closes what is open and leaves -1. */
 extern void fd_close(int *fd);
 
+/* Of a pipe that we write: it tells its writer, who need not write for that. */
+extern bool fd_reader_is_gone(int fd);
+
 /*
  * Reads to the end, or until the buffer is full.  Watches cancel_fd().  what: "the job", for the
  * failure, REASON_CONFIG.

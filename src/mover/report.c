@@ -7,7 +7,6 @@
  */
 #include "report.h"
 
-#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -104,19 +103,10 @@ report_said_done(const Report *report)
 	return report->done;
 }
 
-/* A pipe tells its writer, who need not write for that. */
-static bool
-runner_is_gone(const Report *report)
-{
-	struct pollfd pipe = {.fd = report->fd};
-
-	return !report->for_people && poll(&pipe, 1, 0) > 0 && (pipe.revents & POLLERR) != 0;
-}
-
 bool
 report_may_go_on(const Report *report, Failure *failure)
 {
-	if (!report->heard || runner_is_gone(report))
+	if (!report->heard || (!report->for_people && fd_reader_is_gone(report->fd)))
 		return failure_set(failure, REASON_CANCELLED,
 						   "the runner that started this job does not listen any more");
 	if (report->wordless)

@@ -4,7 +4,6 @@
  */
 #include "command.h"
 
-#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,6 +12,8 @@
 #include <unistd.h>
 
 #include <jansson.h>
+
+#include "fd.h"
 
 bool
 command_read_settings(Settings *settings, Failure *failure)
@@ -114,9 +115,7 @@ command_failed(const char *name, const Failure *failure)
 static void
 end_with_reader(void)
 {
-	struct pollfd output = {.fd = STDOUT_FILENO};
-
-	if (poll(&output, 1, 0) != 1 || !(output.revents & POLLERR))
+	if (!fd_reader_is_gone(STDOUT_FILENO))
 		return;
 	signal(SIGPIPE, SIG_DFL);
 	raise(SIGPIPE);
