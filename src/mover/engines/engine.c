@@ -25,25 +25,30 @@ static const EngineEntry engines[] = {
 	{.name = "redis", .engine = &redis_engine},
 };
 
-bool
-engine_is_known(const char *name)
+/* NULL: there is none of this name. */
+static const EngineEntry *
+find_entry(const char *name)
 {
 	for (size_t i = 0; i < sizeof(engines) / sizeof(engines[0]); i++)
 		if (strcmp(engines[i].name, name) == 0)
-			return true;
-	return false;
+			return &engines[i];
+	return NULL;
+}
+
+bool
+engine_is_known(const char *name)
+{
+	return find_entry(name) != NULL;
 }
 
 const Engine *
 engine_find(const char *name, Failure *failure)
 {
-	for (size_t i = 0; i < sizeof(engines) / sizeof(engines[0]); i++)
-	{
-		if (strcmp(engines[i].name, name) == 0)
-			return engines[i].engine != NULL
-					   ? engines[i].engine
-					   : engine_module_load(name, engines[i].module, engines[i].symbol, failure);
-	}
+	const EngineEntry *entry = find_entry(name);
+
+	if (entry != NULL)
+		return entry->engine != NULL ? entry->engine
+									 : engine_module_load(name, entry->module, entry->symbol, failure);
 	failure_set(
 		failure, REASON_CONFIG,
 		"this custbackup has no engine \"%s\": correct custbackup.engines, or install a mover that has it",
