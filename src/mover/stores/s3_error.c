@@ -119,10 +119,37 @@ static const S3ErrorRule rules[] = {
 	{"InvalidRange", S3_FINAL, REASON_INTEGRITY, "the object is shorter than it was"},
 };
 
-static const S3ErrorRule proxy_refused = {
-	"", S3_FINAL, REASON_CONFIG,
-	"the proxy does not let us through to the store; check the setting proxy, user and password in it, and "
-	"the proxy's own rules"};
+/* Of what never became an answer. */
+static const S3ErrorRule transport_rules[] = {
+	[HTTP_NOT_REACHED] = {"", S3_AGAIN, REASON_NONE,
+						  "the store cannot be reached; check endpoint= in the store's URL, its name in DNS, "
+						  "and firewalls"},
+	[HTTP_BROKEN] = {"", S3_AGAIN, REASON_NONE,
+					 "the connection broke; where it always does, check endpoint= in the store's URL and "
+					 "what stands between"},
+	[HTTP_SLOW] = {"", S3_AGAIN, REASON_NONE,
+				   "the connection is too slow (min_speed= in the store's URL), or nobody answers there"},
+	[HTTP_UNTRUSTED] = {"", S3_FINAL, REASON_STORE,
+						"the store's certificate is not to be trusted: it must be valid today, for the "
+						"endpoint's name, and of an authority that this host knows or that the setting "
+						"ca_file names"},
+	[HTTP_NO_CA] = {"", S3_FINAL, REASON_CONFIG,
+					"the file of certificates to trust is missing, cannot be read by this user, or holds "
+					"none; check the setting ca_file"},
+	[HTTP_NO_TLS] = {"", S3_FINAL, REASON_STORE,
+					 "what answers at the endpoint speaks no TLS 1.2 or newer; check endpoint= in the "
+					 "store's URL (a store without TLS is http://, and wants the setting allow_http unless "
+					 "it is this host)"},
+	[HTTP_NO_HTTP] = {"", S3_FINAL, REASON_STORE,
+					  "what answers at the endpoint does not speak HTTP; check endpoint= in the store's URL"},
+	[HTTP_PROXY_REFUSED] = {"", S3_FINAL, REASON_CONFIG,
+							"the proxy does not let us through to the store; check the setting proxy, user "
+							"and password in it, and the proxy's own rules"},
+	[HTTP_TOO_LARGE] = {"", S3_FINAL, REASON_STORE,
+						"the answer is far larger than such an answer can be; check endpoint= in the "
+						"store's URL"},
+	[HTTP_STOPPED] = {"", S3_FINAL, REASON_DOWNLOAD, "what arrived could not be kept"},
+};
 
 static const S3ErrorRule transient = {"", S3_AGAIN, REASON_NONE, "the store failed"};
 static const S3ErrorRule throttled = {"", S3_AGAIN_SLOWLY, REASON_NONE, BUSY};
@@ -145,7 +172,7 @@ s3_error_rule(const HttpAnswer *answer, const S3Error *error)
 		if (strcmp(rules[i].code, error->code) == 0)
 			return &rules[i];
 	if (answer->status == 407)
-		return &proxy_refused;
+		return s3_transport_rule(HTTP_PROXY_REFUSED);
 	if (answer->status == 429 || answer->status == 503)
 		return &throttled;
 	if (answer->status >= 500 || answer->status == 408)
@@ -162,59 +189,7 @@ s3_error_rule(const HttpAnswer *answer, const S3Error *error)
 const S3ErrorRule *
 s3_transport_rule(HttpOutcome outcome)
 {
-	static const S3ErrorRule not_reached = {
-		"", S3_AGAIN, REASON_NONE,
-		"the store cannot be reached; check endpoint= in the store's URL, its name in DNS, and firewalls"};
-	static const S3ErrorRule broken = {"", S3_AGAIN, REASON_NONE,
-									   "the connection broke; where it always does, check endpoint= in the "
-									   "store's URL and what stands between"};
-	static const S3ErrorRule slow = {
-		"", S3_AGAIN, REASON_NONE,
-		"the connection is too slow (min_speed= in the store's URL), or nobody answers there"};
-	static const S3ErrorRule untrusted = {"", S3_FINAL, REASON_STORE,
-										  "the store's certificate is not to be trusted: it must be valid "
-										  "today, for the endpoint's name, and of an "
-										  "authority that this host knows or that the setting ca_file names"};
-	static const S3ErrorRule no_ca = {
-		"", S3_FINAL, REASON_CONFIG,
-		"the file of certificates to trust is missing, cannot be read by this user, or holds none; "
-		"check the setting ca_file"};
-	static const S3ErrorRule no_tls = {
-		"", S3_FINAL, REASON_STORE,
-		"what answers at the endpoint speaks no TLS 1.2 or newer; check endpoint= in the store's URL (a "
-		"store "
-		"without TLS is http://, and wants the setting allow_http unless it is this host)"};
-	static const S3ErrorRule no_http = {
-		"", S3_FINAL, REASON_STORE,
-		"what answers at the endpoint does not speak HTTP; check endpoint= in the store's URL"};
-	static const S3ErrorRule too_large = {
-		"", S3_FINAL, REASON_STORE,
-		"the answer is far larger than such an answer can be; check endpoint= in the store's URL"};
-	static const S3ErrorRule stopped = {"", S3_FINAL, REASON_DOWNLOAD, "what arrived could not be kept"};
-
-	switch (outcome)
-	{
-		case HTTP_NOT_REACHED:
-			return &not_reached;
-		case HTTP_SLOW:
-			return &slow;
-		case HTTP_UNTRUSTED:
-			return &untrusted;
-		case HTTP_NO_CA:
-			return &no_ca;
-		case HTTP_NO_TLS:
-			return &no_tls;
-		case HTTP_NO_HTTP:
-			return &no_http;
-		case HTTP_PROXY_REFUSED:
-			return &proxy_refused;
-		case HTTP_TOO_LARGE:
-			return &too_large;
-		case HTTP_STOPPED:
-			return &stopped;
-		default:
-			return &broken;
-	}
+	return &transport_rules[outcome];
 }
 
 static bool
