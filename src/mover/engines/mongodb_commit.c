@@ -181,23 +181,20 @@ mongodb_commit_drop_functions(const MongodbCommit *commit, Failure *failure)
 static bool
 feed(const MongodbCommit *commit, const char *what, Failure *failure)
 {
-	DumpStream	   *stream = dump_open(commit->dump, failure);
-	MongodbArchive *archive = mongodb_archive_open(REASON_INTEGRITY, failure);
-	char		   *buffer = malloc(READ_SIZE);
-	size_t			length = 1;
-	bool good = stream != NULL && archive != NULL && (buffer != NULL || failure_no_memory(failure));
+	DumpStream *stream = dump_open(commit->dump, failure);
+	char	   *buffer = malloc(READ_SIZE);
+	size_t		length = 1;
+	bool		good = stream != NULL && (buffer != NULL || failure_no_memory(failure));
 
 	while (good && length > 0)
 	{
 		good = dump_read(stream, buffer, READ_SIZE, &length, failure) &&
-			   mongodb_archive_feed(archive, buffer, length, failure) &&
 			   (length == 0 || mongorestore_write(commit->mongorestore, buffer, length, failure));
 		report_alive(commit->context->report, what);
 	}
 	if (good)
-		mongorestore_expect(commit->mongorestore, commit->plan, archive);
+		mongorestore_expect(commit->mongorestore, commit->plan, commit->given);
 	good = good && mongorestore_finish(commit->mongorestore, failure);
-	mongodb_archive_close(archive);
 	if (stream != NULL)
 		dump_close(stream);
 	free(buffer);

@@ -17,12 +17,13 @@
 /* All of it borrowed. */
 typedef struct MongodbCommit
 {
-	const EngineContext *context;
-	const Dump			*dump;
-	RestoreOutcome		*outcome;
-	MongodbSession		*session;
-	MongodbPlan			*plan;
-	Mongorestore		*mongorestore; /* has ended; is started anew for what comes last */
+	const EngineContext	 *context;
+	const Dump			 *dump;
+	RestoreOutcome		 *outcome;
+	MongodbSession		 *session;
+	MongodbPlan			 *plan;
+	const MongodbArchive *given;		/* has read all of the archive */
+	Mongorestore		 *mongorestore; /* has ended; is started anew for what comes last */
 } MongodbCommit;
 
 extern bool mongodb_commit(const MongodbCommit *commit, Failure *failure);

@@ -32,7 +32,7 @@ typedef struct Restore
 	MongodbSession	session;
 	MongodbPlan		plan;
 	Mongorestore	mongorestore;
-	MongodbArchive *given; /* reads what mongorestore is given: how many documents are they? */
+	MongodbArchive *given; /* reads the archive as it comes: how many documents are they? */
 	MongodbCommit	commit;
 	bool			begun;	/* mongorestore was started */
 	bool			again;	/* it met a document twice: all goes beside once more, in the end */
@@ -86,17 +86,17 @@ static bool
 restore_write(Sink *sink, const void *bytes, size_t length, Failure *failure)
 {
 	Restore *restore = (Restore *) sink;
+	Failure	 attempt = {0};
 
-	Failure attempt = {0};
-
+	if (!mongodb_archive_feed(restore->given, bytes, length, failure))
+		return false;
 	/* In place is chosen only where there is something to rename. */
 	if (restore->plan.beside == 0 || restore->again)
 		return true;
 	if (!restore->begun && !start_first_pass(restore, failure))
 		return false;
-	return mongodb_archive_feed(restore->given, bytes, length, failure) &&
-		   (mongorestore_write(&restore->mongorestore, bytes, length, &attempt) ||
-			is_worth_another(restore, &attempt, failure));
+	return mongorestore_write(&restore->mongorestore, bytes, length, &attempt) ||
+		   is_worth_another(restore, &attempt, failure);
 }
 
 static bool
@@ -234,13 +234,14 @@ mongodb_open_sink(const EngineContext *context, const Dump *dump, RestoreOutcome
 										   .report = context->report,
 										   .renew = renew,
 										   .renew_context = &restore->commit};
+	restore->given = mongodb_archive_open(REASON_INTEGRITY, failure);
 	restore->commit = (MongodbCommit){.context = &restore->context,
 									  .dump = &restore->dump,
 									  .outcome = outcome,
 									  .session = &restore->session,
 									  .plan = &restore->plan,
+									  .given = restore->given,
 									  .mongorestore = &restore->mongorestore};
-	restore->given = mongodb_archive_open(REASON_INTEGRITY, failure);
 	if (restore->given != NULL && mongodb_url_parse(&restore->url, context->url, failure) &&
 		mongodb_tool_find(&restore->mongorestore.tool, "mongorestore", context->settings, failure) &&
 		mongodb_connect(&restore->session, &restore->url, context->settings, MONGODB_FOR_WRITING, failure) &&
